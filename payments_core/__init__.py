@@ -1,0 +1,145 @@
+"""Take money through any payment gateway; a gateway is a plugin.
+
+`Gateway.open("alipayhk")` opens one, `AsyncGateway` does so for asyncio. Everything that others build on is listed here.
+"""
+
+import logging as _logging
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from .clock import Clock, SystemClock
+from .discovery import InstalledProvider, installed_providers
+from .errors import (
+    AuthorizationRejected,
+    ConfigurationError,
+    GatewayUnavailable,
+    InvalidRequest,
+    Mismatch,
+    NotFound,
+    OutcomeUnknown,
+    PaymentError,
+    ProtocolViolation,
+    ProviderContractError,
+    ProviderNotFound,
+    RateLimited,
+    Rejected,
+    RejectionCode,
+    UnsupportedOperation,
+    WebhookRejected,
+)
+from .flow import Flow, Request, Response, drive, drive_async, tap
+from .gateway import AsyncGateway, Gateway
+from .hookspecs import ObserverHooks, ProviderHooks, hookimpl, hookspec
+from .info import Limits, Method, ProviderInfo
+from .models import (
+    Authorization,
+    AwaitShopper,
+    CallSDK,
+    CaptureRequest,
+    Channel,
+    Charge,
+    ChargeRequest,
+    Complete,
+    Context,
+    NextAction,
+    Redirect,
+    Reference,
+    Refund,
+    RefundReference,
+    RefundRequest,
+    Shopper,
+    ShowQRCode,
+    SubmitForm,
+)
+from .money import CURRENCY_EXPONENTS, Money
+from .observers import ExchangeRecord, OperationRecord
+from .secrets import Secret
+from .status import PaymentStatus, RefundStatus, unify
+from .webhooks import Acknowledgement, Notification, Subject, WebhookDelivery, WebhookEvent, same_hex_digest
+
+if _TYPE_CHECKING:
+    from .transport import AsyncHTTPTransport, AsyncTransport, HTTPTransport, Transport
+
+__all__ = [
+    "CURRENCY_EXPONENTS",
+    "Acknowledgement",
+    "AsyncGateway",
+    "AsyncHTTPTransport",
+    "AsyncTransport",
+    "Authorization",
+    "AuthorizationRejected",
+    "AwaitShopper",
+    "CallSDK",
+    "CaptureRequest",
+    "Channel",
+    "Charge",
+    "ChargeRequest",
+    "Clock",
+    "Complete",
+    "ConfigurationError",
+    "Context",
+    "ExchangeRecord",
+    "Flow",
+    "Gateway",
+    "GatewayUnavailable",
+    "HTTPTransport",
+    "InstalledProvider",
+    "InvalidRequest",
+    "Limits",
+    "Method",
+    "Mismatch",
+    "Money",
+    "NextAction",
+    "NotFound",
+    "Notification",
+    "ObserverHooks",
+    "OperationRecord",
+    "OutcomeUnknown",
+    "PaymentError",
+    "PaymentStatus",
+    "ProtocolViolation",
+    "ProviderContractError",
+    "ProviderHooks",
+    "ProviderInfo",
+    "ProviderNotFound",
+    "RateLimited",
+    "Redirect",
+    "Reference",
+    "Refund",
+    "RefundReference",
+    "RefundRequest",
+    "RefundStatus",
+    "Rejected",
+    "RejectionCode",
+    "Request",
+    "Response",
+    "Secret",
+    "Shopper",
+    "ShowQRCode",
+    "Subject",
+    "SubmitForm",
+    "SystemClock",
+    "Transport",
+    "UnsupportedOperation",
+    "WebhookDelivery",
+    "WebhookEvent",
+    "WebhookRejected",
+    "drive",
+    "drive_async",
+    "hookimpl",
+    "hookspec",
+    "installed_providers",
+    "same_hex_digest",
+    "tap",
+    "unify",
+]
+
+# A library says nothing by itself: what is logged under "payments_core" goes where the host's configuration sends it.
+_logging.getLogger("payments_core").addHandler(_logging.NullHandler())
+
+
+def __getattr__(name: str) -> object:
+    # httpx costs more to import than everything else here; who brings a transport, or only reads webhooks, is spared it.
+    if name in {"AsyncHTTPTransport", "AsyncTransport", "HTTPTransport", "Transport"}:
+        return getattr(_import_module(".transport", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,116 @@
+"""One token for all: who asks the gateway for it, and who waits.
+
+The cache does no I/O and no waiting. It tells a caller to use the token, to lead (ask the gateway) or to follow (wait for
+the leader), and it is told how a leader ended. Sync and async gateways wait in their own ways.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future
+from typing import Final
+
+import msgspec
+
+from .errors import PaymentError
+from .models import Authorization
+
+__all__ = ["AuthorizationCache", "Flight"]
+
+RENEW_AT: Final = 0.8
+SHORTEST: Final = 60.0
+LONGEST: Final = 24 * 3600.0
+
+
+class Flight:
+    """One request for a token, under way. `ended` is set when it ends, however it ends."""
+
+    __slots__ = ("budget", "ended", "ends_at")
+
+    def __init__(self, budget: float) -> None:
+        self.ended: Future[None] = Future()
+        self.budget = budget
+        self.ends_at = time.monotonic() + budget
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    error: PaymentError
+    at: float
+    # The seconds that were enough for nothing, where it was only the leader's own deadline that ended the flight.
+    too_short: float | None
+
+    def shared_by(self, asked_at: float, left: float) -> bool:
+        """Who began to wait before a flight failed shares its failure, even if it only looks now.
+
+        Not so a caller that has more time left than all that a leader had who ran out of its own.
+        """
+        return self.at >= asked_at and (self.too_short is None or left <= self.too_short)
+
+
+class AuthorizationCache:
+    """Holds the current authorization; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._current: Authorization | None = None
+        self._renew_at = 0.0
+        self._flight: Flight | None = None
+        self._failure: _Failure | None = None
+
+    def claim(
+        self, *, refused: Authorization | None, age_clock: float, asked_at: float, left: float
+    ) -> Authorization | PaymentError | tuple[Flight, bool]:
+        """What a caller should do: use this, fail with this, or take this flight, as its leader or not.
+
+        `refused` is the authorization that the gateway has just refused; `age_clock` the gateway's monotonic clock;
+        `asked_at` when the caller began to need a token and `left` the seconds it has, in real time.
+        """
+        with self._lock:
+            current = self._current
+            if current is not None and current is not refused and age_clock < self._renew_at:
+                return current
+            if self._flight is not None:
+                return self._flight, False
+            failure = self._failure
+            if failure is not None and failure.shared_by(asked_at, left):
+                return failure.error.fresh()
+            self._flight = Flight(left)
+            return self._flight, True
+
+    def succeed(self, flight: Flight, authorization: Authorization, age_clock: float) -> None:
+        """The leader got a token, at `age_clock`."""
+        with self._lock:
+            self._current = authorization
+            self._renew_at = age_clock + RENEW_AT * lifetime(authorization.expires_in)
+            self._failure = None
+            self._end(flight)
+
+    def fail(self, flight: Flight, error: PaymentError) -> None:
+        """The leader failed, and so do all who waited for it."""
+        with self._lock:
+            self._current = None
+            now = time.monotonic()
+            self._failure = _Failure(error.fresh(), now, flight.budget if now >= flight.ends_at else None)
+            self._end(flight)
+
+    def abandon(self, flight: Flight) -> None:
+        """The leader was cancelled: one of the others takes over."""
+        with self._lock:
+            self._end(flight)
+
+    def _end(self, flight: Flight) -> None:
+        self._flight = None
+        flight.ended.set_result(None)
+
+
+def lifetime(expires_in: object) -> float:
+    """Seconds for which a token is believed to live.
+
+    None is for ever. What is no number, or is 60 or less, is 60 (no storm of token calls); more than a day is a day.
+    """
+    if expires_in is None:
+        return float("inf")
+    if not isinstance(expires_in, int | float) or isinstance(expires_in, bool) or not expires_in > SHORTEST:
+        return SHORTEST
+    return min(float(expires_in), LONGEST)

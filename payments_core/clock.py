@@ -1,0 +1,39 @@
+"""The only clock and the only random source that a provider's hooks ever see."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+__all__ = ["Clock", "SystemClock"]
+
+
+class Clock(Protocol):
+    """What `Gateway.open(clock=...)` takes; tests give a fixed one. Deadlines always use real time."""
+
+    def now(self) -> datetime:
+        """The time of day, aware."""
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards: how old a token is."""
+
+    def nonce(self) -> str:
+        """32 hexadecimal digits that never repeat."""
+
+
+class SystemClock:
+    """The machine's clock and its secure random source."""
+
+    def now(self) -> datetime:
+        """The time of day in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """`time.monotonic()`."""
+        return time.monotonic()
+
+    def nonce(self) -> str:
+        """16 random bytes in hexadecimal."""
+        return secrets.token_hex(16)

@@ -1,0 +1,212 @@
+"""Configuration: from a mapping, `payments.toml`, the environment and mounted files to a provider's typed struct.
+
+A wrong value is named by its field and never shown.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ._checks import is_loopback, url_problem
+from .errors import ConfigurationError, PaymentError
+from .secrets import Secret
+
+__all__ = ["CONFIG_FILE", "Settings", "build_config", "settings_for"]
+
+C = TypeVar("C", bound=msgspec.Struct)
+
+CONFIG_FILE: Final = "payments.toml"
+_MOST_SECRET_BYTES: Final = 64 * 1024
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What is known of a gateway before its provider is: the provider's name and the values by their source."""
+
+    provider: str
+    values: Mapping[str, Any]
+    # The environment's values are all text; what they mean depends on the provider's fields.
+    environment: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"<Settings of provider {self.provider}>"
+
+
+def settings_for(
+    name: str, config: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None, file: Path | None = None
+) -> Settings:
+    """The settings of gateway `name`.
+
+    A mapping replaces the file and the environment. Else the section `[gateways.NAME]` of the file named by
+    `PAYMENTS_CONFIG` (`payments.toml` in the current folder) is overlaid by `PAYMENTS_<NAME>_<FIELD>`.
+    """
+    if config is not None:
+        values = dict(config)
+        return Settings(_provider(name, values.pop("provider", name)), values, {})
+    environ = os.environ if environ is None else environ
+    values = _section(name, _path(environ) if file is None else file)
+    prefix = f"PAYMENTS_{name.upper().replace('-', '_')}_"
+    environment = {key[len(prefix) :].lower(): value for key, value in environ.items() if key.startswith(prefix)}
+    provider = environment.pop("provider", None) or values.pop("provider", name)
+    values.pop("provider", None)
+    return Settings(_provider(name, provider), values, environment)
+
+
+def build_config(name: str, config_type: type[C], settings: Settings) -> C:
+    """The provider's typed configuration, converted strictly."""
+    fields = {field.name: field for field in msgspec.structs.fields(config_type)}
+    given = _from_file_settings(name, settings.values, fields)
+    given |= _from_environment(name, settings.environment, fields)
+    missing = [field.name for field in fields.values() if field.required and field.name not in given]
+    if missing:
+        raise ConfigurationError(_missing(name, missing))
+    values = {}
+    for key, (value, lenient) in given.items():
+        values[key] = _convert(name, fields[key], value, lenient=lenient)
+    if isinstance(values.get("base_url"), str):
+        values["base_url"] = _base_url(name, values["base_url"])
+    problem = ""
+    try:
+        return config_type(**values)
+    except PaymentError:
+        raise
+    except Exception as exc:  # noqa: BLE001 - a provider's own check; its text may show a value
+        problem = type(exc).__name__
+    raise ConfigurationError(f"gateway {name}: the provider refuses this configuration ({problem})")
+
+
+def _from_file_settings(name: str, values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, tuple[Any, bool]]:
+    given: dict[str, tuple[Any, bool]] = {}
+    for key, value in values.items():
+        if key in fields:
+            given[key] = (value, False)
+        elif key.endswith("_file") and (field := key.removesuffix("_file")) in fields and isinstance(value, str):
+            if field in values:
+                raise ConfigurationError(f"gateway {name}: {field} and {key} are both given: keep one")
+            given[field] = (_read(name, key, value), True)
+        else:
+            raise ConfigurationError(_unknown(name, str(key), fields))
+    return given
+
+
+def _from_environment(name: str, environment: Mapping[str, str], fields: Mapping[str, Any]) -> dict[str, tuple[Any, bool]]:
+    given: dict[str, tuple[Any, bool]] = {}
+    for key, value in environment.items():
+        field = key.removesuffix("_file") if key not in fields else key
+        if field not in fields:
+            # PAYMENTS_A_LIVE_UID is a misspelling of gateway "a", or a field of gateway "a_live".
+            if any(field.endswith(f"_{known}") for known in (*fields, "provider")):
+                continue
+            raise ConfigurationError(_unknown(name, _variable(name, key), fields))
+        if field in given:
+            raise ConfigurationError(f"{_variable(name, field)} and {_variable(name, field)}_FILE are both set: keep one")
+        given[field] = (value if key == field else _read(name, _variable(name, key), value), True)
+    return given
+
+
+def _convert(name: str, field: Any, value: Any, *, lenient: bool) -> Any:
+    secret = field.type is Secret
+    if secret and isinstance(value, str):
+        value = Secret(value)
+    problem = ""
+    try:
+        converted = value if secret and type(value) is Secret else msgspec.convert(value, field.type, strict=not lenient)
+    except Exception:  # noqa: BLE001 - msgspec's text shows the value for some types
+        problem = f"must be {_type_name(field.type)}"
+    else:
+        text = converted.reveal() if isinstance(converted, Secret) else converted
+        if field.required and isinstance(text, str) and not text.strip():
+            problem = "must not be blank"
+        elif isinstance(text, str) and text != text.strip():
+            problem = "must not begin or end with white space"
+    if problem:
+        raise ConfigurationError(f"gateway {name}: {field.name} {problem}")
+    return converted
+
+
+def _base_url(name: str, url: str) -> str:
+    problem = url_problem(url)
+    if not problem:
+        parts = urlsplit(url)
+        if parts.scheme != "https" and not is_loopback(parts.hostname):
+            problem = "must be https (http only to a loopback address)"
+        elif parts.query or parts.fragment or "?" in url or "#" in url:
+            problem = "must not have a query or a fragment"
+    if problem:
+        raise ConfigurationError(f"gateway {name}: base_url {problem}")
+    return url.rstrip("/")
+
+
+def _section(name: str, path: Path) -> dict[str, Any]:
+    problem = ""
+    try:
+        with path.open("rb") as file:
+            document = tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as exc:
+        problem = f"is not TOML: {exc}"
+    except (OSError, UnicodeDecodeError) as exc:
+        problem = f"cannot be read ({type(exc).__name__})"
+    if problem:
+        raise ConfigurationError(f"{path} {problem}")
+    gateways = document.get("gateways", {})
+    section = gateways.get(name, {}) if isinstance(gateways, dict) else None
+    if not isinstance(section, dict):
+        raise ConfigurationError(f"{path}: [gateways.{name}] is a section with the gateway's fields")
+    return dict(section)
+
+
+def _path(environ: Mapping[str, str]) -> Path:
+    named = environ.get("PAYMENTS_CONFIG", "")
+    if named and not Path(named).is_file():
+        raise ConfigurationError(f"PAYMENTS_CONFIG names {named}, which is not a file")
+    return Path(named or CONFIG_FILE)
+
+
+def _read(name: str, variable: str, path: str) -> str:
+    problem = ""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_MOST_SECRET_BYTES + 1)
+        if len(content) <= _MOST_SECRET_BYTES:
+            # Editors and `echo` end a file with a newline that is no part of the secret.
+            return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
+        problem = "is too long"
+    except (OSError, ValueError) as exc:
+        problem = f"cannot be read ({type(exc).__name__})"
+    raise ConfigurationError(f"gateway {name}: the file that {variable} names {problem}")
+
+
+def _provider(name: str, provider: object) -> str:
+    if not isinstance(provider, str) or not provider:
+        raise ConfigurationError(f"gateway {name}: provider is the name of an installed provider")
+    return provider
+
+
+def _variable(name: str, field: str) -> str:
+    return f"PAYMENTS_{name.upper().replace('-', '_')}_{field.upper()}"
+
+
+def _missing(name: str, missing: list[str]) -> str:
+    variables = ", ".join(_variable(name, field) for field in missing)
+    return (
+        f"gateway {name} is not configured: {', '.join(missing)} missing; "
+        f"write them under [gateways.{name}] in {CONFIG_FILE}, or set {variables} (or each with _FILE)"
+    )
+
+
+def _unknown(name: str, key: str, fields: Mapping[str, Any]) -> str:
+    return f"gateway {name}: unknown field {key}; the fields are {', '.join(fields)}"
+
+
+def _type_name(kind: Any) -> str:
+    if kind in {str, Secret}:
+        return "text"
+    return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, f"of type {kind}")

@@ -1,0 +1,91 @@
+"""Finding providers among the installed distributions, one by one, so that a broken one harms nothing."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+
+import msgspec
+
+from .errors import ProviderContractError, ProviderNotFound
+from .info import ProviderInfo
+from .plugins import check_info, where
+
+__all__ = ["PROVIDER_GROUP", "SANDBOX_GROUP", "InstalledProvider", "find_provider", "installed_providers", "load_entry"]
+
+PROVIDER_GROUP = "payments_core.providers"
+SANDBOX_GROUP = "payments_core.sandboxes"
+
+
+class InstalledProvider(msgspec.Struct, frozen=True, kw_only=True):
+    """What `payments providers` shows: `info` where the provider can be used, else `problem`, in words."""
+
+    name: str
+    distribution: str
+    version: str
+    info: ProviderInfo | None = None
+    problem: str = ""
+
+
+def find_provider(name: str) -> type:
+    """The provider class registered under `name`; nothing else is loaded.
+
+    Raises `ProviderNotFound`, or `ProviderContractError` where it is claimed twice or cannot be imported.
+    """
+    provider = load_entry(PROVIDER_GROUP, name)
+    if not isinstance(provider, type):
+        raise ProviderContractError(f"the entry point of provider {name} is not a class")
+    return provider
+
+
+def installed_providers() -> list[InstalledProvider]:
+    """Every provider that is installed, the broken ones too, sorted by name."""
+    names = sorted({entry.name for entry in entry_points(group=PROVIDER_GROUP)})
+    return [_describe(name) for name in names]
+
+
+def load_entry(group: str, name: str) -> object:
+    """The object that one distribution registers as `name` in `group`."""
+    claims = _claims(group, name)
+    what = "provider" if group == PROVIDER_GROUP else "sandbox"
+    if not claims:
+        raise ProviderNotFound(_not_found(group, name, what))
+    if len(claims) > 1:
+        owners = " and ".join(sorted(f"{_owner(entry)[0]} ({entry.value})" for entry in claims))
+        raise ProviderContractError(f"two installed distributions claim the {what} {name!r}: {owners}; uninstall one")
+    try:
+        return claims[0].load()
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as exc:  # noqa: BLE001 - a plugin that calls sys.exit must not end the host
+        # The text of an import error names a module; that of another exception could hold anything.
+        detail = f": {exc}" if isinstance(exc, ImportError | AttributeError | SyntaxError) else ""
+        problem = f"{where(exc)}{detail}"
+    owner, version = _owner(claims[0])
+    raise ProviderContractError(f"the {what} {name!r} of {owner} {version} cannot be imported ({problem[:300]})")
+
+
+def _describe(name: str) -> InstalledProvider:
+    owners = sorted(_owner(entry) for entry in _claims(PROVIDER_GROUP, name))
+    distribution, version = (" and ".join(column) for column in zip(*owners, strict=True))
+    info, problem = None, ""
+    try:
+        info = check_info(name, find_provider(name))
+    except (ProviderContractError, ProviderNotFound) as exc:
+        problem = exc.message
+    return InstalledProvider(name=name, distribution=distribution, version=version, info=info, problem=problem)
+
+
+def _claims(group: str, name: str) -> list[EntryPoint]:
+    """One entry point for each distribution that claims the name; a path listed twice is one distribution."""
+    found = {(_owner(entry)[0].lower().replace("_", "-"), entry.value): entry for entry in entry_points(group=group, name=name)}
+    return list(found.values())
+
+
+def _owner(entry: EntryPoint) -> tuple[str, str]:
+    return (entry.dist.name, entry.dist.version) if entry.dist is not None else ("an unnamed distribution", "")
+
+
+def _not_found(group: str, name: str, what: str) -> str:
+    installed = ", ".join(sorted({entry.name for entry in entry_points(group=group)})) or "none"
+    extra = f"pip install payments-{name}" if what == "provider" else f"pip install 'payments-{name}[sandbox]'"
+    return f"no {what} {name!r} is installed (installed: {installed}); it may come with: {extra}"

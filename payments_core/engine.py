@@ -1,0 +1,472 @@
+"""A public call from start to end: authorization, runs, retries, and the error that its position decides.
+
+Everything here is a flow of effects (`Send`, `Pause`, `Join`), so that one implementation serves sync and async gateways.
+A *call* is what a platform makes; it makes one or more *runs* of the provider's hook; a run sends requests.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Generator, Mapping
+from types import GeneratorType
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from .authorization import AuthorizationCache, Flight
+from .clock import Clock
+from .errors import (
+    AuthorizationRejected,
+    ConfigurationError,
+    GatewayUnavailable,
+    InvalidRequest,
+    Mismatch,
+    NotFound,
+    OutcomeUnknown,
+    PaymentError,
+    ProtocolViolation,
+    ProviderContractError,
+    RateLimited,
+    Rejected,
+    UnsupportedOperation,
+    WebhookRejected,
+)
+from .flow import Request, Response
+from .info import ProviderInfo
+from .models import Authorization, Context
+from .observers import ExchangeRecord
+from .plugins import Hook, Hooks, where
+from .secrets import Secret
+
+__all__ = ["MONEY_OPERATIONS", "Call", "Effects", "Engine", "Join", "Pause", "Send"]
+
+logger = logging.getLogger("payments_core.gateway")
+
+T = TypeVar("T")
+
+# The calls in which an unsafe request that got away makes every other fault an unknown outcome.
+MONEY_OPERATIONS: Final = frozenset({"create_charge", "complete_charge", "capture_charge", "cancel_charge", "refund_charge"})
+_MOST_RUNS: Final = 3
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 2.0
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Effect: send `request` within `seconds`; its outcome is the `Response`."""
+
+    request: Request
+    seconds: float
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Effect: wait."""
+
+    seconds: float
+
+
+class Join(msgspec.Struct, frozen=True):
+    """Effect: wait until the flight has ended, or for `seconds`."""
+
+    flight: Flight
+    seconds: float
+
+
+Effects = Generator[Send | Pause | Join, Any, T]
+
+
+class Call:
+    """One public call: its deadline, and what it has exposed so far."""
+
+    __slots__ = ("began", "ends", "exposed", "operation", "repeatable", "request_id", "runs")
+
+    def __init__(self, operation: str, deadline: float) -> None:
+        self.operation = operation
+        self.began = time.monotonic()
+        self.ends = self.began + deadline
+        self.runs = 0
+        self.exposed = False
+        self.repeatable = True
+        self.request_id = ""
+
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return self.ends - time.monotonic()
+
+
+class _Run:
+    """One run of a hook: whether anything was sent, and whether the run may be repeated."""
+
+    __slots__ = ("counts", "repeatable", "yielded")
+
+    def __init__(self, *, counts: bool = True) -> None:
+        # A run of the authorization step inside another call exposes no money.
+        self.counts = counts
+        self.yielded = False
+        self.repeatable = True
+
+
+class _Fault(msgspec.Struct, frozen=True):
+    """How a run failed, before its position was looked at."""
+
+    error: BaseException
+    by_hook: bool = False
+    refused: bool = False
+    again: bool = False
+    retry_after: float | None = None
+    # Already named, by the flight that this caller waited for.
+    named: bool = False
+
+
+class Engine:
+    """Runs the calls of one opened gateway."""
+
+    def __init__(  # noqa: PLR0913
+        self, name: str, info: ProviderInfo, hooks: Hooks, base_url: str, clock: Clock, cache: AuthorizationCache
+    ) -> None:
+        self.name = name
+        self.info = info
+        self.hooks = hooks
+        self._base_url = base_url.rstrip("/")
+        self._clock = clock
+        self._cache = cache
+        self._request_id_hook = hooks.get("read_request_id")
+
+    # -- runs -----------------------------------------------------------------------------------------------------
+
+    def perform(
+        self, call: Call, hook: Hook, arguments: Mapping[str, object], accept: Callable[[object], T]
+    ) -> Effects[T]:
+        """Run a hook until it has a result that `accept` takes, or raise what its position makes of the fault."""
+        refused: Authorization | None = None
+        while True:
+            call.runs += 1
+            filled = dict(arguments)
+            if "authorization" in hook.accepts:
+                authorization = yield from self.authorization(call, refused=refused)
+                if refused is not None and authorization.token == refused.token:
+                    raise self._positioned(call, _Run(), _Fault(_refusal()))
+                filled["authorization"] = authorization
+            if "context" in hook.accepts:
+                filled.setdefault("context", self.context())
+            run = _Run()
+            result = yield from self._run(call, run, hook, filled, accept)
+            if not isinstance(result, _Fault):
+                return result
+            if result.refused and refused is None and run.repeatable and "authorization" in hook.accepts:
+                refused = filled["authorization"]  # type: ignore[assignment]
+                continue
+            pause = self._pause(call, run, result)
+            if pause is None:
+                raise self._positioned(call, run, result)
+            yield Pause(pause)
+
+    def context(self) -> Context:
+        """A fresh context."""
+        return Context(self._clock.now(), self._clock.nonce())
+
+    def _run(
+        self, call: Call, run: _Run, hook: Hook, arguments: Mapping[str, object], accept: Callable[[object], T]
+    ) -> Effects[T | _Fault]:
+        try:
+            outcome = hook(arguments)
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind, SystemExit too
+            return _from_hook(exc)
+        if isinstance(outcome, GeneratorType):
+            outcome = yield from self._drive(call, run, outcome)
+            if isinstance(outcome, _Fault):
+                return outcome
+        try:
+            return accept(outcome)
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - the result of a plugin, which can be anything
+            return _Fault(exc, by_hook=True)
+
+    def _drive(self, call: Call, run: _Run, flow: GeneratorType[Any, Any, Any]) -> Effects[Any]:
+        answer: Response | None = None
+        try:
+            while True:
+                try:
+                    request = flow.send(answer)
+                except StopIteration as stop:
+                    return stop.value
+                except (KeyboardInterrupt, MemoryError):
+                    raise
+                except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
+                    return _from_hook(exc)
+                if type(request) is not Request:
+                    return _Fault(TypeError(f"the flow yielded {type(request).__name__} and not a Request"), by_hook=True)
+                resolved = self._resolve(request)
+                if isinstance(resolved, InvalidRequest):
+                    return _Fault(resolved, by_hook=True)
+                run.yielded = True
+                outcome = yield from self._exchange(call, run, resolved)
+                if isinstance(outcome, _Fault):
+                    return outcome
+                answer = outcome
+        finally:
+            _close(flow)
+
+    def _resolve(self, request: Request) -> Request | InvalidRequest:
+        if request.url.startswith("/"):
+            return msgspec.structs.replace(request, url=self._base_url + request.url)
+        origin = "/".join(request.url.split("/", 3)[:3])
+        if origin.startswith("https://") and origin in self.info.origins:
+            return request
+        return InvalidRequest("a request goes to base_url or to an https origin declared in info.origins", field="url")
+
+    # -- exchanges ------------------------------------------------------------------------------------------------
+
+    def _exchange(self, call: Call, run: _Run, request: Request) -> Effects[Response | _Fault]:
+        left = call.left()
+        if left <= 0:
+            return _Fault(GatewayUnavailable("the deadline had passed before a request was sent"))
+        began, started_at = time.monotonic(), self._clock.now() if self.hooks.observed("exchange_finished") else None
+        error: BaseException | None = None
+        response: Response | None = None
+        try:
+            response = yield Send(request, left)
+            if type(response) is not Response:
+                error, response = TypeError("the transport returned no Response"), None
+        except MemoryError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - a platform's own transport may raise anything
+            error = exc
+        finally:
+            # Also when cancelled in the middle: what is under way may have been accepted.
+            accepted = not isinstance(error, GatewayUnavailable) and (
+                response is None or response.status not in {401, 403, 429}
+            )
+            if accepted and run.counts:
+                run.repeatable = run.repeatable and request.idempotent
+                if not request.safe:
+                    call.exposed = True
+                    call.repeatable = call.repeatable and request.idempotent
+        if response is not None:
+            call.request_id = self._request_id(response) or call.request_id
+        self._observe(call, request, response, time.monotonic() - began, started_at)
+        if response is None:
+            return _Fault(_transport_fault(error), again=not isinstance(error, ProtocolViolation))
+        return _by_status(response) or response
+
+    def _request_id(self, response: Response) -> str:
+        if self._request_id_hook is None:
+            return ""
+        try:
+            found = self._request_id_hook({"response": response})
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except BaseException:  # noqa: BLE001 - a nicety must not decide a call
+            return ""
+        return found if isinstance(found, str) and len(found) <= 200 and found.isascii() and found.isprintable() else ""
+
+    def _observe(
+        self, call: Call, request: Request, response: Response | None, seconds: float, started_at: Any
+    ) -> None:
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
+                "%s.%s: %s %s -> %s in %.0f ms, request id %s",
+                self.name,
+                call.operation,
+                request.method,
+                request.path,
+                response.status if response else "no answer",
+                seconds * 1000,
+                (call.request_id if response else "") or "none",
+            )
+        if started_at is not None:
+            self.hooks.notify(
+                "exchange_finished",
+                exchange=ExchangeRecord(
+                    provider=self.info.id,
+                    method=request.method,
+                    path=request.path,
+                    status=response.status if response else None,
+                    started_at=started_at,
+                    seconds=seconds,
+                    sent_bytes=len(request.body),
+                    received_bytes=len(response.body) if response else 0,
+                    request_id=call.request_id if response else "",
+                ),
+            )
+
+    # -- authorization ----------------------------------------------------------------------------------------------
+
+    def authorization(self, call: Call, *, refused: Authorization | None = None) -> Effects[Authorization]:
+        """The current authorization, obtained once for all who need it."""
+        asked_at = time.monotonic()
+        while True:
+            left = call.left()
+            if left <= 0:
+                raise self._positioned(call, _Run(), _Fault(_no_token_in_time()))
+            claim = self._cache.claim(refused=refused, age_clock=self._clock.monotonic(), asked_at=asked_at, left=left)
+            if isinstance(claim, Authorization):
+                return claim
+            if isinstance(claim, PaymentError):
+                raise self._positioned(call, _Run(), _Fault(claim, named=True), authorizing=True)
+            flight, leads = claim
+            if leads:
+                return (yield from self._lead(call, flight))
+            yield Join(flight, left)
+
+    def _lead(self, call: Call, flight: Flight) -> Effects[Authorization]:
+        hook = self.hooks.get("authorize")
+        run = _Run(counts=False)
+        ended = False
+        try:
+            if hook is None:
+                outcome: Any = _Fault(ProviderContractError("a wrapper wants an authorization that the provider lacks"))
+            else:
+                outcome = yield from self._run(call, run, hook, {"context": self.context()}, _authorization)
+            if isinstance(outcome, _Fault):
+                error = self._positioned(call, run, outcome, authorizing=True)
+                self._cache.fail(flight, _for_waiters(error))
+                ended = True
+            else:
+                self._cache.succeed(flight, outcome, self._clock.monotonic())
+                ended = True
+                return outcome  # type: ignore[no-any-return]
+        finally:
+            if not ended:
+                self._cache.abandon(flight)
+        raise error
+
+    # -- faults -----------------------------------------------------------------------------------------------------
+
+    def _pause(self, call: Call, run: _Run, fault: _Fault) -> float | None:
+        """Seconds to wait before the whole run is made again, or None where it must not be."""
+        if not fault.again or not run.repeatable or call.runs >= _MOST_RUNS:
+            return None
+        if isinstance(fault.error, RateLimited):
+            if call.operation in MONEY_OPERATIONS:
+                return None
+            if fault.retry_after is not None:
+                return fault.retry_after if fault.retry_after < call.left() else None
+        # Full jitter, so that callers who failed together do not come back together.
+        pause = random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**call.runs))  # noqa: S311
+        return pause if pause < call.left() else None
+
+    def _positioned(self, call: Call, run: _Run, fault: _Fault, *, authorizing: bool = False) -> PaymentError:
+        """What a fault is called, by what had been sent when it happened."""
+        error = fault.error
+        if fault.by_hook and not isinstance(error, PaymentError):
+            logger.error(
+                "%s.%s: possible bug of the provider: %s", self.name, call.operation, where(error), stacklevel=2
+            )
+        named = self._named(call, run, fault, authorizing=authorizing)
+        if named is not error:
+            named.request_id = (error.request_id if isinstance(error, PaymentError) else "") or named.request_id
+            named.raw_code = error.raw_code if isinstance(error, PaymentError) else ""
+        if not named.request_id:
+            named.request_id = call.request_id
+        named.__traceback__ = named.__cause__ = named.__context__ = None
+        named.provider, named.operation = self.info.id, call.operation
+        return named
+
+    def before_first_request(self, error: BaseException, operation: str) -> PaymentError:
+        """What an exception of a hook is called that came before anything was sent."""
+        return self._positioned(Call(operation, 0), _Run(), _Fault(error, by_hook=True))
+
+    def _named(self, call: Call, run: _Run, fault: _Fault, *, authorizing: bool) -> PaymentError:  # noqa: PLR0911
+        error = fault.error
+        if fault.by_hook and isinstance(error, Rejected | NotFound):
+            if not authorizing or call.operation == "authorize":
+                return error
+            # Inside another call it would read as if the gateway had said no to the charge.
+            error = AuthorizationRejected(error.message)
+        webhook = call.operation == "parse_webhook" and not authorizing
+        if webhook and fault.by_hook and isinstance(error, WebhookRejected):
+            return error
+        if call.operation in MONEY_OPERATIONS and call.exposed:
+            return OutcomeUnknown(
+                f"{_text(error)}; the request may have been accepted: ask for the status, do not send it again",
+                repeatable=call.repeatable,
+            )
+        if isinstance(error, PaymentError) and (
+            fault.named or isinstance(error, RateLimited | AuthorizationRejected | Mismatch)
+        ):
+            return error
+        if run.yielded or not fault.by_hook and isinstance(error, GatewayUnavailable | ProtocolViolation):
+            if isinstance(error, GatewayUnavailable | ProtocolViolation):
+                return error
+            return ProtocolViolation(f"the gateway's answer cannot be understood ({_text(error)})")
+        if isinstance(error, UnsupportedOperation | ConfigurationError):
+            return error
+        if webhook:
+            return WebhookRejected("malformed")
+        if isinstance(error, InvalidRequest):
+            return error
+        return ProviderContractError(f"the provider failed before anything was sent ({_text(error)})")
+
+
+def _from_hook(error: BaseException) -> _Fault:
+    return _Fault(error, by_hook=True, refused=isinstance(error, AuthorizationRejected))
+
+
+def _by_status(response: Response) -> _Fault | None:
+    status = response.status
+    if 200 <= status < 300 or (400 <= status < 500 and status not in {401, 403, 429}):
+        return None
+    if status in {401, 403}:
+        return _Fault(AuthorizationRejected(f"the gateway refuses these credentials (HTTP {status})"), refused=True)
+    if status == 429:  # noqa: PLR2004
+        wait = _retry_after(response)
+        text = f"too many requests: wait {wait:g} s" if wait is not None else "too many requests"
+        return _Fault(RateLimited(text, retry_after=wait), again=True, retry_after=wait)
+    if status < 500:  # noqa: PLR2004
+        return _Fault(GatewayUnavailable(f"the gateway answered with a redirect (HTTP {status}), which is not followed"))
+    return _Fault(GatewayUnavailable(f"the gateway is out of order (HTTP {status})"), again=True)
+
+
+def _retry_after(response: Response) -> float | None:
+    """Seconds, from a Retry-After in seconds; the date form is rare and says less than it seems with a wrong clock."""
+    values = [value for name, value in response.headers if name.lower() == "retry-after"]
+    if len(values) == 1 and values[0].strip().isascii() and values[0].strip().isdecimal() and len(values[0]) < 10:  # noqa: PLR2004
+        return float(values[0])
+    return None
+
+
+def _transport_fault(error: BaseException | None) -> PaymentError:
+    if isinstance(error, GatewayUnavailable | ProtocolViolation):
+        return error
+    if isinstance(error, OutcomeUnknown):
+        return GatewayUnavailable(error.message)
+    return GatewayUnavailable(f"the transport failed ({type(error).__name__})")
+
+
+def _authorization(result: object) -> Authorization:
+    if type(result) is not Authorization or type(result.token) is not Secret or not result.token:
+        raise TypeError("authorize returns an Authorization whose token is a Secret that is not empty")
+    return result
+
+
+def _for_waiters(error: PaymentError) -> PaymentError:
+    shared = error.fresh()
+    shared.provider = shared.operation = ""
+    return shared
+
+
+def _refusal() -> AuthorizationRejected:
+    return AuthorizationRejected("the gateway refuses these credentials, also after renewing them")
+
+
+def _no_token_in_time() -> GatewayUnavailable:
+    return GatewayUnavailable("no authorization was obtained within the deadline")
+
+
+def _text(error: BaseException) -> str:
+    """A person's words for an error; of a stranger's exception only the class, for its text may hold anything."""
+    return error.message if isinstance(error, PaymentError) else f"a {type(error).__name__} in the provider"
+
+
+def _close(flow: GeneratorType[Any, Any, Any]) -> None:
+    try:
+        flow.close()
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException:  # noqa: BLE001, S110 - the first fault is the one that counts
+        pass

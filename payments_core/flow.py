@@ -1,0 +1,216 @@
+"""Requests, responses, and the two drivers that run a flow.
+
+A flow is a generator that yields what it wants done and is sent the outcome. A provider's flow yields `Request`s and is
+sent `Response`s; it does no I/O, so the same flow serves sync and async callers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Generator
+from types import GeneratorType
+from typing import Any, Final, TypeAlias, TypeVar
+from urllib.parse import quote, unquote, urlencode
+
+import msgspec
+
+from .errors import InvalidRequest, ProtocolViolation
+from .secrets import Secret
+
+__all__ = ["Flow", "Request", "Response", "drive", "drive_async", "tap"]
+
+T = TypeVar("T")
+Pairs: TypeAlias = tuple[tuple[str, str | Secret], ...]
+
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"})
+_PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,;=:@.-]+)+/?|/", re.ASCII)
+_ORIGIN: Final = re.compile(r"(https?://[A-Za-z0-9.\[\]:-]+)(/.*)?", re.ASCII | re.DOTALL)
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
+_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+class Request(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+    """One HTTP request that a flow asks the core to send.
+
+    `url` is a path that is appended to the configuration's `base_url`, or an absolute URL whose origin is declared in
+    `info.origins`; it carries no query of its own. Values of `query` and `headers` may be Secrets, revealed only where
+    the request is sent. `safe`: it moves no money (a query, a token), and so is idempotent too. `idempotent`: the
+    gateway documents one effect when the same request with the same key is sent again.
+    """
+
+    method: str
+    url: str
+    query: Pairs = ()
+    headers: Pairs = ()
+    body: bytes = b""
+    idempotent: bool = False
+    safe: bool = False
+
+    def __post_init__(self) -> None:
+        if self.method not in _METHODS:
+            raise InvalidRequest(f"method is one of {', '.join(sorted(_METHODS))}", field="method")
+        if type(self.body) is not bytes:
+            raise InvalidRequest("body is bytes", field="body")
+        _check_url(self.url)
+        for name, value in self.headers:
+            if _TOKEN.fullmatch(name) is None or _VALUE.fullmatch(_reveal(value)) is None:
+                raise InvalidRequest("a header must not have control characters", field="headers")
+        if self.safe and not self.idempotent:
+            msgspec.structs.force_setattr(self, "idempotent", True)
+
+    @property
+    def path(self) -> str:
+        """The path alone: what may be logged."""
+        origin = _ORIGIN.fullmatch(self.url)
+        return (origin[2] or "/") if origin else self.url
+
+    @property
+    def target(self) -> str:
+        """The exact path and query that is sent, for signing. It reveals the query's secrets."""
+        if not self.query:
+            return self.path
+        pairs = [(name, _reveal(value)) for name, value in self.query]
+        return f"{self.path}?{urlencode(pairs, quote_via=quote, safe='')}"
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path}>"
+
+
+class Response(msgspec.Struct, frozen=True):
+    """One HTTP answer: status, header pairs (names in any case) and the whole body, decompressed."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, or None; a doubled one is a `ProtocolViolation`."""
+        wanted = name.lower()
+        found = [value for key, value in self.headers if key.lower() == wanted]
+        if len(found) > 1:
+            raise ProtocolViolation(f"the answer has {len(found)} {name} headers")
+        return found[0] if found else None
+
+    def decode(self, decoder: Callable[[bytes], T]) -> T:
+        """The body read by `decoder` (such as `msgspec.json.Decoder(...).decode`).
+
+        Whatever the decoder raises is a `ProtocolViolation`, which shows the shape of the problem and not the body.
+        """
+        try:
+            return decoder(self.body)
+        except MemoryError:
+            raise
+        except msgspec.MsgspecError as exc:
+            problem = str(exc)
+        except Exception as exc:  # noqa: BLE001 - RecursionError and UnicodeDecodeError are no MsgspecErrors
+            problem = type(exc).__name__
+        raise ProtocolViolation(f"the gateway's answer (HTTP {self.status}) cannot be read: {problem[:200]}")
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}, {len(self.body)} bytes>"
+
+
+Flow: TypeAlias = Generator[Request, Response, T]
+
+
+def drive(flow: Generator[Any, Any, T], perform: Callable[[Any], Any]) -> T:
+    """Run a flow to its end: `perform` does each thing that it yields."""
+    step, value = flow.send, None
+    while True:
+        try:
+            effect = step(value)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        try:
+            value = perform(effect)
+            step = flow.send
+        except BaseException as exc:  # noqa: BLE001 - the flow decides, cancellation included
+            value, step = exc, flow.throw
+
+
+async def drive_async(flow: Generator[Any, Any, T], perform: Callable[[Any], Awaitable[Any]]) -> T:
+    """Run a flow to its end: `perform` is awaited for each thing that it yields."""
+    step, value = flow.send, None
+    while True:
+        try:
+            effect = step(value)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        try:
+            value = await perform(effect)
+            step = flow.send
+        except BaseException as exc:  # noqa: BLE001 - the flow decides, cancellation included
+            value, step = exc, flow.throw
+
+
+def tap(
+    outcome: Flow[T] | T,
+    *,
+    request: Callable[[Request], None] | None = None,
+    response: Callable[[Response], None] | None = None,
+) -> Flow[T]:
+    """A flow like `outcome` that shows its requests and responses on the way, for wrapper plugins.
+
+    `return (yield from tap(outcome, request=seen.append))`; a value that is no flow is returned as it is.
+    """
+    if not isinstance(outcome, GeneratorType):
+        return outcome  # type: ignore[return-value]
+    flow: Flow[T] = outcome
+    step, value = flow.send, None
+    while True:
+        try:
+            wanted = step(value)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        if request is not None:
+            request(wanted)
+        try:
+            value = yield wanted  # type: ignore[assignment]
+        except GeneratorExit:
+            flow.close()
+            raise
+        except BaseException as exc:  # noqa: BLE001 - what is thrown in belongs to the flow inside
+            value, step = exc, flow.throw  # type: ignore[assignment]
+            continue
+        step = flow.send
+        if response is not None:
+            response(value)  # type: ignore[arg-type]
+
+
+def _reveal(value: str | Secret) -> str:
+    return value.reveal() if isinstance(value, Secret) else value
+
+
+def _check_url(url: str) -> None:
+    if type(url) is not str:
+        raise InvalidRequest("url is text", field="url")
+    origin = _ORIGIN.fullmatch(url)
+    path = (origin[2] or "/") if origin else url
+    if _PLAIN_PATH.fullmatch(path) and "/." not in path:
+        return
+    problem = _path_problem(path)
+    if problem:
+        raise InvalidRequest(f"the path of a request {problem}", field="url")
+
+
+_DOTS: Final = frozenset({".", ".."})
+
+
+def _path_problem(path: str) -> str:
+    """Why an id in a path could become more than an id; what is percent-encoded is looked at as well."""
+    if not path.startswith("/"):
+        return "must begin with / (or be an absolute URL of a declared origin)"
+    if re.fullmatch(r"[\x21-\x7e]*", path) is None:
+        return "must be printable ASCII without spaces: encode the rest"
+    decoded = unquote(path)
+    if unquote(decoded) != decoded:
+        return "must not be encoded twice"
+    if decoded.count("/") != path.count("/"):
+        return "must not have an encoded /"
+    if re.search(r"[\x00-\x1f\x7f-\x9f\\?#]", decoded):
+        return "must not have control characters, or ? # \\ or their encodings"
+    if "//" in decoded:
+        return "must not have an empty segment"
+    if _DOTS & set(decoded.split("/")):
+        return "must not have dot segments"
+    return ""

@@ -1,0 +1,325 @@
+"""The values that platforms and providers exchange: frozen, checked when made, without a vendor's word."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+import msgspec
+
+from ._checks import clean, http_url
+from .errors import InvalidRequest, Mismatch
+from .money import Money
+from .secrets import Secret
+from .status import PaymentStatus, RefundStatus
+
+__all__ = [
+    "Authorization",
+    "AwaitShopper",
+    "CallSDK",
+    "CaptureRequest",
+    "Channel",
+    "Charge",
+    "ChargeRequest",
+    "Complete",
+    "Context",
+    "NextAction",
+    "Redirect",
+    "Reference",
+    "Refund",
+    "RefundReference",
+    "RefundRequest",
+    "Shopper",
+    "ShowQRCode",
+    "SubmitForm",
+]
+
+
+class Channel(StrEnum):
+    """Where the shopper is: the provider maps it to its own flow names."""
+
+    WEB = "WEB"
+    MOBILE_WEB = "MOBILE_WEB"
+    IN_STORE = "IN_STORE"
+    IN_APP = "IN_APP"
+
+
+class Context(msgspec.Struct, frozen=True):
+    """The clock and the random source of one run: the only ones a provider has.
+
+    `now` is an aware datetime, `nonce` 32 hexadecimal digits. Idempotency keys never derive from it.
+    """
+
+    now: datetime
+    nonce: str
+
+
+class Authorization(msgspec.Struct, frozen=True):
+    """The right to call the gateway's API; `expires_in` is seconds from its receipt, None for never."""
+
+    token: Secret
+    scheme: str = "Bearer"
+    expires_in: float | None = None
+
+    @property
+    def credentials(self) -> Secret:
+        """What the Authorization header says: the scheme, a space and the token."""
+        return Secret(f"{self.scheme} {self.token.reveal()}")
+
+
+class Shopper(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the person who pays; every field may be empty."""
+
+    id: str = ""
+    email: str = ""
+    ip: str = ""
+    user_agent: str = ""
+    locale: str = ""
+
+    def __post_init__(self) -> None:
+        for field in self.__struct_fields__:
+            clean(getattr(self, field), f"shopper.{field}", at_most=512)
+
+
+class ChargeRequest(msgspec.Struct, frozen=True):
+    """One request for money, with one merchant order id.
+
+    `method` is the id of one of `info.methods` (`""`: the first). `expires_in` is seconds. `options` is a struct of the
+    provider's own type. Limits of the provider are checked by the gateway, before anything is sent.
+    """
+
+    order_id: str
+    amount: Money
+    description: str
+    method: str = ""
+    channel: Channel = Channel.WEB
+    notify_url: str = ""
+    return_url: str = ""
+    capture: bool = True
+    shopper: Shopper = Shopper()
+    payment_token: Secret | None = None
+    expires_in: float | None = None
+    options: msgspec.Struct | None = None
+
+    def __post_init__(self) -> None:
+        clean(self.order_id, "order_id", at_least=1, at_most=255)
+        _money(self.amount)
+        clean(self.description, "description", at_least=1, at_most=5000)
+        clean(self.method, "method", at_most=64)
+        if type(self.channel) is not Channel:
+            msgspec.structs.force_setattr(self, "channel", _channel(self.channel))
+        http_url(self.notify_url, "notify_url")
+        http_url(self.return_url, "return_url")
+        if type(self.capture) is not bool:
+            raise InvalidRequest("capture is True or False", field="capture")
+        if type(self.shopper) is not Shopper:
+            raise InvalidRequest("shopper is a Shopper", field="shopper")
+        if self.payment_token is not None and type(self.payment_token) is not Secret:
+            raise InvalidRequest("payment_token is a Secret", field="payment_token")
+        if self.expires_in is not None and not _positive(self.expires_in):
+            raise InvalidRequest("expires_in is a number of seconds above zero", field="expires_in")
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """Names one charge: the merchant's `order_id`, the gateway's `provider_id`, or both; at least one."""
+
+    order_id: str = ""
+    provider_id: str = ""
+
+    def __post_init__(self) -> None:
+        clean(self.order_id, "order_id", at_most=255)
+        clean(self.provider_id, "provider_id", at_most=255)
+        if not self.order_id and not self.provider_id:
+            raise InvalidRequest("a reference needs an order_id or a provider_id", field="reference")
+
+
+class _Action(msgspec.Struct, frozen=True, tag_field="type"):
+    """What the platform must do next, told apart by `type` when encoded."""
+
+
+class Redirect(_Action, frozen=True, tag="redirect"):
+    """Send the shopper's browser to `url`."""
+
+    url: str
+
+
+class ShowQRCode(_Action, frozen=True, tag="show_qr_code"):
+    """Draw a QR code of `content` (a text, mostly a URL) for the shopper to scan."""
+
+    content: str
+
+
+class SubmitForm(_Action, frozen=True, tag="submit_form"):
+    """Have the shopper's browser POST `fields`, in order, to `url`."""
+
+    url: str
+    fields: tuple[tuple[str, str], ...]
+
+
+class CallSDK(_Action, frozen=True, tag="call_sdk"):
+    """Hand `parameters` to the gateway's SDK in the page or the app."""
+
+    parameters: dict[str, Any]
+
+    def __hash__(self) -> int:
+        return hash(tuple(sorted(self.parameters)))
+
+
+class AwaitShopper(_Action, frozen=True, tag="await_shopper"):
+    """Nothing to show: the wallet asks the shopper."""
+
+
+class Complete(_Action, frozen=True, tag="complete"):
+    """Approved by the shopper, and waiting for `complete_charge`."""
+
+
+NextAction: TypeAlias = Redirect | ShowQRCode | SubmitForm | CallSDK | AwaitShopper | Complete
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """A charge as the gateway's answer describes it; nothing in it is copied from the request.
+
+    `amount`, `captured` and `refunded` are None where the answer does not say. Times are aware datetimes. `request_id`
+    is the gateway's id of the exchange.
+    """
+
+    provider: str
+    reference: Reference
+    status: PaymentStatus
+    raw_status: str
+    amount: Money | None
+    next_action: NextAction | None = None
+    created_at: datetime | None = None
+    paid_at: datetime | None = None
+    expires_at: datetime | None = None
+    captured: Money | None = None
+    refunded: Money | None = None
+    request_id: str = ""
+
+    def __post_init__(self) -> None:
+        _result_types(self, PaymentStatus, (self.amount, self.captured, self.refunded))
+        if self.next_action is not None and not isinstance(self.next_action, _Action):
+            raise TypeError("next_action is one of the kinds of NextAction, or None")
+
+    @property
+    def is_paid(self) -> bool:
+        """True when the gateway says that the whole amount is paid. Ask after `require`, never instead of it."""
+        amount, captured = self.amount, self.captured
+        if self.status is not PaymentStatus.SUCCEEDED or amount is None or not amount.minor:
+            return False
+        return captured is None or (captured.currency == amount.currency and captured.minor >= amount.minor)
+
+    def require(self, order_id: str, amount: Money, *, provider_id: str = "") -> Charge:
+        """This charge, or `Mismatch` unless the known ids, the amount and the currency are those given."""
+        known = self.reference
+        if known.order_id and known.order_id != order_id:
+            raise self._mismatch("order_id", "is about another order")
+        if provider_id and known.provider_id and known.provider_id != provider_id:
+            raise self._mismatch("provider_id", "is about another charge")
+        if self.amount is None:
+            raise self._mismatch("amount", "does not say what amount it is about")
+        if self.amount.currency != amount.currency:
+            raise self._mismatch("currency", f"says {self.amount}, not {amount}")
+        if self.amount.minor != amount.minor:
+            raise self._mismatch("amount", f"says {self.amount}, not {amount}")
+        return self
+
+    def _mismatch(self, field: str, what: str) -> Mismatch:
+        error = Mismatch(f"the gateway's answer {what}: not paid", field=field, request_id=self.request_id)
+        error.provider = self.provider
+        return error
+
+
+class CaptureRequest(msgspec.Struct, frozen=True):
+    """Take `amount` of an authorized charge; `capture_id` is the caller's, and the idempotency key."""
+
+    reference: Reference
+    capture_id: str
+    amount: Money
+
+    def __post_init__(self) -> None:
+        _reference(self.reference)
+        clean(self.capture_id, "capture_id", at_least=1, at_most=255)
+        _money(self.amount)
+
+
+class RefundRequest(msgspec.Struct, frozen=True):
+    """Give `amount` of a charge back; `refund_id` is the caller's: two refunds of 10.00 are two refunds."""
+
+    reference: Reference
+    refund_id: str
+    amount: Money
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        _reference(self.reference)
+        clean(self.refund_id, "refund_id", at_least=1, at_most=255)
+        _money(self.amount)
+        clean(self.reason, "reason", at_most=1000)
+
+
+class RefundReference(msgspec.Struct, frozen=True):
+    """Names one refund: the caller's `refund_id` or the gateway's `provider_id`, and its charge where needed."""
+
+    refund_id: str = ""
+    provider_id: str = ""
+    reference: Reference | None = None
+
+    def __post_init__(self) -> None:
+        clean(self.refund_id, "refund_id", at_most=255)
+        clean(self.provider_id, "provider_id", at_most=255)
+        if not self.refund_id and not self.provider_id:
+            raise InvalidRequest("a refund reference needs a refund_id or a provider_id", field="reference")
+
+
+class Refund(msgspec.Struct, frozen=True):
+    """A refund as the gateway's answer describes it; `refund_id` is the caller's, `provider_id` the gateway's."""
+
+    provider: str
+    refund_id: str
+    provider_id: str
+    reference: Reference | None
+    status: RefundStatus
+    raw_status: str
+    amount: Money | None
+    created_at: datetime | None = None
+    request_id: str = ""
+
+    def __post_init__(self) -> None:
+        _result_types(self, RefundStatus, (self.amount,))
+
+
+def _result_types(value: Charge | Refund, status: type, amounts: tuple[object, ...]) -> None:
+    # msgspec does not check what a constructor is given, and these come from plugins.
+    if type(value.status) is not status:
+        raise TypeError(f"status is a {status.__name__}")
+    if not (isinstance(value.raw_status, str) and isinstance(value.request_id, str)):
+        raise TypeError("raw_status and request_id are text")
+    if not isinstance(value.reference, Reference) and (value.reference is not None or isinstance(value, Charge)):
+        raise TypeError("reference is a Reference")
+    if any(amount is not None and type(amount) is not Money for amount in amounts):
+        raise TypeError("an amount is a Money or None")
+
+
+def _money(amount: object) -> None:
+    if type(amount) is not Money:
+        raise InvalidRequest('amount is a Money, such as Money.of("88.00", "HKD")', field="amount")
+    if amount.minor == 0:
+        raise InvalidRequest("an amount of zero cannot be asked for", field="amount")
+
+
+def _reference(reference: object) -> None:
+    if type(reference) is not Reference:
+        raise InvalidRequest("reference is a Reference(order_id=..., provider_id=...)", field="reference")
+
+
+def _positive(number: object) -> bool:
+    return isinstance(number, int | float) and type(number) is not bool and math.isfinite(number) and number > 0
+
+
+def _channel(value: object) -> Channel:
+    if isinstance(value, str) and value in Channel.__members__:
+        return Channel[value]
+    raise InvalidRequest(f"channel is one of {', '.join(Channel.__members__)}", field="channel")

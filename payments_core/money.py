@@ -1,0 +1,126 @@
+"""Money: integer minor units and an ISO 4217 currency. Floats never."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from .errors import InvalidRequest
+
+__all__ = ["CURRENCY_EXPONENTS", "Money"]
+
+_TWO = (
+    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CNY"
+    " COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS"
+    " INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR"
+    " MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP"
+    " STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG"
+)
+
+# Source: ISO 4217 list one, column CcyMnrUnts; the tests compare it with a maintained copy of that list.
+CURRENCY_EXPONENTS: Final[Mapping[str, int]] = MappingProxyType(
+    {code: 2 for code in _TWO.split()}
+    | {code: 0 for code in "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()}
+    | {code: 3 for code in "BHD IQD JOD KWD LYD OMR TND".split()}
+    | {code: 4 for code in "CLF UYW".split()}
+)
+
+_DECIMAL: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]+))?", re.ASCII)
+_MINOR: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
+
+
+class Money(msgspec.Struct, frozen=True, order=False):
+    """An amount: `minor` units (cents, yen, fils) of `currency`, zero or more.
+
+    The exponent is ISO 4217's: `Money(8800, "HKD")` is HKD 88.00 and `Money(8800, "JPY")` is JPY 8800. Anything that is
+    not a whole, non-negative number of minor units of a listed currency is `InvalidRequest`.
+    """
+
+    minor: int
+    currency: str
+
+    def __post_init__(self) -> None:
+        if type(self.minor) is not int or self.minor < 0:
+            raise InvalidRequest("an amount is a whole number of minor units, zero or more", field="amount")
+        if self.currency not in CURRENCY_EXPONENTS:
+            raise _unknown_currency(self.currency)
+
+    @classmethod
+    def of(cls, text: str, currency: str) -> Money:
+        """Read a decimal in major units: `Money.of("88.00", "HKD")`.
+
+        ASCII digits, at most 12 before the point and at most the exponent's number after it; `1`, `1.0` and `1.00` are
+        one value. Signs, exponents, separators and other digits are `InvalidRequest`.
+        """
+        exponent = _exponent(currency)
+        match = _DECIMAL.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise InvalidRequest(
+                f'an amount is text such as "88.00" (digits, at most 12 before the point), for {currency}',
+                field="amount",
+            )
+        whole, fraction = match[1], match[2] or ""
+        if len(fraction) > exponent:
+            raise InvalidRequest(f"{currency} has {exponent} digits after the point, not {len(fraction)}", field="amount")
+        return cls(int(whole + fraction.ljust(exponent, "0")), currency)
+
+    @classmethod
+    def of_minor(cls, text: str, currency: str) -> Money:
+        """Read a decimal in minor units: `Money.of_minor("8800", "HKD")` is HKD 88.00."""
+        _exponent(currency)
+        if not isinstance(text, str) or _MINOR.fullmatch(text) is None:
+            raise InvalidRequest(f'minor units are digits such as "8800", for {currency}', field="amount")
+        return cls(int(text), currency)
+
+    @property
+    def exponent(self) -> int:
+        """The number of digits after the point, by ISO 4217."""
+        return CURRENCY_EXPONENTS[self.currency]
+
+    @property
+    def decimal(self) -> Decimal:
+        """The amount in major units."""
+        return Decimal(self.minor).scaleb(-self.exponent)
+
+    def scaled(self, exponent: int) -> int:
+        """The amount in units of `10 ** -exponent`, for a gateway that deviates from ISO 4217.
+
+        What does not come out whole is `InvalidRequest`: nothing is rounded.
+        """
+        if exponent >= self.exponent:
+            return int(self.minor * 10 ** (exponent - self.exponent))
+        units, rest = divmod(self.minor, 10 ** (self.exponent - exponent))
+        if rest:
+            raise InvalidRequest(f"{self} has more digits than this gateway takes ({exponent})", field="amount")
+        return units
+
+    def __str__(self) -> str:
+        """Major units and the currency: `88.00 HKD`."""
+        return f"{self.text} {self.currency}"
+
+    @property
+    def text(self) -> str:
+        """The amount in major units with all its digits: `88.00`, and `8800` for JPY."""
+        exponent = self.exponent
+        if not exponent:
+            return str(self.minor)
+        digits = str(self.minor).rjust(exponent + 1, "0")
+        return f"{digits[:-exponent]}.{digits[-exponent:]}"
+
+
+def _exponent(currency: str) -> int:
+    try:
+        return CURRENCY_EXPONENTS[currency]
+    except (KeyError, TypeError):
+        pass
+    raise _unknown_currency(currency)
+
+
+def _unknown_currency(currency: object) -> InvalidRequest:
+    shown = repr(currency) if isinstance(currency, str) and len(currency) <= 8 else "this"
+    return InvalidRequest(f"{shown} is not an ISO 4217 currency with minor units, such as 'HKD'", field="currency")

@@ -1,0 +1,189 @@
+"""One pluggy manager per opened gateway: the provider, and what surrounds its calls."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pluggy
+
+from .errors import ProviderContractError
+from .hookspecs import ObserverHooks, ProviderHooks, hook_names
+from .info import CONTRACT_VERSIONS, OPTIONAL_OPERATIONS, ProviderInfo
+
+__all__ = ["Hook", "Hooks"]
+
+logger = logging.getLogger("payments_core.plugins")
+
+_PROVIDER_HOOKS = hook_names(ProviderHooks)
+_OBSERVER_HOOKS = hook_names(ObserverHooks)
+
+
+class Hook:
+    """One provider hook as it is called: with just the arguments that its implementations accept."""
+
+    __slots__ = ("_call", "accepts", "name")
+
+    def __init__(self, name: str, caller: Any) -> None:
+        implementations = caller.get_hookimpls()
+        self.name = name
+        self.accepts = frozenset(argument for each in implementations for argument in each.argnames)
+        self._call: Callable[[Mapping[str, object]], Any]
+        if len(implementations) == 1:
+            # pluggy's own call costs more than a whole webhook; with nothing around the hook it would add nothing.
+            function, wanted = implementations[0].function, implementations[0].argnames
+            self._call = lambda arguments: function(*[arguments[name] for name in wanted])
+        else:
+            self._call = lambda arguments: caller(**arguments)
+
+    def __call__(self, arguments: Mapping[str, object]) -> Any:
+        """Whatever the hook returns, unchecked; it may raise anything."""
+        return self._call(arguments)
+
+
+class Hooks:
+    """The checked plugins of one gateway."""
+
+    def __init__(self, name: str, provider: object, info: ProviderInfo, plugins: Sequence[object]) -> None:
+        self._manager = pluggy.PluginManager("payments_core")
+        self._manager.add_hookspecs(ProviderHooks)
+        self._manager.add_hookspecs(ObserverHooks)
+        self._register(provider, f"provider {name}")
+        for position, plugin in enumerate(plugins):
+            self._register(plugin, f"plugin {position} ({type(plugin).__name__})")
+        self._check(name, provider, info)
+        self._provider_hooks = {
+            hook: Hook(hook, getattr(self._manager.hook, hook))
+            for hook in _PROVIDER_HOOKS
+            if self._implemented(hook, provider)
+        }
+        self._observers = {
+            hook: tuple(
+                (each.function, each.argnames, each.plugin_name)
+                for each in getattr(self._manager.hook, hook).get_hookimpls()
+            )
+            for hook in _OBSERVER_HOOKS
+        }
+
+    def get(self, name: str) -> Hook | None:
+        """A provider hook by its name, or None where the provider has none."""
+        return self._provider_hooks.get(name)
+
+    def observed(self, name: str) -> bool:
+        """True when anybody watches this; saves the making of a record that nobody reads."""
+        return bool(self._observers[name])
+
+    def notify(self, name: str, **arguments: object) -> None:
+        """Tell every observer; pluggy would stop at the first that raises and hand its exception to the caller."""
+        for function, wanted, plugin in self._observers[name]:
+            try:
+                function(*[arguments[each] for each in wanted])
+            except (KeyboardInterrupt, MemoryError):
+                raise
+            except BaseException as exc:  # noqa: BLE001 - SystemExit too: an observer reaches nobody
+                logger.warning("%s failed in %s: %s", plugin, name, type(exc).__name__)
+
+    def _register(self, plugin: object, name: str) -> None:
+        if inspect.isclass(plugin):
+            raise ProviderContractError(f"{name} is a class: give an instance of it")
+        problem = None
+        try:
+            self._manager.register(plugin, name)
+        except pluggy.PluginValidationError as exc:
+            problem = str(exc)
+        except ValueError:
+            problem = "it is given twice"
+        except Exception as exc:  # noqa: BLE001 - registering looks at every attribute of a stranger's object
+            problem = f"looking at it raised {type(exc).__name__}"
+        if problem is not None:
+            raise ProviderContractError(f"{name} cannot be registered: {problem}")
+
+    def _check(self, name: str, provider: object, info: ProviderInfo) -> None:
+        problem = None
+        try:
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as exc:
+            problem = f"a hook is misspelt: {exc}"
+        if problem is not None:
+            raise ProviderContractError(problem)
+        implemented = {hook for hook in _PROVIDER_HOOKS if self._implemented(hook, provider)}
+        required = {"create_charge"} | ({"authorize"} if self._wants_authorization(implemented) else set())
+        if missing := required - implemented:
+            raise ProviderContractError(f"{name} does not implement {_listed(missing)}")
+        if not implemented & {"get_status", "parse_webhook"}:
+            raise ProviderContractError(f"{name} implements neither get_status nor parse_webhook: nobody learns an end")
+        if "get_status" not in implemented and not info.authoritative_webhooks:
+            raise ProviderContractError(f"{name} has no get_status, so it must declare authoritative_webhooks")
+        declared, optional = info.operations, implemented & OPTIONAL_OPERATIONS
+        if declared != optional:
+            raise ProviderContractError(
+                f"{name} declares and implements different operations: "
+                f"declared only {_listed(declared - optional)}; implemented only {_listed(optional - declared)}"
+            )
+        if "authorize" in implemented and not self._wants_authorization(implemented):
+            raise ProviderContractError(f"{name} implements authorize, but none of its hooks accepts authorization")
+
+    def _implemented(self, hook: str, provider: object) -> bool:
+        """Whether the provider implements a hook; refuses anybody else who does so without being a wrapper."""
+        found = False
+        for each in getattr(self._manager.hook, hook).get_hookimpls():
+            if inspect.iscoroutinefunction(each.function) or inspect.isasyncgenfunction(each.function):
+                raise ProviderContractError(
+                    f"{each.plugin_name}: {hook} is async; a hook does no I/O: it is a function or a generator"
+                )
+            if _wraps(each):
+                continue
+            if each.plugin is not provider:
+                raise ProviderContractError(
+                    f"{each.plugin_name} takes over {hook} of the provider: "
+                    "mark it @hookimpl(wrapper=True) and return the provider's outcome"
+                )
+            found = True
+        return found
+
+    def _wants_authorization(self, implemented: set[str]) -> bool:
+        return any(
+            "authorization" in each.argnames
+            for hook in implemented - {"authorize"}
+            for each in getattr(self._manager.hook, hook).get_hookimpls()
+        )
+
+
+def check_info(name: str, provider_class: object) -> ProviderInfo:
+    """A provider's declaration, checked as far as it goes without an instance."""
+    info = getattr(provider_class, "info", None)
+    if not isinstance(info, ProviderInfo):
+        raise ProviderContractError(f"provider {name} has no info: a class attribute `info = ProviderInfo(...)`")
+    if info.contract not in CONTRACT_VERSIONS:
+        spoken = ", ".join(str(version) for version in sorted(CONTRACT_VERSIONS))
+        raise ProviderContractError(
+            f"provider {name} was written for contract {info.contract}, and this payments-core speaks {spoken}: "
+            "install matching releases of the two"
+        )
+    if info.id != name:
+        raise ProviderContractError(f"the entry point {name} leads to a provider that calls itself {info.id}")
+    if unknown := info.operations - OPTIONAL_OPERATIONS:
+        raise ProviderContractError(f"provider {name} declares operations that do not exist: {_listed(unknown)}")
+    if not info.methods or not info.currencies or not info.channels:
+        raise ProviderContractError(f"provider {name} declares no methods, currencies or channels")
+    return info
+
+
+def _wraps(implementation: Any) -> bool:
+    return bool(implementation.wrapper or implementation.hookwrapper)
+
+
+def _listed(names: set[str] | frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def where(error: BaseException) -> str:
+    """An exception's class and place; never its text, which may hold anything."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    if place is None:
+        return type(error).__name__
+    return f"{type(error).__name__} at {place.tb_frame.f_code.co_filename}:{place.tb_lineno}"

@@ -1,0 +1,73 @@
+"""A call held against the provider's declaration, before anything is sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+import msgspec
+
+from .errors import InvalidRequest
+from .info import ProviderInfo
+from .models import ChargeRequest, Reference
+from .money import Money
+
+__all__ = ["check_charge_request", "check_reference"]
+
+
+def check_charge_request(request: ChargeRequest, info: ProviderInfo) -> ChargeRequest:
+    """The request with its method filled in; every value outside `info` is `InvalidRequest`."""
+    if type(request) is not ChargeRequest:
+        raise InvalidRequest("this call takes a ChargeRequest", field="request")
+    methods = [method.id for method in info.methods]
+    _among(request.method or methods[0], methods, "method", info)
+    _among(request.amount.currency, info.currencies, "currency", info)
+    _among(request.channel, info.channels, "channel", info)
+    limits = info.limits
+    _short(request.order_id, limits.order_id_length, "order_id", info)
+    if limits.order_id_pattern and re.fullmatch(limits.order_id_pattern, request.order_id) is None:
+        raise InvalidRequest(f"{info.title} takes an order_id like {limits.order_id_pattern}", field="order_id")
+    _short(request.description, limits.description_length, "description", info)
+    _within(request.amount, limits.minimum, limits.maximum, info)
+    _unused(request, info)
+    if request.options is not None and (info.options_type is None or type(request.options) is not info.options_type):
+        takes = f"a {info.options_type.__name__}" if info.options_type else "none"
+        raise InvalidRequest(f"{info.title} takes other options: {takes}", field="options")
+    return request if request.method else msgspec.structs.replace(request, method=methods[0])
+
+
+def check_reference(reference: Reference, query_by: Collection[str]) -> None:
+    """`InvalidRequest` where the provider can be asked by none of the ids given."""
+    if not any(getattr(reference, field) for field in query_by):
+        raise InvalidRequest(f"this provider is asked by {' or '.join(sorted(query_by))}", field="reference")
+
+
+def _among(value: str, allowed: Collection[str], field: str, info: ProviderInfo) -> None:
+    if value not in allowed:
+        raise InvalidRequest(f"{info.title} takes a {field} of {', '.join(sorted(allowed))}, not {value}", field=field)
+
+
+def _short(text: str, most: int, field: str, info: ProviderInfo) -> None:
+    if len(text) > most:
+        raise InvalidRequest(f"{info.title} takes {field} of at most {most} characters, not {len(text)}", field=field)
+
+
+def _within(amount: Money, minimum: Collection[Money], maximum: Collection[Money], info: ProviderInfo) -> None:
+    for least in minimum:
+        if least.currency == amount.currency and amount.minor < least.minor:
+            raise InvalidRequest(f"{info.title} takes no less than {least}", field="amount")
+    for most in maximum:
+        if most.currency == amount.currency and amount.minor > most.minor:
+            raise InvalidRequest(f"{info.title} takes no more than {most}", field="amount")
+
+
+def _unused(request: ChargeRequest, info: ProviderInfo) -> None:
+    """Refuse what would silently not happen."""
+    asked = {
+        "capture": not request.capture,
+        "expires_in": request.expires_in is not None,
+        "payment_token": request.payment_token is not None,
+    }
+    for field, wanted in asked.items():
+        if wanted and field not in info.charge_options:
+            raise InvalidRequest(f"{info.title} has no {field}", field=field)

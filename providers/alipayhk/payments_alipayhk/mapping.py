@@ -1,0 +1,173 @@
+"""Between CBTIS's words and ours: the one module that knows both vocabularies."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Final, TypeVar
+
+import msgspec
+from payments_core import (
+    Authorization,
+    CallSDK,
+    Channel,
+    Charge,
+    ChargeRequest,
+    Money,
+    NextAction,
+    PaymentStatus,
+    ProtocolViolation,
+    Redirect,
+    Reference,
+    Rejected,
+    Response,
+    Secret,
+    ShowQRCode,
+    unify,
+)
+
+from . import wire
+
+__all__ = ["FLOWS", "STATUSES", "authorization", "charge", "create", "query", "request_id"]
+
+T = TypeVar("T")
+
+STATUSES: Final = {
+    "PENDING": PaymentStatus.PENDING,  # WEB, table of status: waiting for the final result
+    "SUCCEEDED": PaymentStatus.SUCCEEDED,  # WEB, table of status: paid, complete
+    "CANCELLED": PaymentStatus.CANCELLED,  # WEB, table of status: cancelled or timed out; closed, unpaid
+}
+
+FLOWS: Final = {
+    Channel.WEB: "web_qrcode",  # WEB: a desktop page
+    Channel.MOBILE_WEB: "mobile_web",  # H5
+    Channel.IN_STORE: "csb_qrcode",  # STORE: the payer scans a code that the merchant shows
+}
+
+_SUCCESS: Final = (0, "0")
+_LONGEST_ID: Final = 64
+# RFC 3339, with the nanoseconds of `create_time`, of which a datetime keeps six digits.
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_TEXT: Final = re.compile(r"[\x20-\x7e]{1,128}", re.ASCII)
+
+
+def authorization(response: Response) -> Authorization:
+    """AUTH. An answer without a usable token (a maintenance page) is no wrong password."""
+    token = response.decode(wire.TOKEN)
+    if re.fullmatch(r"[\x21-\x7e]+", token.access_token) is None:
+        raise ProtocolViolation("the answer to the authorization carries no usable token")
+    lifetime = token.expires_in
+    number = isinstance(lifetime, int | float) and not isinstance(lifetime, bool)
+    return Authorization(Secret(token.access_token), expires_in=float(lifetime) if number else 0.0)
+
+
+def create(request: ChargeRequest) -> bytes:
+    """WEB: the body of create."""
+    wallet = wire.AlipayHK(flow=FLOWS[request.channel], payment_method=request.method)
+    return wire.ENCODE(
+        wire.Create(
+            amount=request.amount.text,
+            currency=request.amount.currency,
+            merchant_order_id=request.order_id,
+            description=request.description,
+            payment_method=wire.PaymentMethod(alipayhk=wallet),
+            notify_url=request.notify_url,
+        )
+    )
+
+
+def query(reference: Reference) -> bytes:
+    """WEB: the body of query."""
+    return wire.ENCODE(wire.Query(order_id=reference.provider_id, merchant_order_id=reference.order_id))
+
+
+def charge(provider: str, response: Response) -> Charge:
+    """WEB: the answer to create or query; any `code` but 0 is `Rejected`, never definitive: no code is documented."""
+    envelope = response.decode(wire.ENVELOPE)
+    rid = _text(envelope.rid)
+    if envelope.code not in _SUCCESS or not 200 <= response.status < 300:  # noqa: PLR2004
+        raise _rejected(envelope, rid, response.status)
+    intent = _decode(wire.INTENT, envelope.data, rid)
+    for name, value in (("order_id", intent.order_id), ("merchant_order_id", intent.merchant_order_id)):
+        if not 1 <= len(value) <= _LONGEST_ID:
+            raise ProtocolViolation(f"the gateway's answer has no usable {name}", request_id=rid)
+    action = _next_action(intent.next_action, rid)
+    return Charge(
+        provider=provider,
+        reference=Reference(order_id=intent.merchant_order_id, provider_id=intent.order_id),
+        status=unify(intent.status, STATUSES, action),
+        raw_status=intent.status,
+        amount=Money.of(intent.amount, intent.currency),
+        next_action=action,
+        created_at=_time(intent.create_time, "create_time", rid),
+        paid_at=_time(intent.pay_time, "pay_time", rid),
+        request_id=rid,
+    )
+
+
+def request_id(response: Response) -> str:
+    """The `rid` of any answer that has one."""
+    return _text(wire.ENVELOPE(response.body).rid)
+
+
+def _rejected(envelope: wire.Envelope, rid: str, status: int) -> Rejected:
+    raw_code = _text(str(envelope.code))
+    said = _text(envelope.message) or "no message"
+    return Rejected(
+        f"the gateway answered code {raw_code or 'unknown'} (HTTP {status}): {said}", request_id=rid, raw_code=raw_code
+    )
+
+
+def _next_action(raw: msgspec.Raw, rid: str) -> NextAction | None:
+    action = _decode(wire.NEXT_ACTION, raw, rid) if bytes(raw) else None
+    if action is None:
+        return None
+    if action.type == "redirect" and (url := action.url or action.redirect_url):
+        return Redirect(_http(url, rid))
+    if action.type == "render_qrcode" and (content := action.url or action.qrcode_url):
+        return ShowQRCode(_plain(content, rid))
+    if action.type == "call_sdk" and action.data:
+        return CallSDK(action.data)
+    raise ProtocolViolation("the gateway's next_action cannot be understood", request_id=rid)
+
+
+def _http(url: str, rid: str) -> str:
+    # A shopper's browser goes there: `javascript:` and the like must not come through.
+    if re.fullmatch(r"https?://[^\s\\@/?#]+(?:[/?#][\x21-\x7e]*)?", url, re.IGNORECASE | re.ASCII) is None:
+        raise ProtocolViolation("the gateway's next_action is not a web address", request_id=rid)
+    return url
+
+
+def _plain(content: str, rid: str) -> str:
+    if re.fullmatch(r"[\x20-\x7e]{1,2048}", content, re.ASCII) is None:
+        raise ProtocolViolation("the gateway's QR code is not plain text", request_id=rid)
+    return content
+
+
+def _time(text: str, name: str, rid: str) -> datetime | None:
+    if not text:
+        return None
+    match = _TIME.fullmatch(text)
+    try:
+        if match is not None:
+            fraction = (match[2] or "0")[:6].ljust(6, "0")
+            return datetime.fromisoformat(f"{match[1]}.{fraction}{match[3]}")
+    except ValueError:
+        pass
+    raise ProtocolViolation(f"the gateway's {name} is not an RFC 3339 time", request_id=rid)
+
+
+def _decode(decoder: object, raw: msgspec.Raw, rid: str) -> T:
+    """Like `Response.decode`, for a part of the body, keeping the rid."""
+    error: ProtocolViolation
+    try:
+        return Response(200, body=bytes(raw)).decode(decoder)  # type: ignore[arg-type]
+    except ProtocolViolation as exc:
+        error = exc
+    error.request_id = rid
+    raise error
+
+
+def _text(value: object) -> str:
+    text = value if isinstance(value, str) else ""
+    return text if _TEXT.fullmatch(text) else ""

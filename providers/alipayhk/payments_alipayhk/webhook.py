@@ -1,0 +1,100 @@
+"""CBTIS's notifications: verified over the raw bytes, then read; always a hint, because they carry no amount."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from typing import Final
+
+from payments_core import (
+    Notification,
+    Reference,
+    Secret,
+    Subject,
+    WebhookDelivery,
+    WebhookEvent,
+    WebhookRejected,
+    same_hex_digest,
+)
+
+from . import wire
+
+__all__ = ["SIGNATURE_HEADER", "keys", "notification", "sign", "verify"]
+
+# HOOK shows the value only; public merchant code for the same platform names the header.
+SIGNATURE_HEADER: Final = "Signature"
+_DIGITS: Final = 64
+_LONGEST_ID: Final = 64
+_KIND: Final = re.compile(r"[\x21-\x7e]{1,64}", re.ASCII)
+
+
+def keys(*secrets: Secret) -> tuple[bytes, ...]:
+    """What is hashed behind the body, for every key that is not empty."""
+    return tuple(b"." + secret.reveal().encode() for secret in secrets if secret)
+
+
+def sign(body: bytes, key: Secret) -> str:
+    """HOOK: `HEX(SHA256(body + "." + apikey))`, in lower case."""
+    return sha256(body + keys(key)[0]).hexdigest()
+
+
+def verify(delivery: WebhookDelivery, suffixes: tuple[bytes, ...]) -> None:
+    """Raise `WebhookRejected("signature")` unless there is exactly one signature and one of the keys made it."""
+    given = delivery.values(SIGNATURE_HEADER)
+    if len(given) != 1 or len(given[0]) != _DIGITS:
+        raise WebhookRejected("signature")
+    body = delivery.body
+    if not same_hex_digest(given[0], [sha256(body + suffix).digest() for suffix in suffixes]):
+        raise WebhookRejected("signature")
+
+
+def notification(provider: str, delivery: WebhookDelivery) -> Notification:
+    """The one event of a verified delivery."""
+    try:
+        notice = delivery.decode(wire.NOTICE)
+    except WebhookRejected:
+        # Of a kind that we don't know nothing but its name is read, so its data may have any shape.
+        kind = delivery.decode(wire.NOTICE_KIND).notify_type
+        if kind in _KNOWN:
+            raise
+        return Notification((_other(provider, kind),))
+    data, kind = notice.data, notice.notify_type
+    if kind == "payment_success":
+        return Notification((_paid(provider, data),))
+    if kind == "refund_success":
+        return Notification((_refunded(provider, data),))
+    return Notification((_other(provider, kind),))
+
+
+_KNOWN: Final = frozenset({"payment_success", "refund_success"})
+
+
+def _paid(provider: str, data: wire.NoticeData) -> WebhookEvent:
+    merchant_id, order_id = data.merchant_order_id, data.order_id
+    if not (merchant_id or order_id) or len(merchant_id) > _LONGEST_ID or len(order_id) > _LONGEST_ID:
+        raise WebhookRejected("malformed")
+    return WebhookEvent(
+        provider,
+        Subject.CHARGE,
+        "payment_success",
+        Reference(merchant_id, order_id),
+        f"payment_success:{order_id}:{merchant_id}",
+    )
+
+
+def _refunded(provider: str, data: wire.NoticeData) -> WebhookEvent:
+    """HOOK names neither the order nor the currency, so there is no reference, and the amount is not read."""
+    for identifier in (data.refund_id, data.merchant_refund_id):
+        if len(identifier) > _LONGEST_ID or not (identifier.isprintable()):
+            raise WebhookRejected("malformed")
+    if not (data.refund_id or data.merchant_refund_id):
+        raise WebhookRejected("malformed")
+    event_id = f"refund_success:{data.refund_id}:{data.merchant_refund_id}"
+    account = str(data.uid) if isinstance(data.uid, int) else ""
+    return WebhookEvent(provider, Subject.REFUND, "refund_success", None, event_id, account=account)
+
+
+def _other(provider: str, kind: str) -> WebhookEvent:
+    if _KIND.fullmatch(kind) is None:
+        raise WebhookRejected("malformed")
+    return WebhookEvent(provider, Subject.OTHER, kind, None, kind)
