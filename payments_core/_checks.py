@@ -57,4 +57,4 @@ def url_problem(url: str) -> str:
 
 def is_loopback(host: str | None) -> bool:
     """True for this machine's own addresses, by name or number."""
-    return host is not None and (host == "localhost" or host == "::1" or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None)
+    return host is not None and (host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None)

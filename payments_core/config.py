@@ -86,7 +86,12 @@ def _from_file_settings(name: str, values: Mapping[str, Any], fields: Mapping[st
     for key, value in values.items():
         if key in fields:
             given[key] = (value, False)
-        elif key.endswith("_file") and (field := key.removesuffix("_file")) in fields and isinstance(value, str):
+        elif (
+            isinstance(key, str)
+            and key.endswith("_file")
+            and (field := key.removesuffix("_file")) in fields
+            and isinstance(value, str)
+        ):
             if field in values:
                 raise ConfigurationError(f"gateway {name}: {field} and {key} are both given: keep one")
             given[field] = (_read(name, key, value), True)
@@ -95,7 +100,9 @@ def _from_file_settings(name: str, values: Mapping[str, Any], fields: Mapping[st
     return given
 
 
-def _from_environment(name: str, environment: Mapping[str, str], fields: Mapping[str, Any]) -> dict[str, tuple[Any, bool]]:
+def _from_environment(
+    name: str, environment: Mapping[str, str], fields: Mapping[str, Any]
+) -> dict[str, tuple[Any, bool]]:
     given: dict[str, tuple[Any, bool]] = {}
     for key, value in environment.items():
         field = key.removesuffix("_file") if key not in fields else key
@@ -105,7 +112,9 @@ def _from_environment(name: str, environment: Mapping[str, str], fields: Mapping
                 continue
             raise ConfigurationError(_unknown(name, _variable(name, key), fields))
         if field in given:
-            raise ConfigurationError(f"{_variable(name, field)} and {_variable(name, field)}_FILE are both set: keep one")
+            raise ConfigurationError(
+                f"{_variable(name, field)} and {_variable(name, field)}_FILE are both set: keep one"
+            )
         given[field] = (value if key == field else _read(name, _variable(name, key), value), True)
     return given
 
@@ -114,9 +123,11 @@ def _convert(name: str, field: Any, value: Any, *, lenient: bool) -> Any:
     secret = field.type is Secret
     if secret and isinstance(value, str):
         value = Secret(value)
-    problem = ""
+    problem, converted = "", None
     try:
-        converted = value if secret and type(value) is Secret else msgspec.convert(value, field.type, strict=not lenient)
+        converted = (
+            value if secret and type(value) is Secret else msgspec.convert(value, field.type, strict=not lenient)
+        )
     except Exception:  # noqa: BLE001 - msgspec's text shows the value for some types
         problem = f"must be {_type_name(field.type)}"
     else:
@@ -144,7 +155,7 @@ def _base_url(name: str, url: str) -> str:
 
 
 def _section(name: str, path: Path) -> dict[str, Any]:
-    problem = ""
+    problem, document = "", {}
     try:
         with path.open("rb") as file:
             document = tomllib.load(file)

@@ -77,7 +77,10 @@ def _describe(name: str) -> InstalledProvider:
 
 def _claims(group: str, name: str) -> list[EntryPoint]:
     """One entry point for each distribution that claims the name; a path listed twice is one distribution."""
-    found = {(_owner(entry)[0].lower().replace("_", "-"), entry.value): entry for entry in entry_points(group=group, name=name)}
+    found = {
+        (_owner(entry)[0].lower().replace("_", "-"), entry.value): entry
+        for entry in entry_points(group=group, name=name)
+    }
     return list(found.values())
 
 

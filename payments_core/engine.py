@@ -47,7 +47,9 @@ logger = logging.getLogger("payments_core.gateway")
 T = TypeVar("T")
 
 # The calls in which an unsafe request that got away makes every other fault an unknown outcome.
-MONEY_OPERATIONS: Final = frozenset({"create_charge", "complete_charge", "capture_charge", "cancel_charge", "refund_charge"})
+MONEY_OPERATIONS: Final = frozenset(
+    {"create_charge", "complete_charge", "capture_charge", "cancel_charge", "refund_charge"}
+)
 _MOST_RUNS: Final = 3
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
@@ -122,7 +124,7 @@ class _Fault(msgspec.Struct, frozen=True):
 class Engine:
     """Runs the calls of one opened gateway."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self, name: str, info: ProviderInfo, hooks: Hooks, base_url: str, clock: Clock, cache: AuthorizationCache
     ) -> None:
         self.name = name
@@ -199,7 +201,9 @@ class Engine:
                 except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
                     return _from_hook(exc)
                 if type(request) is not Request:
-                    return _Fault(TypeError(f"the flow yielded {type(request).__name__} and not a Request"), by_hook=True)
+                    return _Fault(
+                        TypeError(f"the flow yielded {type(request).__name__} and not a Request"), by_hook=True
+                    )
                 resolved = self._resolve(request)
                 if isinstance(resolved, InvalidRequest):
                     return _Fault(resolved, by_hook=True)
@@ -371,7 +375,7 @@ class Engine:
         """What an exception of a hook is called that came before anything was sent."""
         return self._positioned(Call(operation, 0), _Run(), _Fault(error, by_hook=True))
 
-    def _named(self, call: Call, run: _Run, fault: _Fault, *, authorizing: bool) -> PaymentError:  # noqa: PLR0911
+    def _named(self, call: Call, run: _Run, fault: _Fault, *, authorizing: bool) -> PaymentError:
         error = fault.error
         if fault.by_hook and isinstance(error, Rejected | NotFound):
             if not authorizing or call.operation == "authorize":
@@ -390,7 +394,7 @@ class Engine:
             fault.named or isinstance(error, RateLimited | AuthorizationRejected | Mismatch)
         ):
             return error
-        if run.yielded or not fault.by_hook and isinstance(error, GatewayUnavailable | ProtocolViolation):
+        if run.yielded or (not fault.by_hook and isinstance(error, GatewayUnavailable | ProtocolViolation)):
             if isinstance(error, GatewayUnavailable | ProtocolViolation):
                 return error
             return ProtocolViolation(f"the gateway's answer cannot be understood ({_text(error)})")
@@ -413,19 +417,21 @@ def _by_status(response: Response) -> _Fault | None:
         return None
     if status in {401, 403}:
         return _Fault(AuthorizationRejected(f"the gateway refuses these credentials (HTTP {status})"), refused=True)
-    if status == 429:  # noqa: PLR2004
+    if status == 429:
         wait = _retry_after(response)
         text = f"too many requests: wait {wait:g} s" if wait is not None else "too many requests"
         return _Fault(RateLimited(text, retry_after=wait), again=True, retry_after=wait)
-    if status < 500:  # noqa: PLR2004
-        return _Fault(GatewayUnavailable(f"the gateway answered with a redirect (HTTP {status}), which is not followed"))
+    if status < 500:
+        return _Fault(
+            GatewayUnavailable(f"the gateway answered with a redirect (HTTP {status}), which is not followed")
+        )
     return _Fault(GatewayUnavailable(f"the gateway is out of order (HTTP {status})"), again=True)
 
 
 def _retry_after(response: Response) -> float | None:
     """Seconds, from a Retry-After in seconds; the date form is rare and says less than it seems with a wrong clock."""
     values = [value for name, value in response.headers if name.lower() == "retry-after"]
-    if len(values) == 1 and values[0].strip().isascii() and values[0].strip().isdecimal() and len(values[0]) < 10:  # noqa: PLR2004
+    if len(values) == 1 and values[0].strip().isascii() and values[0].strip().isdecimal() and len(values[0]) < 10:
         return float(values[0])
     return None
 

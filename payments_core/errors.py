@@ -71,7 +71,7 @@ class ConfigurationError(PaymentError):
     """Fix the configuration: a value is missing, wrong or unusable. Its value is never shown."""
 
 
-class ProviderNotFound(PaymentError):  # noqa: N818 - a name of the contract
+class ProviderNotFound(PaymentError):
     """Fix the installation: no installed distribution registers this provider."""
 
 
@@ -79,7 +79,7 @@ class ProviderContractError(PaymentError):
     """Fix the installation: the plugin does not keep the contract."""
 
 
-class InvalidRequest(PaymentError, ValueError):  # noqa: N818
+class InvalidRequest(PaymentError, ValueError):
     """Nothing was sent: fix the call. `field` names the argument."""
 
     def __init__(self, message: str = "", *, field: str = "", request_id: str = "", raw_code: str = "") -> None:
@@ -87,11 +87,11 @@ class InvalidRequest(PaymentError, ValueError):  # noqa: N818
         self.field = field
 
 
-class UnsupportedOperation(PaymentError):  # noqa: N818
+class UnsupportedOperation(PaymentError):
     """This provider cannot do that at all."""
 
 
-class AuthorizationRejected(PaymentError):  # noqa: N818
+class AuthorizationRejected(PaymentError):
     """The gateway refuses these credentials, after one renewal where there is anything to renew."""
 
 
@@ -106,7 +106,7 @@ class RejectionCode(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-class Rejected(PaymentError):  # noqa: N818
+class Rejected(PaymentError):
     """The gateway said no.
 
     `definitive` is True only where the provider's table, with its source, says that nothing was accepted. Without it
@@ -127,11 +127,11 @@ class Rejected(PaymentError):  # noqa: N818
         self.definitive = definitive
 
 
-class NotFound(PaymentError):  # noqa: N818
+class NotFound(PaymentError):
     """The gateway documents that it has no such charge."""
 
 
-class RateLimited(PaymentError):  # noqa: N818
+class RateLimited(PaymentError):
     """Nothing was accepted: safe to send again, after `retry_after` seconds where the gateway says how long."""
 
     def __init__(
@@ -141,11 +141,11 @@ class RateLimited(PaymentError):  # noqa: N818
         self.retry_after = retry_after
 
 
-class GatewayUnavailable(PaymentError):  # noqa: N818
+class GatewayUnavailable(PaymentError):
     """Nothing was accepted: safe to send again."""
 
 
-class OutcomeUnknown(PaymentError):  # noqa: N818
+class OutcomeUnknown(PaymentError):
     """The request may have been accepted: ask for the status, never assume a failure and never just send again.
 
     Where asking is impossible and `repeatable` is True (all that was sent was idempotent), the identical call may be
@@ -159,11 +159,11 @@ class OutcomeUnknown(PaymentError):  # noqa: N818
         self.repeatable = repeatable
 
 
-class ProtocolViolation(PaymentError):  # noqa: N818
+class ProtocolViolation(PaymentError):
     """The gateway's answer cannot be understood; it says nothing about any payment."""
 
 
-class Mismatch(PaymentError):  # noqa: N818
+class Mismatch(PaymentError):
     """The answer is about other money than ours: not paid, alert a person. `field` names what differs."""
 
     def __init__(self, message: str = "", *, field: str = "", request_id: str = "", raw_code: str = "") -> None:
@@ -171,7 +171,7 @@ class Mismatch(PaymentError):  # noqa: N818
         self.field = field
 
 
-class WebhookRejected(PaymentError):  # noqa: N818
+class WebhookRejected(PaymentError):
     """A notification that is not to be believed: answer 4xx and change nothing.
 
     `reason` is `signature`, `malformed` or `stale`. It never says what the signature should have been.

@@ -165,7 +165,7 @@ def tap(
         if request is not None:
             request(wanted)
         try:
-            value = yield wanted  # type: ignore[assignment]
+            value = yield wanted
         except GeneratorExit:
             flow.close()
             raise
@@ -174,7 +174,7 @@ def tap(
             continue
         step = flow.send
         if response is not None:
-            response(value)  # type: ignore[arg-type]
+            response(value)
 
 
 def _reveal(value: str | Secret) -> str:

@@ -7,7 +7,7 @@ import inspect
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -60,7 +60,7 @@ T = TypeVar("T")
 class _Opened:
     """What both gateways are made of: every call as a flow of effects, and not one of them doing I/O."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         name: str,
         provider: object,
@@ -81,7 +81,7 @@ class _Opened:
         self._closed = False
 
     @classmethod
-    def open(  # noqa: PLR0913
+    def open(
         cls,
         name: str,
         config: Mapping[str, Any] | msgspec.Struct | None = None,
@@ -157,9 +157,7 @@ class _Opened:
         return self._call("create_charge", deadline, work)
 
     def _get_status(self, reference: Reference, deadline: float | None) -> Effects[Charge]:
-        return self._about(
-            "get_status", reference, deadline, lambda: check_reference(reference, self.info.query_by)
-        )
+        return self._about("get_status", reference, deadline, lambda: check_reference(reference, self.info.query_by))
 
     def _complete_charge(
         self, reference: Reference, returned: Mapping[str, str] | Iterable[tuple[str, str]], deadline: float | None
@@ -243,16 +241,17 @@ class _Opened:
         error: PaymentError | None = None
         try:
             if self._closed:
-                raise InvalidRequest("this gateway is closed: open it again", field="gateway")  # noqa: TRY301
+                raise InvalidRequest("this gateway is closed: open it again", field="gateway")
             _check_deadline(limit)
             result = yield from work(call)
-            self._observe(result)
-            return result
         except PaymentError as exc:
             error = exc
             exc.provider, exc.operation = exc.provider or self.info.id, exc.operation or operation
             logger.info("%s.%s failed: %s", self.name, operation, type(exc).__name__)
             raise
+        else:
+            self._observe(result)
+            return result
         finally:
             if started_at is not None:
                 self._hooks.notify(
@@ -359,6 +358,8 @@ class _Opened:
         if "authorization" in hook.accepts:
             return self._watched(self._parse_flow(delivery, None, deadline))
         error: BaseException | None = None
+        outcome: object = None
+        notification: Notification | None = None
         try:
             outcome = hook(self._webhook_arguments(delivery))
             if type(outcome) is not GeneratorType:
@@ -369,7 +370,7 @@ class _Opened:
             error = exc
         if error is not None:
             raise self._rejected(self._engine.before_first_request(error, "parse_webhook"))
-        if type(outcome) is GeneratorType:
+        if notification is None:
             return self._watched(self._parse_flow(delivery, outcome, deadline))
         self._believed(notification)
         return notification
@@ -419,9 +420,7 @@ class Gateway(_Opened):
         """Ask where a charge stands; `Mismatch` where the answer is about another one."""
         return self._perform(self._get_status(reference, deadline))
 
-    def confirm(
-        self, order_id: str, amount: Money, *, provider_id: str = "", deadline: float | None = None
-    ) -> Charge:
+    def confirm(self, order_id: str, amount: Money, *, provider_id: str = "", deadline: float | None = None) -> Charge:
         """Ask, and hold the answer against what was asked for; then `.is_paid` is the one thing to test."""
         return self._perform(self._confirm(order_id, amount, provider_id, deadline))
 
@@ -476,7 +475,7 @@ class Gateway(_Opened):
     def _attach(self, transport: Any) -> None:
         self._owned = transport is None
         if transport is None:
-            from .transport import HTTPTransport  # noqa: PLC0415 - httpx costs more to import than all the rest
+            from .transport import HTTPTransport
 
             transport = HTTPTransport()
         self._transport = transport
@@ -568,7 +567,7 @@ class AsyncGateway(_Opened):
     def _attach(self, transport: Any) -> None:
         self._owned = transport is None
         if transport is None:
-            from .transport import AsyncHTTPTransport  # noqa: PLC0415 - see Gateway
+            from .transport import AsyncHTTPTransport
 
             transport = AsyncHTTPTransport()
         self._transport = transport
@@ -600,7 +599,7 @@ class _Resumed:
         return begun if begun is not None else self._hook(arguments)
 
 
-def _in_loop(future: Future[None]) -> Awaitable[None]:
+def _in_loop(future: Future[None]) -> asyncio.Future[None]:
     return asyncio.wrap_future(future)
 
 

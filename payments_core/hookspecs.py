@@ -47,9 +47,7 @@ class ProviderHooks(Protocol):
         """Ask the shopper for money: exactly one charge for one order id."""
 
     @hookspec(firstresult=True)
-    def get_status(
-        self, context: Context, authorization: Authorization, reference: Reference
-    ) -> Flow[Charge] | Charge:
+    def get_status(self, context: Context, authorization: Authorization, reference: Reference) -> Flow[Charge] | Charge:
         """Ask the gateway where a charge stands."""
 
     @hookspec(firstresult=True)
@@ -124,4 +122,3 @@ class ObserverHooks(Protocol):
 def hook_names(spec: type) -> tuple[str, ...]:
     """The names of the hooks that a specification declares."""
     return tuple(name for name, value in vars(spec).items() if hasattr(value, "payments_core_spec"))
-

@@ -24,10 +24,10 @@ _TWO = (
 
 # Source: ISO 4217 list one, column CcyMnrUnts; the tests compare it with a maintained copy of that list.
 CURRENCY_EXPONENTS: Final[Mapping[str, int]] = MappingProxyType(
-    {code: 2 for code in _TWO.split()}
-    | {code: 0 for code in "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()}
-    | {code: 3 for code in "BHD IQD JOD KWD LYD OMR TND".split()}
-    | {code: 4 for code in "CLF UYW".split()}
+    dict.fromkeys(_TWO.split(), 2)
+    | dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0)
+    | dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3)
+    | dict.fromkeys("CLF UYW".split(), 4)
 )
 
 _DECIMAL: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]+))?", re.ASCII)
@@ -47,7 +47,7 @@ class Money(msgspec.Struct, frozen=True, order=False):
     def __post_init__(self) -> None:
         if type(self.minor) is not int or self.minor < 0:
             raise InvalidRequest("an amount is a whole number of minor units, zero or more", field="amount")
-        if self.currency not in CURRENCY_EXPONENTS:
+        if type(self.currency) is not str or self.currency not in CURRENCY_EXPONENTS:
             raise _unknown_currency(self.currency)
 
     @classmethod
@@ -66,7 +66,9 @@ class Money(msgspec.Struct, frozen=True, order=False):
             )
         whole, fraction = match[1], match[2] or ""
         if len(fraction) > exponent:
-            raise InvalidRequest(f"{currency} has {exponent} digits after the point, not {len(fraction)}", field="amount")
+            raise InvalidRequest(
+                f"{currency} has {exponent} digits after the point, not {len(fraction)}", field="amount"
+            )
         return cls(int(whole + fraction.ljust(exponent, "0")), currency)
 
     @classmethod
@@ -92,12 +94,13 @@ class Money(msgspec.Struct, frozen=True, order=False):
 
         What does not come out whole is `InvalidRequest`: nothing is rounded.
         """
-        if exponent >= self.exponent:
-            return int(self.minor * 10 ** (exponent - self.exponent))
-        units, rest = divmod(self.minor, 10 ** (self.exponent - exponent))
-        if rest:
+        shift = exponent - self.exponent
+        if shift >= 0:
+            return self.minor * int(10**shift)
+        unit = int(10**-shift)
+        if self.minor % unit:
             raise InvalidRequest(f"{self} has more digits than this gateway takes ({exponent})", field="amount")
-        return units
+        return self.minor // unit
 
     def __str__(self) -> str:
         """Major units and the currency: `88.00 HKD`."""

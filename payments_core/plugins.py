@@ -36,7 +36,9 @@ class Hook:
             function, wanted = implementations[0].function, implementations[0].argnames
             self._call = lambda arguments: function(*[arguments[name] for name in wanted])
         else:
-            self._call = lambda arguments: caller(**arguments)
+            # pluggy wants every argument of the specification, also one that nobody accepts and so nobody sees.
+            named = caller.spec.argnames
+            self._call = lambda arguments: caller(**{each: arguments.get(each) for each in named})
 
     def __call__(self, arguments: Mapping[str, object]) -> Any:
         """Whatever the hook returns, unchecked; it may raise anything."""

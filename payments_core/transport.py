@@ -6,15 +6,17 @@ received, and `ProtocolViolation` where an answer arrived that cannot be read. I
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import socket
 import ssl
+import threading
 import time
 import typing
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import httpcore
 import httpx
@@ -28,8 +30,10 @@ __all__ = ["MAX_BODY_BYTES", "AsyncHTTPTransport", "AsyncTransport", "HTTPTransp
 MAX_BODY_BYTES: Final = 1024 * 1024
 USER_AGENT: Final = "payments-core/0.1"
 
-# httpcore scans its whole pool for every request, so a large one makes each request dearer.
-_LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0)
+# httpcore scans its whole pool and everybody who waits for it at every request: 1,000 tasks on one pool of 100 took half a
+# minute. So there are several small pools, and who finds none free waits here and not there.
+_POOLS, _POOL_SIZE = 5, 20
+_LIMITS: Final = httpx.Limits(max_connections=_POOL_SIZE, max_keepalive_connections=_POOL_SIZE, keepalive_expiry=5.0)
 # A status that decides by itself is not waited for longer than this: its body only helps a person.
 _GRACE: Final = 0.5
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -37,6 +41,9 @@ _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeou
 # When the current request must have ended. Network reads look it up, because httpx's own timeouts begin anew with every
 # byte that drips in.
 _ends: ContextVar[float] = ContextVar("payments_core_request_ends")
+
+
+H = TypeVar("H", bound=httpx.HTTPTransport | httpx.AsyncHTTPTransport)
 
 
 class Transport(Protocol):
@@ -73,23 +80,36 @@ class HTTPTransport:
         cert: str | tuple[str, str] | None = None,
         verify: str | ssl.SSLContext | None = None,
     ) -> None:
-        self._http = httpx.HTTPTransport(
-            verify=_ssl_context(cert, verify), trust_env=False, limits=_LIMITS, proxy=_proxy(proxy)
-        )
-        _replace_backend(self._http._pool, _Backend())  # noqa: SLF001
+        context, checked_proxy = _ssl_context(cert, verify), _proxy(proxy)
+
+        def pool() -> httpx.HTTPTransport:
+            made = httpx.HTTPTransport(verify=context, trust_env=False, limits=_LIMITS, proxy=checked_proxy)
+            _replace_backend(made._pool, _Backend())  # noqa: SLF001
+            return made
+
+        self._pools = _Pools(pool)
+        self._slots = threading.BoundedSemaphore(_POOLS * _POOL_SIZE)
 
     def send(self, request: Request, *, deadline: float) -> Response:
         """Send it; see the module for what is raised."""
-        outcome = self._exchange(request, deadline)
+        ends = time.monotonic() + deadline
+        if not self._slots.acquire(timeout=deadline):
+            raise GatewayUnavailable(_NO_SLOT)
+        pool = self._pools.take()
+        try:
+            outcome = self._exchange(pool.http, request, ends)
+        finally:
+            self._pools.give_back(pool)
+            self._slots.release()
         # Raised from here and not where it was caught: no context, and no frame that holds the revealed request.
         if isinstance(outcome, PaymentError):
             raise outcome
         return outcome
 
-    def _exchange(self, request: Request, deadline: float) -> Response | PaymentError:
-        token = _ends.set(time.monotonic() + deadline)
+    def _exchange(self, http: httpx.HTTPTransport, request: Request, ends: float) -> Response | PaymentError:
+        token = _ends.set(ends)
         try:
-            answer = self._http.handle_request(_encode(request, deadline))
+            answer = http.handle_request(_encode(request, ends))
             body = _Body(answer)
             try:
                 for chunk in typing.cast("Iterable[bytes]", answer.stream):
@@ -108,7 +128,8 @@ class HTTPTransport:
 
     def close(self) -> None:
         """Give up the connections."""
-        self._http.close()
+        for http in self._pools.drain():
+            http.close()
 
 
 class AsyncHTTPTransport:
@@ -120,22 +141,44 @@ class AsyncHTTPTransport:
         cert: str | tuple[str, str] | None = None,
         verify: str | ssl.SSLContext | None = None,
     ) -> None:
-        self._http = httpx.AsyncHTTPTransport(
-            verify=_ssl_context(cert, verify), trust_env=False, limits=_LIMITS, proxy=_proxy(proxy)
-        )
-        _replace_backend(self._http._pool, _AsyncBackend())  # noqa: SLF001
+        context, checked_proxy = _ssl_context(cert, verify), _proxy(proxy)
+
+        def pool() -> httpx.AsyncHTTPTransport:
+            made = httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=_LIMITS, proxy=checked_proxy)
+            _replace_backend(made._pool, _AsyncBackend())  # noqa: SLF001
+            return made
+
+        self._pools = _Pools(pool)
+        self._slots = asyncio.Semaphore(_POOLS * _POOL_SIZE)
 
     async def send(self, request: Request, *, deadline: float) -> Response:
         """Send it; see the module for what is raised."""
-        outcome = await self._exchange(request, deadline)
+        ends = time.monotonic() + deadline
+        if not await self._free_slot(deadline):
+            raise GatewayUnavailable(_NO_SLOT)
+        pool = self._pools.take()
+        try:
+            outcome = await self._exchange(pool.http, request, ends)
+        finally:
+            self._pools.give_back(pool)
+            self._slots.release()
         if isinstance(outcome, PaymentError):
             raise outcome
         return outcome
 
-    async def _exchange(self, request: Request, deadline: float) -> Response | PaymentError:
-        token = _ends.set(time.monotonic() + deadline)
+    async def _free_slot(self, seconds: float) -> bool:
+        if not self._slots.locked():
+            return await self._slots.acquire()
         try:
-            answer = await self._http.handle_async_request(_encode(request, deadline))
+            async with asyncio.timeout(seconds):
+                return await self._slots.acquire()
+        except TimeoutError:
+            return False
+
+    async def _exchange(self, http: httpx.AsyncHTTPTransport, request: Request, ends: float) -> Response | PaymentError:
+        token = _ends.set(ends)
+        try:
+            answer = await http.handle_async_request(_encode(request, ends))
             body = _Body(answer)
             try:
                 async for chunk in typing.cast("typing.AsyncIterable[bytes]", answer.stream):
@@ -154,10 +197,11 @@ class AsyncHTTPTransport:
 
     async def close(self) -> None:
         """Give up the connections."""
-        await self._http.aclose()
+        for http in self._pools.drain():
+            await http.aclose()
 
 
-class _Unreadable(Exception):  # noqa: N818
+class _Unreadable(Exception):
     """An answer arrived that cannot be read; the text says why."""
 
 
@@ -170,7 +214,9 @@ class _Body:
         self.chunks: list[bytes] = []
         self._size = 0
         # These statuses decide before the body does, so a body that breaks, drips or swells changes nothing.
-        self.decisive = self.status in {401, 403, 429} or not 200 <= self.status < 300 and not 400 <= self.status < 500
+        self.decisive = self.status in {401, 403, 429} or (
+            not 200 <= self.status < 300 and not 400 <= self.status < 500
+        )
         if self.decisive:
             _ends.set(min(_ends.get(), time.monotonic() + _GRACE))
 
@@ -221,7 +267,46 @@ def _fault(exc: Exception) -> PaymentError:
     return OutcomeUnknown("the connection to the gateway broke before a whole answer arrived")
 
 
-def _encode(request: Request, deadline: float) -> httpx.Request:
+_NO_SLOT: Final = f"all {_POOLS * _POOL_SIZE} connections were busy until the deadline: nothing was sent"
+
+
+class _Pool(Generic[H]):
+    def __init__(self, http: H) -> None:
+        self.http = http
+        self.busy = 0
+
+
+class _Pools(Generic[H]):
+    """Small pools, made when they are needed; the first that has room is used, so that its connections stay warm."""
+
+    def __init__(self, make: Callable[[], H]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._pools = [_Pool(make())]
+
+    def take(self) -> _Pool[H]:
+        with self._lock:
+            for pool in self._pools:
+                if pool.busy < _POOL_SIZE:
+                    break
+            else:
+                pool = _Pool(self._make())
+                self._pools.append(pool)
+            pool.busy += 1
+            return pool
+
+    def give_back(self, pool: _Pool[H]) -> None:
+        with self._lock:
+            pool.busy -= 1
+
+    def drain(self) -> list[H]:
+        with self._lock:
+            drained, self._pools = self._pools, [_Pool(self._make())]
+        return [pool.http for pool in drained]
+
+
+def _encode(request: Request, ends: float) -> httpx.Request:
+    deadline = max(ends - time.monotonic(), 0.0)
     headers = [(name, value.reveal() if isinstance(value, Secret) else value) for name, value in request.headers]
     named = {name.lower() for name, _ in headers}
     headers += [(name, value) for name, value in _DEFAULT_HEADERS if name not in named]
@@ -263,12 +348,14 @@ def _ssl_context(cert: str | tuple[str, str] | None, verify: str | ssl.SSLContex
         context = verify
     elif isinstance(verify, str):
         context = ssl.create_default_context(cafile=verify)
-    elif verify is None:
+    elif verify is None or verify is True:
         context = httpx.create_ssl_context(trust_env=False) if cert else _shared_ssl_context()
     else:
         raise ConfigurationError("verify is a CA file's path or an ssl.SSLContext: certificates are always verified")
-    if context.verify_mode is not ssl.CERT_REQUIRED:
-        raise ConfigurationError("this ssl.SSLContext does not verify certificates: set verify_mode to CERT_REQUIRED")
+    if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
+        raise ConfigurationError(
+            "this ssl.SSLContext does not verify who answers: set check_hostname, and verify_mode to CERT_REQUIRED"
+        )
     if cert is not None:
         context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
     return context

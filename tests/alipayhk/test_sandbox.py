@@ -636,6 +636,14 @@ def test_nothing_is_sent_to_other_machines(sandbox: Sandbox, host: str) -> None:
     assert len(sandbox.notifications) == 2, "it is not tried again"
 
 
+def test_other_machines_are_reached_only_when_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payments_alipayhk.sandbox.notifications._is_loopback", lambda host: False)
+    with WebhookListener() as listener:
+        for allowed, status in ((False, None), (True, 200)):
+            with make(allow_external_notify=allowed) as sandbox:
+                assert sandbox.deliver(created(sandbox, notify_url=listener.url)) == status
+
+
 def test_closing_ends_waits_and_deliveries_at_once() -> None:
     with make() as sandbox, WebhookListener(delay=30) as listener:
         answers: list[int | None] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+
 from payments_core import Secret
 
 __all__ = ["AlipayHKConfig"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final, TypeVar
 
 import msgspec
+
 from payments_core import (
     Authorization,
     CallSDK,
@@ -44,7 +46,7 @@ FLOWS: Final = {
     Channel.IN_STORE: "csb_qrcode",  # STORE: the payer scans a code that the merchant shows
 }
 
-_SUCCESS: Final = (0, "0")
+_SUCCESS: Final = 0
 _LONGEST_ID: Final = 64
 # RFC 3339, with the nanoseconds of `create_time`, of which a datetime keeps six digits.
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -53,6 +55,8 @@ _TEXT: Final = re.compile(r"[\x20-\x7e]{1,128}", re.ASCII)
 
 def authorization(response: Response) -> Authorization:
     """AUTH. An answer without a usable token (a maintenance page) is no wrong password."""
+    if not _is_success(response):
+        raise ProtocolViolation(f"the gateway answered the authorization with HTTP {response.status}")
     token = response.decode(wire.TOKEN)
     if re.fullmatch(r"[\x21-\x7e]+", token.access_token) is None:
         raise ProtocolViolation("the answer to the authorization carries no usable token")
@@ -85,8 +89,10 @@ def charge(provider: str, response: Response) -> Charge:
     """WEB: the answer to create or query; any `code` but 0 is `Rejected`, never definitive: no code is documented."""
     envelope = response.decode(wire.ENVELOPE)
     rid = _text(envelope.rid)
-    if envelope.code not in _SUCCESS or not 200 <= response.status < 300:  # noqa: PLR2004
+    if envelope.code != _SUCCESS:
         raise _rejected(envelope, rid, response.status)
+    if not _is_success(response):
+        raise ProtocolViolation(f"the gateway answered code 0 with HTTP {response.status}", request_id=rid)
     intent = _decode(wire.INTENT, envelope.data, rid)
     for name, value in (("order_id", intent.order_id), ("merchant_order_id", intent.merchant_order_id)):
         if not 1 <= len(value) <= _LONGEST_ID:
@@ -103,6 +109,10 @@ def charge(provider: str, response: Response) -> Charge:
         paid_at=_time(intent.pay_time, "pay_time", rid),
         request_id=rid,
     )
+
+
+def _is_success(response: Response) -> bool:
+    return 200 <= response.status < 300
 
 
 def request_id(response: Response) -> str:
@@ -157,11 +167,11 @@ def _time(text: str, name: str, rid: str) -> datetime | None:
     raise ProtocolViolation(f"the gateway's {name} is not an RFC 3339 time", request_id=rid)
 
 
-def _decode(decoder: object, raw: msgspec.Raw, rid: str) -> T:
+def _decode(decoder: Callable[[bytes], T], raw: msgspec.Raw, rid: str) -> T:
     """Like `Response.decode`, for a part of the body, keeping the rid."""
     error: ProtocolViolation
     try:
-        return Response(200, body=bytes(raw)).decode(decoder)  # type: ignore[arg-type]
+        return Response(200, body=bytes(raw)).decode(decoder)
     except ProtocolViolation as exc:
         error = exc
     error.request_id = rid

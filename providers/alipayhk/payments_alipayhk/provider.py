@@ -6,7 +6,6 @@ from typing import Final
 
 from payments_core import (
     Authorization,
-    Channel,
     Charge,
     ChargeRequest,
     Flow,
@@ -46,7 +45,7 @@ class AlipayHKProvider:
 
     def __init__(self, config: AlipayHKConfig) -> None:
         self._config = config
-        self._keys = webhook.keys(config.webhook_key, config.previous_webhook_key)
+        self._keys = tuple(key for key in (config.webhook_key, config.previous_webhook_key) if key)
 
     @hookimpl
     def authorize(self) -> Flow[Authorization]:

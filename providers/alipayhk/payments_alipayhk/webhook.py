@@ -19,7 +19,7 @@ from payments_core import (
 
 from . import wire
 
-__all__ = ["SIGNATURE_HEADER", "keys", "notification", "sign", "verify"]
+__all__ = ["SIGNATURE_HEADER", "notification", "sign", "verify"]
 
 # HOOK shows the value only; public merchant code for the same platform names the header.
 SIGNATURE_HEADER: Final = "Signature"
@@ -28,23 +28,22 @@ _LONGEST_ID: Final = 64
 _KIND: Final = re.compile(r"[\x21-\x7e]{1,64}", re.ASCII)
 
 
-def keys(*secrets: Secret) -> tuple[bytes, ...]:
-    """What is hashed behind the body, for every key that is not empty."""
-    return tuple(b"." + secret.reveal().encode() for secret in secrets if secret)
-
-
 def sign(body: bytes, key: Secret) -> str:
     """HOOK: `HEX(SHA256(body + "." + apikey))`, in lower case."""
-    return sha256(body + keys(key)[0]).hexdigest()
+    return _digest(body, key).hex()
 
 
-def verify(delivery: WebhookDelivery, suffixes: tuple[bytes, ...]) -> None:
+def _digest(body: bytes, key: Secret) -> bytes:
+    # The key becomes bytes only here: kept as bytes anywhere, it would show in that object's repr.
+    return sha256(b"%b.%b" % (body, key.reveal().encode())).digest()
+
+
+def verify(delivery: WebhookDelivery, keys: tuple[Secret, ...]) -> None:
     """Raise `WebhookRejected("signature")` unless there is exactly one signature and one of the keys made it."""
     given = delivery.values(SIGNATURE_HEADER)
     if len(given) != 1 or len(given[0]) != _DIGITS:
         raise WebhookRejected("signature")
-    body = delivery.body
-    if not same_hex_digest(given[0], [sha256(body + suffix).digest() for suffix in suffixes]):
+    if not same_hex_digest(given[0], [_digest(delivery.body, key) for key in keys]):
         raise WebhookRejected("signature")
 
 

@@ -1,0 +1,57 @@
+# `make` lists the commands. All of them but `clean` see to it that .venv is there and up to date first.
+
+MAKEFLAGS += --no-print-directory
+UV ?= uv
+LOCK := requirements/dev.txt
+STAMP := .venv/.stamp
+
+# The stamp holds the directory it was made for: a copied or moved checkout is set up anew, and never runs another's code.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench record wheels fuzz lock clean
+
+help: ## list the commands
+	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## make .venv, with everything a developer needs
+	@:
+
+$(STAMP): $(LOCK) pyproject.toml $(wildcard providers/*/pyproject.toml) scripts/setup.sh
+	@bash scripts/setup.sh
+
+demo: $(STAMP) ## the whole life of a charge, in the terminal, against a sandbox
+	@.venv/bin/payments demo
+
+test: $(STAMP) ## everything: the checks, the wheels on every Python found, the suite
+	@.venv/bin/python scripts/test.py
+
+check: $(STAMP) ## ruff and mypy
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+bench: $(STAMP) ## what the core costs, as ratios
+	@.venv/bin/python -m benchmarks
+
+record: $(STAMP) ## record the cassettes again, from the sandbox
+	@.venv/bin/payments record alipayhk
+
+wheels: $(STAMP) ## build the wheels into .build/wheels
+	@rm -rf .build/wheels
+	@.venv/bin/python -m pip wheel -qq --no-deps --no-build-isolation --wheel-dir .build/wheels . $(wildcard providers/*/)
+	@ls .build/wheels
+
+fuzz: $(STAMP) ## 200,000 mutated notifications, none of which may be believed
+	@.venv/bin/python scripts/fuzz_webhooks.py
+
+lock: $(STAMP) ## choose the versions in requirements/dev.txt again (needs uv)
+	$(UV) pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		--output-file $(LOCK) pyproject.toml requirements/dev.in
+
+clean: ## remove everything that was made
+	rm -rf .venv .build build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

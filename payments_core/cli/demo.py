@@ -1,0 +1,128 @@
+"""`payments demo`: the whole life of a charge against a sandbox, or its beginning against any server."""
+
+from __future__ import annotations
+
+import secrets
+from argparse import Namespace
+from pathlib import Path
+
+from payments_core import (
+    Authorization,
+    Channel,
+    Charge,
+    ChargeRequest,
+    Gateway,
+    Money,
+    ProviderInfo,
+    Reference,
+    UnsupportedOperation,
+)
+
+from .console import Console
+from .encoding import charge_fields
+from .exits import Exit, Stop
+from .opening import default_provider, gateway_in, open_gateway
+from .parser import Commands, add_config
+from .shown import action_in_words, show_code
+
+__all__ = ["add", "authorize", "demo_request", "show_authorized", "show_charged"]
+
+
+def add(commands: Commands) -> None:
+    """Register the command."""
+    parser = commands.new(
+        "demo",
+        _run,
+        "play the whole life of a charge",
+        "Plays the life of a charge against a provider's sandbox on this machine: authorized, charged, paid by the\n"
+        "shopper, notified, confirmed; then a forged notification and an answer about other money are refused. Exit code\n"
+        "0 means that every step happened. With --config FILE it authorizes, charges and asks once at the server that\n"
+        "FILE names, and starts no sandbox.",
+    )
+    parser.add_argument("--provider", default="", metavar="NAME", help="default: the only one that has a sandbox")
+    parser.add_argument("--amount", metavar="88.00", help="in major units (default: 88)")
+    parser.add_argument("--currency", default="", metavar="CODE", help="default: the provider's first")
+    parser.add_argument("--order-id", default="", metavar="ID", help="default: a new one")
+    parser.add_argument("--gateway", default="", metavar="NAME", help="with --config: which of its gateways")
+    add_config(parser)
+    payer = parser.add_mutually_exclusive_group()
+    payer.add_argument("--auto", action="store_true", help="the demo pays by itself (this is the default)")
+    payer.add_argument("--browser", action="store_true", help="you pay, on the page that the sandbox shows")
+
+
+def _run(args: Namespace, console: Console) -> Exit:
+    if args.config is None and args.gateway:
+        raise Stop("--gateway is one of the gateways of a --config FILE", "Give both, or neither.", code=Exit.USAGE)
+    if args.config is not None and args.browser:
+        raise Stop("--browser is for the sandbox, and --config starts none", "Leave one out.", code=Exit.USAGE)
+    if args.config is None:
+        from . import life  # the sandbox's server is an extra, and only needed here
+
+        return life.play(args.provider or default_provider(), args, console)
+    return _against_server(args, args.config, console)
+
+
+def _against_server(args: Namespace, file: Path, console: Console) -> Exit:
+    name = args.gateway or gateway_in(file, args.provider)
+    with open_gateway(name, file) as gateway:
+        request = demo_request(args, gateway.info)
+        console.say(f"A charge of {request.amount} through the gateway {name} ({gateway.info.title}).")
+        console.say()
+        show_authorized(console, authorize(gateway))
+        args.gateway, args.order_id = name, request.order_id  # for the advice, should an outcome be unknown
+        charge = gateway.create_charge(request)
+        show_charged(console, charge)
+        reference = Reference(request.order_id, charge.reference.provider_id)
+        asked = gateway.get_status(reference).require(request.order_id, request.amount)
+        console.step(
+            "queried",
+            charge_fields(asked),
+            [f"{asked.status} (the gateway says {asked.raw_status}), {asked.amount}: as asked for"],
+        )
+    return Exit.OK
+
+
+def demo_request(args: Namespace, info: ProviderInfo, notify_url: str = "") -> ChargeRequest:
+    """What the demo asks for: 88 of the provider's first currency, where nothing else is said."""
+    currency = args.currency or min(info.currencies)
+    amount = Money.of(args.amount or "88", currency)
+    order_id = args.order_id or f"DEMO{secrets.token_hex(8).upper()}"[: info.limits.order_id_length]
+    channel = Channel.WEB if Channel.WEB in info.channels else min(info.channels)
+    return ChargeRequest(order_id, amount, "A demonstration", channel=channel, notify_url=notify_url)
+
+
+def authorize(gateway: Gateway) -> Authorization | None:
+    """The right to call the gateway's API; None where the provider needs no such step."""
+    try:
+        return gateway.authorize()
+    except UnsupportedOperation:
+        return None
+
+
+def show_authorized(console: Console, authorization: Authorization | None) -> None:
+    """The first step, without the token."""
+    if authorization is None:
+        console.step("authorized", {"scheme": None, "expires_in": None}, ["this provider needs no token"])
+        return
+    lifetime = authorization.expires_in
+    known = f"for {lifetime:.0f} s" if lifetime is not None else "for good"
+    console.step(
+        "authorized",
+        {"scheme": authorization.scheme, "expires_in": lifetime},
+        [f"the gateway gave a {authorization.scheme} token, {known}"],
+    )
+
+
+def show_charged(console: Console, charge: Charge) -> None:
+    """The second step, with the code that the shopper scans."""
+    reference = charge.reference
+    console.step(
+        "charged",
+        charge_fields(charge),
+        [
+            f"order {reference.order_id}, {charge.amount or 'amount not told'}: {charge.status}",
+            f"the gateway calls it {reference.provider_id}",
+            action_in_words(charge.next_action) or "nothing is to be done next",
+        ],
+    )
+    show_code(console, charge.next_action)

@@ -1,0 +1,130 @@
+"""From the words of a command line to an opened gateway or a running sandbox."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import tomllib
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from payments_core import ConfigurationError, Gateway, ProviderContractError, ProviderNotFound
+from payments_core.config import build_config, settings_for
+from payments_core.discovery import SANDBOX_GROUP, find_provider, installed_providers, load_entry
+
+from .exits import Exit, Stop
+
+__all__ = [
+    "Sandbox",
+    "configuration",
+    "configured",
+    "default_provider",
+    "gateway_in",
+    "open_gateway",
+    "sandbox_factory",
+    "start_sandbox",
+]
+
+
+class Sandbox(Protocol):
+    """What every provider's sandbox has; `provider_id` is the gateway's own id of a charge."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, on this machine."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What opens a gateway against it."""
+
+    def pay(self, provider_id: str) -> None:
+        """The shopper approves."""
+
+    def close(self) -> None:
+        """It ends, at once."""
+
+
+def open_gateway(name: str, file: Path | None) -> Gateway:
+    """The gateway `name`, configured by `file` or, without one, as everywhere: payments.toml and the environment."""
+    return Gateway.open(name, configuration(name, file))
+
+
+def configuration(name: str, file: Path | None) -> dict[str, Any] | None:
+    """What `Gateway.open` takes as its config; the environment overlays a `file` too."""
+    if file is None:
+        return None
+    provider, config = configured(name, file)
+    return {"provider": provider, **msgspec.structs.asdict(config)}
+
+
+def configured(name: str, file: Path | None) -> tuple[str, msgspec.Struct]:
+    """The provider of gateway `name`, and its typed configuration."""
+    if file is not None and not file.is_file():
+        raise Stop(f"there is no file {file}", "Name a payments.toml with --config.", code=Exit.USAGE)
+    settings = settings_for(name, None, file=file)
+    with redirect_stdout(sys.stderr):  # a plugin that prints when it is imported
+        config_type = getattr(find_provider(settings.provider), "config_type", None)
+    if not (isinstance(config_type, type) and issubclass(config_type, msgspec.Struct)):
+        raise ProviderContractError(f"provider {settings.provider} has no config_type: a msgspec.Struct")
+    return settings.provider, build_config(name, config_type, settings)
+
+
+def gateway_in(file: Path, provider: str) -> str:
+    """The one gateway that `file` has a section for, of `provider` where that is given; else the provider's name."""
+    try:
+        sections = tomllib.loads(file.read_text("utf-8")).get("gateways")
+    except (OSError, ValueError):
+        sections = None  # opening it will say what is wrong
+    found = sections.items() if isinstance(sections, dict) else ()
+    gateways = {name: values for name, values in found if isinstance(values, dict)}
+    names = [name for name, values in gateways.items() if not provider or values.get("provider", name) == provider]
+    return names[0] if len(names) == 1 else provider or default_provider()
+
+
+def default_provider() -> str:
+    """The only provider that is installed and has a sandbox."""
+    sandboxes = {entry.name for entry in entry_points(group=SANDBOX_GROUP)}
+    with redirect_stdout(sys.stderr):
+        names = [each.name for each in installed_providers() if each.info is not None and each.name in sandboxes]
+    if len(names) == 1:
+        return names[0]
+    if names:
+        raise Stop(f"several providers have a sandbox: {', '.join(names)}", "Choose: --provider NAME", code=Exit.USAGE)
+    raise ProviderNotFound("no provider with a sandbox is installed")
+
+
+def sandbox_factory(name: str) -> Any:
+    """What a provider registers as its sandbox."""
+    factory, problem = None, ""
+    try:
+        with redirect_stdout(sys.stderr):
+            factory = load_entry(SANDBOX_GROUP, name)
+    except ProviderContractError as exc:
+        if "No module named" not in exc.message:
+            raise
+        problem = exc.message
+    if problem:
+        raise ConfigurationError(f"{problem}; what a sandbox needs comes with the extra [sandbox] of its distribution")
+    if not callable(factory):
+        raise ProviderContractError(f"the sandbox {name!r} cannot be called")
+    return factory
+
+
+def start_sandbox(name: str, port: int = 0, time_scale: float | None = None) -> Sandbox:
+    """The provider's sandbox, running on this machine; `time_scale` shortens its waits, where it has any."""
+    factory = sandbox_factory(name)
+    more = {} if time_scale is None else {"time_scale": time_scale}
+    try:
+        inspect.signature(factory).bind(port=port, **more)
+    except TypeError:
+        raise Stop(f"the sandbox of {name} does not take {' and '.join(['port', *more])}", code=Exit.USAGE) from None
+    try:
+        return cast("Sandbox", factory(port=port, **more))
+    except Exception as exc:  # noqa: BLE001 - a plugin's: a port in use, a value it refuses, a bug
+        problem = str(exc) if isinstance(exc, OSError | ValueError) else f"{type(exc).__name__}: {exc}"
+    raise Stop(f"the sandbox of {name} did not start: {problem}")

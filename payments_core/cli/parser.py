@@ -1,0 +1,92 @@
+"""The command line's grammar: argparse that never repeats what it was given, and an epilog with the exit codes."""
+
+from __future__ import annotations
+
+import textwrap
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter, _SubParsersAction
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
+
+from .console import Console
+from .exits import MEANINGS, Exit, Stop
+
+__all__ = ["Commands", "Parser", "Run", "add_config", "new_parser", "parse"]
+
+Run: TypeAlias = Callable[[Namespace, Console], Exit]
+
+
+class Parser(ArgumentParser):
+    """An `ArgumentParser` whose errors are raised, and which takes no abbreviations."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, "formatter_class": RawDescriptionHelpFormatter, **options})
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong, for `main` to print."""
+        raise Stop(message, f"{self.format_usage().strip()}\n{self.prog} --help says more.", code=Exit.USAGE)
+
+
+class Commands:
+    """Where a command, or one of a family of commands, registers itself."""
+
+    def __init__(self, action: _SubParsersAction[Any]) -> None:
+        self._action = action
+
+    def new(self, name: str, run: Run, summary: str, description: str = "") -> Parser:
+        """A command that `run` carries out; `--json` is on all of them."""
+        parser: Parser = self._action.add_parser(name, help=summary, description=description or summary)
+        parser.add_argument("--json", action="store_true", help="JSON on stdout, and errors as JSON on stderr")
+        parser.set_defaults(run=run)
+        return parser
+
+    def family(self, name: str, summary: str) -> Commands:
+        """A command that has commands of its own."""
+        parser: Parser = self._action.add_parser(name, help=summary, description=summary)
+        return Commands(parser.add_subparsers(title="commands", metavar="COMMAND", required=True))
+
+
+def add_config(parser: Parser) -> None:
+    """`--config`, in the one way that all commands have it."""
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="this payments.toml instead of $PAYMENTS_CONFIG or ./payments.toml"
+    )
+
+
+def new_parser(version: str) -> tuple[Parser, Commands]:
+    """The parser of `payments`, and where commands register."""
+    parser = Parser(
+        prog="payments",
+        description="Take money through any installed payment provider.",
+        epilog=_epilog(),
+    )
+    parser.add_argument("--version", action="version", version=f"payments-core {version}")
+    return parser, Commands(parser.add_subparsers(title="commands", metavar="COMMAND", required=True))
+
+
+def parse(parser: Parser, argv: Sequence[str]) -> Namespace:
+    """The arguments. What is unknown is named only as far as it is an option: its value could be a secret."""
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        options = ", ".join(word.partition("=")[0] for word in unknown if word.startswith("-"))
+        raise Stop(
+            f"unknown options: {options}" if options else "there are more arguments than this command takes",
+            "`payments COMMAND --help` lists them. A secret is never an argument: write it into payments.toml, "
+            "the environment, or a file.",
+            code=Exit.USAGE,
+        )
+    return args
+
+
+def _epilog() -> str:
+    codes = "\n".join(
+        textwrap.fill(f"{code:>5}  {MEANINGS[code]}", 96, subsequent_indent=" " * 7, initial_indent="")
+        for code in MEANINGS
+    )
+    return (
+        f"exit codes:\n{codes}\n\n"
+        "With --json, stdout holds JSON only, and an error is one JSON object on stderr:\n"
+        '  {"error": {"kind", "message", "exit_code", "next", ...}}\n\n'
+        "A gateway is configured by [gateways.NAME] of payments.toml (or of the file that PAYMENTS_CONFIG names) and\n"
+        "by PAYMENTS_<NAME>_<FIELD>, or PAYMENTS_<NAME>_<FIELD>_FILE for a mounted secret. Secrets are never arguments."
+    )

@@ -1,0 +1,47 @@
+"""`payments record`: a provider's stories, played against its sandbox or a real gateway, as cassettes."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from payments_core import ConfigurationError
+
+from .console import Console
+from .exits import Exit
+from .opening import configuration
+from .parser import Commands, add_config
+
+__all__ = ["add"]
+
+
+def add(commands: Commands) -> None:
+    """Register the command."""
+    parser = commands.new(
+        "record",
+        _run,
+        "record a provider's cassettes",
+        "Plays a provider's stories over HTTP and keeps what was said as cassettes, secrets masked: against the provider's\n"
+        "sandbox, or with --live against the gateway that NAME is configured for (with its test account).",
+    )
+    parser.add_argument("name", metavar="NAME", help="a provider; with --live, a gateway of the configuration")
+    parser.add_argument("--live", action="store_true", help="record from a real gateway")
+    parser.add_argument("--story", action="append", default=[], metavar="S", help="only this story, once for each")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="default: cassettes/NAME")
+    add_config(parser)
+
+
+def _run(args: Namespace, console: Console) -> Exit:
+    try:
+        from payments_core.testing import recording
+    except ImportError as exc:
+        missing = exc.name or "something"
+        raise ConfigurationError(f"recording needs {missing}: pip install 'payments-core[testing]'") from None
+    folder = args.output or Path("cassettes") / args.name
+    if args.live:
+        config = configuration(args.name, args.config)
+        made = recording.record_live(args.name, folder, config, tuple(args.story), input, console.note)
+    else:
+        made = recording.record_sandbox(args.name, folder, tuple(args.story))
+    console.result({"recorded": [str(path) for path in made]}, [f"recorded {path}" for path in made])
+    return Exit.OK

@@ -1,0 +1,167 @@
+"""A cassette's file: vcrpy's own format in YAML that is read in review, with who answered at its head."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Literal, Self, TypeAlias, get_args
+
+import msgspec
+import vcr.serialize
+import yaml
+from vcr.request import Request
+
+from ._matching import name_of
+
+__all__ = ["CassetteError", "Exchange", "Kind", "Provenance", "Recording", "parse", "read", "render", "write"]
+
+Exchange: TypeAlias = tuple[Request, dict[str, Any]]
+"""vcrpy's request, and its dict of an answer."""
+Kind: TypeAlias = Literal["documentation", "sandbox", "live"]
+
+
+class CassetteError(Exception):
+    """A cassette that cannot be written or used, and why."""
+
+
+class Provenance(msgspec.Struct, frozen=True):
+    """Who answered when a cassette was recorded, and more about it in free text; written `sandbox: acme`."""
+
+    kind: Kind
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise CassetteError(
+                f"the provenance of a cassette is one of {', '.join(get_args(Kind))}, not {self.kind!r}"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The provenance that is written in a cassette."""
+        kind, _, detail = text.partition(":")
+        return cls(kind, detail.strip())  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """What a cassette says about itself."""
+
+    provenance: Provenance
+    parameters: dict[str, str]
+    command: str
+    requests: tuple[str, ...]
+
+
+def read(path: Path | str) -> Recording:
+    """What the cassette says about itself; `CassetteError` without a provenance, or with an unknown one."""
+    return parse(Path(path))[0]
+
+
+def write(target: Path, text: str, provenance: Provenance) -> None:
+    """The whole file, or what was there before; a live recording gives way to a live one only."""
+    if target.exists() and provenance.kind != "live" and parse(target)[0].provenance.kind == "live":
+        raise CassetteError(f"{target.name}: is live, and is not replaced by one from {provenance}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def render(recording: Recording, exchanges: list[Exchange]) -> str:
+    """The text of a cassette: the same for the same exchanges, on every machine."""
+    metadata: dict[str, Any] = {"provenance": str(recording.provenance)}
+    if recording.command:
+        metadata["command"] = recording.command
+    cassette = {
+        "requests": [request for request, _ in exchanges],
+        "responses": [copy.deepcopy(response) for _, response in exchanges],
+        "metadata": {**metadata, "parameters": recording.parameters},
+    }
+    return str(vcr.serialize.serialize(cassette, _YAML))
+
+
+def parse(source: Path) -> tuple[Recording, list[Exchange]]:
+    """What a cassette says, and what it holds."""
+    problem = ""
+    exchanges: list[Exchange] = []
+    metadata: Any = {}
+    try:
+        requests, responses, *rest = vcr.serialize.deserialize(source.read_text(encoding="utf-8"), _YAML)
+        exchanges = list(zip(requests, responses, strict=True))
+        metadata = rest[0] if rest else {}
+        problem = _problem(responses, metadata)
+    except FileNotFoundError:
+        raise CassetteError(f"there is no cassette {source}: record it") from None
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as exc:
+        problem = f"is no cassette ({type(exc).__name__})"
+    if problem:
+        raise CassetteError(f"{source.name}: {problem}")
+    try:
+        provenance = Provenance.parse(metadata["provenance"])
+    except CassetteError as exc:
+        raise CassetteError(f"{source.name}: {exc}") from None
+    names = tuple(name_of(request) for request, _ in exchanges)
+    return Recording(provenance, metadata.get("parameters", {}), metadata.get("command", ""), names), exchanges
+
+
+def _problem(responses: list[dict[str, Any]], metadata: Any) -> str:
+    if not isinstance(metadata, dict) or type(metadata.get("provenance")) is not str:
+        return "does not say who answered: a cassette without provenance is not used"
+    parameters = metadata.get("parameters", {})
+    texts = [metadata.get("command", ""), *parameters.keys(), *parameters.values()]
+    if any(type(text) is not str for text in texts):
+        return "its command and parameters are texts"
+    for response in responses:
+        body, status = response["body"]["string"], response["status"]["code"]
+        if type(body) is not bytes or type(status) is not int or not isinstance(response["headers"], dict):
+            return "has an answer that is none"
+    return ""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Bodies as blocks of text, short lists on one line. The pure Python one, so that every machine writes the same."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+def _represent_list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.SequenceNode:
+    flow = all(isinstance(item, str) for item in items)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=flow)
+
+
+_Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(list, _represent_list)
+
+
+class _Serializer:
+    """vcrpy's cassette as YAML, with what it says about itself first."""
+
+    deserialize: Callable[[str], Any] = staticmethod(yaml.safe_load)
+
+    @staticmethod
+    def serialize(cassette: dict[str, Any]) -> str:
+        ordered = {name: cassette[name] for name in ("version", "metadata")}
+        ordered["interactions"] = [
+            {
+                "request": {name: each["request"][name] for name in ("method", "uri", "headers", "body")},
+                "response": {name: each["response"][name] for name in ("status", "headers", "body")},
+            }
+            for each in cassette["interactions"]
+        ]
+        return yaml.dump(ordered, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+_YAML: Final = _Serializer()

@@ -1,0 +1,328 @@
+"""Cassettes: recorded by vcrpy over HTTP, masked by an allow-list, replayed strictly, and honest about their origin.
+
+    with record(path, policy, Provenance("sandbox", "acme"), {"order_id": "P1"}, base_url=url, secrets={"key": key}):
+        Gateway.open("acme", config).create_charge(request)
+
+    with replay(path, policy) as recording:              # a gateway whose base_url is BASE_URL; no network
+        gateway.create_charge(...recording.parameters["order_id"]...)
+
+Both serve sync and async gateways. vcrpy replaces the transport of the whole process, so only one cassette is open at a
+time. The files are vcrpy's own format, with the provenance in its `metadata`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http
+import ipaddress
+import logging
+import socket
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import vcr
+import vcr.stubs.httpx_stubs  # its logger has to exist before it can be silenced
+from vcr.persisters.filesystem import CassetteNotFoundError
+from vcr.record_mode import RecordMode
+from vcr.request import Request
+
+from ._matching import differences, name_of
+from .cassette_file import CassetteError, Exchange, Kind, Provenance, Recording, parse, read, render, write
+from .leaks import scan
+from .masking import BASE_URL, MASK, VERBATIM, CassettePolicy, Fields, MaskedRequest, Masker, Refused, Rule
+
+__all__ = [
+    "BASE_URL",
+    "MASK",
+    "VERBATIM",
+    "CassetteError",
+    "CassetteMiss",
+    "CassettePolicy",
+    "Fields",
+    "Kind",
+    "Provenance",
+    "Recording",
+    "Rule",
+    "is_this_machine",
+    "read",
+    "record",
+    "replay",
+]
+
+
+class CassetteMiss(AssertionError):
+    """What was replayed is not what was recorded: a request that differs, or one that never came."""
+
+
+class _Halt(BaseException):
+    """Ends the exchange at once. No `Exception`: a gateway has a name for every one of those, and would go on with it."""
+
+
+@contextlib.contextmanager
+def record(
+    path: Path | str,
+    policy: CassettePolicy,
+    provenance: Provenance,
+    parameters: Mapping[str, str] | None = None,
+    *,
+    base_url: str,
+    secrets: Mapping[str, str],
+    repeats: Collection[str] = (),
+    command: str = "",
+) -> Iterator[None]:
+    """Send everything that the block sends, and write the masked exchanges to `path` when it has ended well.
+
+    `base_url` is where the gateway is; the cassette says BASE_URL instead. `secrets` are looked for in what is about to be
+    written, in every encoding, with all that the policy masks by name. `repeats` are the paths (as in the policy) that may
+    be asked the same thing again: elsewhere a second equal request is a retry, which nobody would see. `command` is how to
+    record it again. `CassetteError`, and nothing is written: for these, for a request that the policy does not cover
+    (which is not sent), for one that was never answered, and for `live` from this machine.
+    """
+    target = Path(path)
+    recording = Recording(provenance, dict(parameters or {}), command, ())
+    shelf = _Shelf()
+    refused: list[str] = []
+    hosts: list[str] = []
+    trial = Masker(policy, base_url)
+    with _alone():
+        with _cassette(shelf, RecordMode.ALL) as cassette:
+
+            def admit(request: Request) -> bool:
+                try:
+                    _masked(trial, request)
+                except Refused as exc:
+                    refused.append(str(exc))
+                    raise _Halt from None
+                hosts.append(request.host or "")
+                return False
+
+            cassette.can_play_response_for = admit
+            try:
+                yield
+            except BaseException as exc:
+                if refused and not _ends_program(exc):
+                    raise CassetteError(f"{target.name}: {refused[0]}") from None
+                raise
+        if refused:
+            raise CassetteError(f"{target.name}: {refused[0]}")
+        _check_answered(target, len(hosts), len(cassette))
+        if provenance.kind == "live" and any(is_this_machine(host) for host in set(hosts)):
+            raise CassetteError(f"{target.name}: what this machine answered is not live: record it as sandbox")
+        exchanges = list(zip(cassette.requests, cassette.responses, strict=True))
+        masker = Masker(policy, base_url)
+        text = render(recording, _masked_exchanges(target, exchanges, masker, repeats))
+    leaks = scan(text.encode(), {**secrets, **masker.hidden})
+    if leaks:
+        found = "; ".join(dict.fromkeys(f"{leak.secret} ({leak.form})" for leak in leaks))
+        raise CassetteError(f"{target.name}: not written, because it would hold {found}")
+    write(target, text, provenance)
+
+
+@contextlib.contextmanager
+def replay(path: Path | str, policy: CassettePolicy, *, base_url: str = BASE_URL) -> Iterator[Recording]:
+    """Answer everything that the block sends from the cassette; nothing leaves the machine.
+
+    A request is answered when its method, path, query, named headers and body are those recorded: JSON strictly, secrets
+    masked on both sides. `CassetteMiss` says what differs, whatever the block makes of it, and what was recorded and never
+    asked for, unless the block raised.
+    """
+    source = Path(path)
+    recording, exchanges = _load(source, policy)
+    masker = Masker(policy, base_url)
+    misses: list[str] = []
+    with _alone():
+        with _cassette(_Shelf(exchanges), RecordMode.NONE, masker) as cassette:
+            playable = cassette.can_play_response_for
+
+            def answer(request: Request) -> bool:
+                problem = ""
+                try:
+                    sent = _masked(masker, request)
+                except Refused as exc:
+                    problem = str(exc)
+                else:
+                    if playable(request):
+                        return True
+                    problem = _explained(sent, cassette)
+                misses.append(problem)
+                raise _Halt
+
+            cassette.can_play_response_for = answer
+            try:
+                yield recording
+            except BaseException as exc:
+                if misses and not _ends_program(exc):
+                    raise CassetteMiss(_report(source, misses)) from (None if isinstance(exc, _Halt) else exc)
+                raise
+        if misses:
+            raise CassetteMiss(_report(source, misses))
+        unplayed = [name for number, name in enumerate(recording.requests) if not cassette.play_counts[number]]
+        if unplayed:
+            count = f"{len(unplayed)} of {len(recording.requests)} recorded requests never came"
+            raise CassetteMiss(f"{source.name}: {count}: {', '.join(unplayed)}")
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host's name or number leads to a loopback address."""
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        return False
+    for text in found:
+        address = ipaddress.ip_address(text.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        if mapped.is_loopback or mapped.is_unspecified:
+            return True
+    return False
+
+
+# vcrpy, which does the recording.
+
+
+class _Shelf:
+    """vcrpy's persister. What is recorded is taken from the cassette: vcrpy saves before it puts the transport back."""
+
+    def __init__(self, exchanges: list[Exchange] | None = None) -> None:
+        self._exchanges = exchanges
+
+    def load_cassette(self, _path: str, serializer: object) -> tuple[list[Request], list[dict[str, Any]]]:  # noqa: ARG002
+        if self._exchanges is None:
+            raise CassetteNotFoundError
+        return [request for request, _ in self._exchanges], [response for _, response in self._exchanges]
+
+    def save_cassette(self, _path: str, _cassette: object, serializer: object) -> None:
+        pass
+
+
+def _cassette(shelf: _Shelf, mode: RecordMode, masker: Masker | None = None) -> Any:
+    def masked(request: Request) -> Request:
+        return request if masker is None else _as_vcr(_masked(masker, request))
+
+    recorder = vcr.VCR(record_mode=mode, match_on=("strictly",), before_record_request=masked)
+    recorder.register_matcher("strictly", _match)
+    recorder.register_persister(shelf)
+    return recorder.use_cassette("cassette")
+
+
+def _match(sent: Request, recorded: Request) -> None:
+    problem = next(iter(differences(recorded, sent)), "")
+    if problem:
+        raise AssertionError(problem)
+
+
+_open: Final = threading.Lock()
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One cassette at a time, and vcrpy's loggers silent: they print whole URLs, with the secrets that travel in them."""
+    if not _open.acquire(blocking=False):
+        raise CassetteError("a cassette is open already: two at once would answer each other's requests")
+    try:
+        with contextlib.ExitStack() as restored:
+            top = logging.getLogger("vcr")
+            restored.callback(top.setLevel, top.level)
+            top.setLevel(logging.CRITICAL + 1)  # for those that come into being meanwhile
+            for name in [name for name in logging.root.manager.loggerDict if f"{name}.".startswith("vcr.")]:
+                logger = logging.getLogger(name)
+                restored.callback(setattr, logger, "disabled", logger.disabled)
+                logger.disabled = True
+            yield
+    finally:
+        _open.release()
+
+
+def _masked(masker: Masker, request: Request) -> MaskedRequest:
+    return masker.request(request.method, request.uri, request.headers, request.body or b"")
+
+
+def _as_vcr(request: MaskedRequest) -> Request:
+    return Request(request.method, request.url, request.body, request.headers)
+
+
+def _ends_program(exc: BaseException) -> bool:
+    return isinstance(exc, KeyboardInterrupt | SystemExit | GeneratorExit)
+
+
+# Recording.
+
+
+def _check_answered(target: Path, sent: int, answered: int) -> None:
+    if not sent:
+        raise CassetteError(f"{target.name}: nothing was sent: a transport that does not use httpx is not recorded")
+    if sent != answered:
+        raise CassetteError(f"{target.name}: {sent} requests were sent and {answered} answered")
+
+
+def _masked_exchanges(
+    target: Path, exchanges: list[Exchange], masker: Masker, repeats: Collection[str]
+) -> list[Exchange]:
+    made: list[Exchange] = []
+    for request, response in exchanges:
+        shown = _masked(masker, request)
+        wanted = _as_vcr(shown)
+        if shown.rule.path not in repeats and any(not list(differences(earlier, wanted)) for earlier, _ in made):
+            raise CassetteError(
+                f"{target.name}: {name_of(wanted)} was sent again: say so with `repeats`, if it is no retry"
+            )
+        status = response["status"]["code"]
+        answer = masker.response(shown.rule, status, response["headers"], response["body"]["string"])
+        made.append((wanted, {"status": _status(status), "headers": answer.headers, "body": {"string": answer.body}}))
+    return made
+
+
+def _status(code: int) -> dict[str, Any]:
+    # The reason phrase is free text, so the standard one is kept.
+    known = code in {each.value for each in http.HTTPStatus}
+    return {"code": code, "message": http.HTTPStatus(code).phrase if known else ""}
+
+
+# Replaying.
+
+
+def _load(source: Path, policy: CassettePolicy) -> tuple[Recording, list[Exchange]]:
+    """A cassette that holds exactly what the policy keeps."""
+    recording, exchanges = parse(source)
+    masker = Masker(policy)
+    for number, (request, response) in enumerate(exchanges, 1):
+        where = f"{source.name}: exchange {number}, {name_of(request)}"
+        try:
+            shown = _masked(masker, request)
+        except Refused as exc:
+            raise CassetteError(f"{where}: {exc}") from None
+        problems = list(differences(request, _as_vcr(shown)))
+        if dict(request.headers) != shown.headers:
+            problems.append("headers")
+        answer = masker.response(
+            shown.rule, response["status"]["code"], response["headers"], response["body"]["string"]
+        )
+        if answer.headers != response["headers"] or answer.body != response["body"]["string"]:
+            problems.append("answer")
+        if problems:
+            raise CassetteError(f"{where}: holds more than the policy keeps, or was edited by hand: record it again")
+    return recording, exchanges
+
+
+def _explained(sent: MaskedRequest, cassette: Any) -> str:
+    """Which recorded request is nearest, and how it differs."""
+    wanted = _as_vcr(sent)
+    ranked = sorted(
+        (len(problems := list(differences(recorded, wanted))), cassette.play_counts[number] > 0, number, problems)
+        for number, recorded in enumerate(cassette.requests)
+    )
+    if not ranked:
+        return f"{name_of(wanted)}: the cassette is empty"
+    if not ranked[0][0]:
+        times = sum(1 for count, *_ in ranked if not count)
+        return f"{name_of(wanted)}: was recorded {times} time{'s' * (times > 1)}, and asked for once more"
+    left = [each for each in ranked if not each[1]] or ranked
+    _, played, number, problems = left[0]
+    spent = ", which was played already," if played else ""
+    nearest = f"the nearest, number {number + 1}, {name_of(cassette.requests[number])}{spent} differs in"
+    return "\n    ".join([f"{name_of(wanted)}: {nearest}", *problems])
+
+
+def _report(source: Path, misses: list[str]) -> str:
+    return "\n  ".join([f"{source.name} has no answer for", *dict.fromkeys(misses)])

@@ -1,0 +1,221 @@
+"""Recording a provider's stories: from its sandbox, from what its documentation publishes, or live.
+
+Every recording is replayed before it is kept, so that a cassette in the folder is one that works.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from payments_core import ConfigurationError, Gateway, PaymentError, ProviderContractError, Secret
+from payments_core.config import build_config, settings_for
+from payments_core.discovery import SANDBOX_GROUP, find_provider, load_entry
+
+from .cassette_file import write
+from .cassettes import BASE_URL, CassetteError, Provenance, is_this_machine, record, replay
+from .server import LoopbackServer
+from .stories import Actor, HumanActor, Published, ReplayActor, SandboxActor, Story, run
+
+__all__ = ["Account", "record_live", "record_sandbox", "record_story", "sandbox_stories"]
+
+
+class Sandbox(Protocol):
+    """What recording needs of a provider's sandbox; its options are those that its stories name."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What opens a gateway against it."""
+
+    def stories(self) -> Sequence[Story]:
+        """What can be recorded."""
+
+    def close(self) -> None:
+        """It ends."""
+
+
+class Account:
+    """A gateway's name, its provider and its complete configuration; opened here, or for a replay."""
+
+    def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:
+        settings = settings_for(name, config)
+        self.name = name
+        self.provider = settings.provider
+        config_type = getattr(find_provider(self.provider), "config_type", None)
+        if not (isinstance(config_type, type) and issubclass(config_type, msgspec.Struct)):
+            raise ProviderContractError(f"provider {self.provider} has no config_type: a msgspec.Struct")
+        self._values = msgspec.structs.asdict(build_config(name, config_type, settings))
+
+    @property
+    def base_url(self) -> str:
+        """Where the gateway is; `""` where the provider knows that by itself."""
+        return str(self._values.get("base_url", ""))
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Its secrets, by the names of their fields: what must be found nowhere."""
+        return {name: value.reveal() for name, value in self._values.items() if isinstance(value, Secret) and value}
+
+    def open(self) -> Gateway:
+        """The gateway."""
+        return Gateway.open(self.name, {**self._values, "provider": self.provider})
+
+    def open_for_replay(self) -> Gateway:
+        """The gateway, at the address that cassettes give it."""
+        place = {"base_url": BASE_URL} if "base_url" in self._values else {}
+        return Gateway.open(self.name, {**self._values, **place, "provider": self.provider})
+
+
+def record_sandbox(name: str, folder: Path | str, only: Collection[str] = ()) -> list[Path]:
+    """Record the stories of provider `name`, or `only` some: into `sandbox/` and `documentation/` of `folder`.
+
+    The same stories make the same bytes. Returns the files; raises `CassetteError`, or a `PaymentError` where the provider
+    or its sandbox is not installed.
+    """
+    made = []
+    for story in _chosen(sandbox_stories(name), only):
+        kind, detail = ("documentation", story.source) if story.published else ("sandbox", name)
+        path = Path(folder) / kind / f"{story.name}.yaml"
+        with _sandbox(name, story.options) as played, contextlib.ExitStack() as served:
+            config = dict(played.config)
+            if story.published:
+                config["base_url"] = served.enter_context(LoopbackServer(_answering(story.published))).url
+            record_story(
+                story,
+                path,
+                Account(name, {**config, "provider": name}),
+                SandboxActor(played),
+                Provenance(kind, detail),  # type: ignore[arg-type]
+                story.values(),
+                f"payments record {name}",
+            )
+        made.append(path)
+    return made
+
+
+def record_live(
+    name: str,
+    folder: Path | str,
+    config: Mapping[str, Any] | None = None,
+    only: Collection[str] = (),
+    ask: Callable[[str], object] = input,
+    out: Callable[[str], object] = print,
+    draw: Callable[[str], str] | None = None,
+) -> list[Path]:
+    """Record the stories that need no sandbox from the gateway `name` as it is configured, into `live/` of `folder`.
+
+    A person plays the shopper, told by `out` and waited for by `ask`. What this machine answers is recorded as `sandbox`,
+    because that is what it is, and never replaces a live recording. Raises as `record_sandbox` does.
+    """
+    account = Account(name, config)
+    kind, detail = "live", f"{account.provider}, {datetime.now(UTC):%Y-%m-%d}"
+    if is_this_machine(urlsplit(account.base_url).hostname or ""):
+        kind, detail = "sandbox", f"{account.provider}, in a rehearsal of live"
+        out(f"{name} is on this machine: recorded as {kind}, and not as live")
+    made = []
+    for story in _chosen(sandbox_stories(account.provider), only):
+        if not story.live:
+            out(f"skipped {story.name}: {'it is published' if story.published else 'only a sandbox can play it'}")
+            continue
+        out(f"recording {story.name}")
+        path = Path(folder) / "live" / f"{story.name}.yaml"
+        record_story(
+            story,
+            path,
+            account,
+            HumanActor(ask, out, draw),
+            Provenance(kind, detail),  # type: ignore[arg-type]
+            story.values(secrets.token_hex(10)),
+            f"payments record {name} --live",
+        )
+        made.append(path)
+    return made
+
+
+def record_story(
+    story: Story,
+    path: Path,
+    account: Account,
+    actor: Actor,
+    provenance: Provenance,
+    parameters: Mapping[str, str],
+    command: str = "",
+) -> None:
+    """Run one story over HTTP, replay what was recorded, and only then write it to `path`."""
+    problem = ""
+    with tempfile.TemporaryDirectory() as folder:
+        unproved = Path(folder) / path.name
+        try:
+            with (
+                record(
+                    unproved,
+                    story.policy,
+                    provenance,
+                    parameters,
+                    base_url=account.base_url,
+                    secrets=account.secrets,
+                    repeats=story.repeats,
+                    command=command,
+                ),
+                account.open() as gateway,
+            ):
+                run(story, gateway, actor, parameters)
+            with replay(unproved, story.policy) as recording, account.open_for_replay() as gateway:
+                run(story, gateway, ReplayActor(), recording.parameters)
+        except (AssertionError, PaymentError) as exc:
+            problem = str(exc) or type(exc).__name__
+        except EOFError:
+            problem = "nobody answered: it needs a terminal"
+        if not problem:
+            write(path, unproved.read_text(encoding="utf-8"), provenance)
+    if problem:
+        raise CassetteError(f"{story.name}: {problem}")
+
+
+def sandbox_stories(name: str) -> tuple[Story, ...]:
+    """What can be recorded of provider `name`."""
+    with _sandbox(name, {}) as played:
+        return tuple(played.stories())
+
+
+@contextlib.contextmanager
+def _sandbox(name: str, options: Mapping[str, Any]) -> Iterator[Sandbox]:
+    factory: Any = load_entry(SANDBOX_GROUP, name)
+    played: Sandbox = factory(**options)
+    if not callable(getattr(played, "stories", None)):
+        played.close()
+        raise ProviderContractError(f"the sandbox of {name} has no stories to record")
+    with contextlib.closing(played):
+        yield played
+
+
+def _chosen(stories: Sequence[Story], only: Collection[str]) -> list[Story]:
+    names = [story.name for story in stories]
+    unknown = [name for name in only if name not in names]
+    if unknown:
+        raise ConfigurationError(f"no story {', '.join(unknown)}; the stories are {', '.join(names)}")
+    return [story for story in stories if not only or story.name in only]
+
+
+def _answering(published: Sequence[Published]) -> ASGIApp:
+    answers = {(each.method, each.path): each.body for each in published}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        await request.body()
+        body = answers.get((request.method, request.url.path))
+        answer = Response(status_code=404) if body is None else Response(body, media_type="application/json")
+        await answer(scope, receive, send)
+
+    return app

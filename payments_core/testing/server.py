@@ -1,0 +1,247 @@
+"""Real HTTP on this machine's loopback address, for sandboxes and for tests of webhooks."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import anyio.to_thread
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+__all__ = ["LoopbackServer", "PortTaken", "ReceivedDelivery", "WebhookListener"]
+
+_HOST = "127.0.0.1"
+
+
+class PortTaken(OSError):
+    """The port asked for is in use."""
+
+
+class _Protocol(H11Protocol):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Secrets travel in query strings. Off for this server only: `access_log=False` would switch the host's logger.
+        self.access_log = False
+
+
+class _Config(uvicorn.Config):
+    def configure_logging(self) -> None:
+        """The host's logging configuration is the host's."""
+
+    def load(self) -> None:
+        super().load()
+        self.loaded_app = self.app  # a host that logs everything would get each scope, query string included
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self.ready.set()
+        await self._stop.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # uvicorn waits for whoever is still being answered; a test that hangs a client wants it gone.
+        for server in self.servers:
+            server.close()
+        for listening in sockets or []:
+            listening.close()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, _Protocol):
+                connection.transport.abort()
+        await asyncio.sleep(0)  # lets each connection learn that it is lost, so that its task ends without a log line
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        await asyncio.sleep(0)
+
+    def stop(self) -> None:
+        if self._loop is not None and self._stop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+
+class LoopbackServer:
+    """An ASGI application on 127.0.0.1, served by uvicorn from a daemon thread.
+
+    The port (0: any free one) is bound and known once constructed; a taken one raises `PortTaken`. It serves from
+    construction on, or with `start=False` from `start()` or `with`. No access log, no lifespan events.
+    """
+
+    def __init__(self, app: ASGIApp, port: int = 0, *, start: bool = True) -> None:
+        self._socket = _listen(port)
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://{_HOST}:{self.port}"
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        config = _Config(
+            _ends_quietly(app),
+            http=_Protocol,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            # Longer than any client keeps a connection, so that none is closed at the moment it is used again.
+            timeout_keep_alive=120,
+        )
+        self._server = _Server(config)
+        if start:
+            self.start()
+
+    def start(self) -> Self:
+        """Begin to serve; harmless when it does already."""
+        if self._closed:
+            raise RuntimeError("this server is closed")
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name=f"loopback:{self.port}", daemon=True)
+            self._thread.start()
+            while not self._server.ready.wait(0.05):
+                if not self._thread.is_alive():
+                    raise RuntimeError("the server did not start")
+        return self
+
+    def _serve(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._socket]))
+
+    def close(self) -> None:
+        """Stop at once: connections are dropped and running requests cancelled."""
+        self._closed = True
+        self._server.stop()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(5)
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((_HOST, port))
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        hint = "choose another port, or 0 for any free one"
+        raise PortTaken(error.errno, f"port {port} of {_HOST} is in use: {hint}") from None
+    return listening
+
+
+def _ends_quietly(app: ASGIApp) -> ASGIApp:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            return  # only close() cancels, and uvicorn would report it as the application's error
+
+    return serve
+
+
+@dataclass(frozen=True)
+class ReceivedDelivery:
+    """One request that a `WebhookListener` got: raw body, headers in order, when (UTC, and by the monotonic clock)."""
+
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+    received_at: datetime
+    monotonic: float
+    url: str
+
+
+class WebhookListener:
+    """A merchant's webhook address on loopback, which records what arrives and answers as told.
+
+    `respond` is a status, or a callable that gets the delivery and gives the status (run in a thread, so it may block
+    and may call a gateway); `delay` is how many seconds the answer takes. Both may be changed while it runs.
+    """
+
+    def __init__(
+        self,
+        path: str = "/webhook",
+        respond: Callable[[ReceivedDelivery], int] | int = 200,
+        *,
+        delay: float = 0.0,
+        port: int = 0,
+    ) -> None:
+        self.respond = respond
+        self.delay = delay
+        self._path = path
+        self._arrived = threading.Condition()
+        self._deliveries: list[ReceivedDelivery] = []
+        self._server = LoopbackServer(self._app, port, start=False)
+        self.url = self._server.url + path
+        self._server.start()
+
+    @property
+    def deliveries(self) -> tuple[ReceivedDelivery, ...]:
+        """What has arrived, in order."""
+        with self._arrived:
+            return tuple(self._deliveries)
+
+    def wait(self, n: int = 1, timeout: float = 5.0) -> tuple[ReceivedDelivery, ...]:
+        """All deliveries, once there are at least `n`; TimeoutError when there are fewer after `timeout` seconds."""
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: len(self._deliveries) >= n, timeout):
+                raise TimeoutError(f"{len(self._deliveries)} of {n} deliveries arrived within {timeout} s")
+            return tuple(self._deliveries)
+
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        if request.url.path != self._path:
+            status = 404
+        elif request.method != "POST":
+            status = 405
+        else:
+            status = await self._take(request)
+        await Response(status_code=status)(scope, receive, send)
+
+    async def _take(self, request: Request) -> int:
+        body = await request.body()
+        delivery = ReceivedDelivery(
+            body, tuple(request.headers.items()), datetime.now(UTC), time.monotonic(), str(request.url)
+        )
+        with self._arrived:
+            self._deliveries.append(delivery)
+            self._arrived.notify_all()
+        respond, delay = self.respond, self.delay
+        if delay:
+            await asyncio.sleep(delay)
+        if callable(respond):
+            return await anyio.to_thread.run_sync(respond, delivery, abandon_on_cancel=True)
+        return respond
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,250 @@
+"""Stories: scenes of a gateway's life, each written once and run sync, async, recorded, replayed or live.
+
+    def paid(parameters):
+        charge = yield call("create_charge", ChargeRequest(parameters["order_id"], AMOUNT, "Tea"))
+        yield shopper("pay", charge)
+        expect((yield call("confirm", parameters["order_id"], AMOUNT)), is_paid=True)
+
+A script is a generator, as a provider's flow is: it yields what is to be done and is sent what came of it. A call is made
+on the gateway; what the shopper or the sandbox does is left to an actor: a sandbox, a person, or nobody in a replay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Final, Protocol, TypeAlias
+
+import msgspec
+
+from payments_core import AsyncGateway, Charge, Gateway, PaymentError, Redirect, ShowQRCode, drive, drive_async
+
+from .masking import CassettePolicy
+
+__all__ = [
+    "Actor",
+    "Call",
+    "Control",
+    "HumanActor",
+    "Move",
+    "Published",
+    "ReplayActor",
+    "SandboxActor",
+    "Script",
+    "Step",
+    "Story",
+    "call",
+    "expect",
+    "run",
+    "run_async",
+    "sandbox",
+    "shopper",
+]
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A call of the gateway: what it returns is sent to the script, or what it raises where that is `raises`."""
+
+    operation: str
+    arguments: tuple[Any, ...]
+    keywords: Mapping[str, Any]
+    raises: type[PaymentError] | None
+
+
+class Move(msgspec.Struct, frozen=True):
+    """Something that the shopper does about a charge."""
+
+    action: str
+    charge: Charge
+
+
+class Control(msgspec.Struct, frozen=True):
+    """Something that only a sandbox can be told to do."""
+
+    action: str
+    arguments: tuple[Any, ...]
+
+
+Step: TypeAlias = Call | Move | Control
+Script: TypeAlias = Callable[[Mapping[str, str]], Generator[Step, Any, None]]
+
+
+def call(operation: str, *arguments: Any, raises: type[PaymentError] | None = None, **keywords: Any) -> Call:
+    """Yield it to call a method of the gateway; with `raises` it must fail with that very class of error."""
+    return Call(operation, arguments, keywords, raises)
+
+
+def shopper(action: str, charge: Charge) -> Move:
+    """Yield it to have the shopper `pay`, `cancel` or `time_out`."""
+    return Move(action, charge)
+
+
+def sandbox(action: str, *arguments: Any) -> Control:
+    """Yield it to call a method of the sandbox: a story that does so cannot be live."""
+    return Control(action, arguments)
+
+
+def expect(value: object, **attributes: object) -> None:
+    """`AssertionError` unless each of the value's attributes is the one given."""
+    problems = [
+        f"{name} is {getattr(value, name)!r} and not {wanted!r}"
+        for name, wanted in attributes.items()
+        if type(getattr(value, name)) is not type(wanted) or getattr(value, name) != wanted
+    ]
+    if problems:
+        raise AssertionError(f"{type(value).__name__}: {'; '.join(problems)}")
+
+
+class Published(msgspec.Struct, frozen=True):
+    """An answer that a gateway's documentation gives as its example."""
+
+    method: str
+    path: str
+    body: bytes
+
+
+class Story(msgspec.Struct, frozen=True):
+    """One scene, which becomes one cassette of that name.
+
+    In the values of `parameters`, `{unique}` is the story's name in a sandbox, so that recordings repeat, and something new
+    in each live recording. `options` are those of the sandbox that it needs. `repeats` are the paths that it asks the same
+    thing twice. `live=False`: only a sandbox can play it. A story of `published` answers is recorded from these alone;
+    `source` names their page.
+    """
+
+    name: str
+    script: Script
+    policy: CassettePolicy
+    live: bool = True
+    parameters: Mapping[str, str] = msgspec.field(default_factory=lambda: {"order_id": "{unique}"})
+    options: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    repeats: tuple[str, ...] = ()
+    published: tuple[Published, ...] = ()
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name) is None:
+            raise ValueError(f"a story's name is lower-case words with hyphens, not {self.name!r}")
+        if self.published and (self.live or not self.source):
+            raise ValueError(f"{self.name}: published answers have a source and are not live")
+
+    def values(self, unique: str = "") -> dict[str, str]:
+        """The parameters of one run: those of every sandbox, or with something `unique` in them."""
+        return {name: value.replace("{unique}", unique or self.name) for name, value in self.parameters.items()}
+
+
+class Actor(Protocol):
+    """Who does what a gateway's client cannot."""
+
+    def act(self, step: Move | Control) -> None:
+        """Do it."""
+
+
+class SandboxActor:
+    """Plays the shopper, and gives the orders, in a running sandbox."""
+
+    def __init__(self, sandbox: object) -> None:
+        self._sandbox = sandbox
+
+    def act(self, step: Move | Control) -> None:
+        """Call the sandbox's method of that name."""
+        arguments = (step.charge.reference.provider_id,) if isinstance(step, Move) else step.arguments
+        getattr(self._sandbox, step.action)(*arguments)
+
+
+class ReplayActor:
+    """Does nothing: what came of it is in the cassette."""
+
+    def act(self, step: Move | Control) -> None:
+        """Nothing."""
+
+
+class HumanActor:
+    """Tells a person what to do, and waits until they say that it is done; `draw` makes a QR code of a text."""
+
+    _MOVES: Final = {
+        "pay": "pay {amount} for order {order_id} in the wallet, and wait until it says that it is paid",
+        "cancel": "decline to pay for order {order_id} in the wallet",
+        "time_out": "let the time for paying order {order_id} pass",
+    }
+
+    def __init__(
+        self,
+        ask: Callable[[str], object] = input,
+        out: Callable[[str], object] = print,
+        draw: Callable[[str], str] | None = None,
+    ) -> None:
+        self._ask = ask
+        self._out = out
+        self._draw = draw
+
+    def act(self, step: Move | Control) -> None:
+        """Show where to pay, say what to do, wait."""
+        if isinstance(step, Control):
+            raise TypeError(f"{step.action} is a sandbox's and no person's: the story is not live")
+        charge = step.charge
+        text = _payable(charge)
+        if text:
+            if self._draw is not None:
+                self._out(self._draw(text))
+            self._out(text)
+        wanted = self._MOVES.get(step.action, f"{step.action}: order {{order_id}}")
+        self._ask(f"{wanted.format(amount=charge.amount, order_id=charge.reference.order_id)}, then press Enter: ")
+
+
+def run(story: Story, gateway: Gateway, actor: Actor, parameters: Mapping[str, str]) -> None:
+    """Run a story; what its script or a call raises comes out."""
+
+    def perform(step: Step) -> Any:
+        if not isinstance(step, Call):
+            actor.act(step)
+            return None
+        try:
+            result = _method(gateway, step)(*step.arguments, **step.keywords)
+        except PaymentError as exc:
+            return _wanted(step, exc)
+        return _returned(step, result)
+
+    drive(story.script(parameters), perform)
+
+
+async def run_async(story: Story, gateway: AsyncGateway, actor: Actor, parameters: Mapping[str, str]) -> None:
+    """The same with an `AsyncGateway`. Actors are not awaited."""
+
+    async def perform(step: Step) -> Any:
+        if not isinstance(step, Call):
+            actor.act(step)
+            return None
+        try:
+            result = await _method(gateway, step)(*step.arguments, **step.keywords)
+        except PaymentError as exc:
+            return _wanted(step, exc)
+        return _returned(step, result)
+
+    await drive_async(story.script(parameters), perform)
+
+
+def _method(gateway: Gateway | AsyncGateway, step: Call) -> Callable[..., Any]:
+    if step.operation.startswith("_"):
+        raise ValueError(f"{step.operation} is no call of a gateway")
+    method: Callable[..., Any] = getattr(gateway, step.operation)
+    return method
+
+
+def _wanted(step: Call, error: PaymentError) -> PaymentError:
+    if type(error) is not step.raises:
+        raise error
+    return error
+
+
+def _returned(step: Call, result: object) -> object:
+    if step.raises is not None:
+        raise AssertionError(f"{step.operation} was to raise {step.raises.__name__}, and returned {result!r}")
+    return result
+
+
+def _payable(charge: Charge) -> str:
+    action = charge.next_action
+    if isinstance(action, Redirect):
+        return action.url
+    return action.content if isinstance(action, ShowQRCode) else ""

@@ -1,0 +1,32 @@
+"""A local CBTIS gateway that speaks the documented protocol over real HTTP (extra: `payments-alipayhk[sandbox]`).
+
+It knows what the documentation tells. Whatever it must invent beyond that it marks: in the answer's `Sandbox-Invention`
+header, and with `sandbox:` at the beginning of the message.
+"""
+
+from payments_alipayhk.config import AlipayHKConfig
+
+from .gateway import NotPossible, SandboxError, UnknownOrder
+from .local import Sandbox, make
+from .notifications import RETRY_DELAYS, Delivery, sign
+from .records import ReceivedRequest
+
+__all__ = [
+    "RETRY_DELAYS",
+    "Delivery",
+    "NotPossible",
+    "ReceivedRequest",
+    "Sandbox",
+    "SandboxError",
+    "UnknownOrder",
+    "make",
+    "sign_delivery",
+]
+
+
+def sign_delivery(config: AlipayHKConfig, body: bytes) -> tuple[tuple[str, str], ...]:
+    """The headers that make `body` a notification of this account, to test a receiver with."""
+    return (("Signature", sign(body, config.webhook_key.reveal())),)
+
+
+make.sign = sign_delivery  # type: ignore[attr-defined] # what `payments webhook sign` looks for beside the factory

@@ -1,0 +1,227 @@
+"""Everything that must hold before a change is kept: `make test` runs this.
+
+The checks; the wheels, installed on every supported Python found here; the suite on the source tree. The suite comes last,
+so that the last line printed is pytest's own. A test that was skipped, or expected to fail, counts as a failure (what this
+machine cannot run is deselected), and so does a run without tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / ".build"
+LOCK = ROOT / "requirements" / "dev.txt"
+PYTHONS = ("3.11", "3.12", "3.13")
+SUITE_TIMEOUT = 1800.0
+
+# What the caller's shell would change in a run, and make's own words for its children.
+LEFT_OUT = {"PYTHONPATH", "PYTHONHOME", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
+
+
+class Failed(Exception):
+    """A step failed; the message says which, and why."""
+
+
+def main() -> int:
+    """Run every step; 0 if all went well."""
+    failures = []
+    for step in (check, wheels, suite):
+        try:
+            step()
+        except Failed as failed:
+            failures.append(str(failed))
+    for failure in failures:
+        print(f"FAILED: {failure}", file=sys.stderr, flush=True)
+    return 1 if failures else 0
+
+
+def check() -> None:
+    """Run ruff and mypy."""
+    announce("checks: ruff, mypy")
+    if subprocess.run(["make", "check"], cwd=ROOT, env=ENVIRONMENT, check=False).returncode:
+        raise Failed("make check")
+
+
+def wheels() -> None:
+    """Build the wheels, and run the suite against them on every Python found, side by side."""
+    announce("wheels: building")
+    built = build_wheels()
+    found = {}
+    for version in PYTHONS:
+        python = find_python(version)
+        if python is None:
+            announce(f"wheels, Python {version}: not found")
+        else:
+            found[version] = python
+    failures = []
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        runs = {version: pool.submit(wheel_suite, version, python, built) for version, python in found.items()}
+        for version, run in runs.items():
+            try:
+                announce(f"wheels, Python {version}: {run.result()}")
+            except Failed as failed:
+                announce(f"wheels, Python {version}: FAILED\n{failed}")
+                failures.append(version)
+    if failures:
+        raise Failed(f"the wheels on Python {', '.join(failures)}")
+
+
+def suite() -> None:
+    """Run the suite on the source tree. Prints nothing after pytest's summary."""
+    announce(f"suite: source tree, Python {sys.version.split()[0]}")
+    report = new_report("suite")
+    command = [sys.executable, "-m", "pytest", f"--junitxml={report}"]
+    try:
+        code = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, check=False, timeout=SUITE_TIMEOUT).returncode
+    except subprocess.TimeoutExpired:
+        raise Failed(f"the suite took more than {SUITE_TIMEOUT:.0f} s") from None
+    if fault := fault_of(code, report):
+        raise Failed(f"the suite: {fault}")
+
+
+def wheel_suite(version: str, python: str, built: list[Path]) -> str:
+    """Run the suite against installed wheels, where the source tree cannot be imported; pytest's summary."""
+    began = time.monotonic()
+    inside = environment(version, python)
+    pip(inside, "install", "--no-deps", "--no-index", "--force-reinstall", *map(str, built))
+    pip(inside, "check")
+    ready = time.monotonic() - began
+    report = new_report(f"wheels-{version}")
+    # -I: neither the current directory nor PYTHON* variables add to sys.path.
+    command = [str(inside), "-I", "-m", "pytest", "-q", "-x", "-c", str(ROOT / "pyproject.toml")]
+    command += [f"--rootdir={ROOT}", f"--junitxml={report}", str(ROOT / "tests")]
+    with tempfile.TemporaryDirectory() as elsewhere:
+        output = run(command, cwd=elsewhere, env=ENVIRONMENT | {"PAYMENTS_EXPECT_WHEELS": "1"}, accept=None)
+    if fault := fault_of(output.returncode, report):
+        raise Failed(f"{output.stdout}\n{fault}")
+    return f"{output.stdout.strip().splitlines()[-1].strip('= ')} (made ready in {ready:.1f}s)"
+
+
+def build_wheels() -> list[Path]:
+    """Build the distributions into .build/wheels, as `make wheels` does."""
+    run(["make", "wheels"], cwd=ROOT)
+    built = sorted((BUILD / "wheels").glob("*.whl"))
+    projects = [ROOT, *(path.parent for path in ROOT.glob("providers/*/pyproject.toml"))]
+    if len(built) != len(projects):
+        raise Failed(f"{len(projects)} projects, but these wheels: {', '.join(path.name for path in built) or 'none'}")
+    return built
+
+
+def find_python(version: str) -> str | None:
+    """Find an interpreter of that version that runs: a version manager's shim may be there and refuse to."""
+    program = "import ssl, sys, venv; print('%d.%d' % sys.version_info[:2])"
+    for candidate in candidates(version):
+        try:
+            answer = run([candidate, "-I", "-c", program], accept=None, timeout=60).stdout
+        except (OSError, Failed):
+            continue
+        if answer.strip() == version:
+            return candidate
+    return None
+
+
+def candidates(version: str) -> Iterator[str]:
+    """Where an interpreter of that version may be: this one, PATH, pyenv's and uv's directories."""
+    if sys.version.startswith(f"{version}."):
+        yield sys.executable
+    for directory in os.get_exec_path():
+        if found := shutil.which(f"python{version}", path=directory):
+            yield found
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or Path.home() / ".local" / "share" / "uv" / "python")
+    for pattern in (f"versions/{version}.*/bin/python", f"cpython-{version}.*/bin/python{version}"):
+        for root in (pyenv, uv):
+            yield from map(str, sorted(root.glob(pattern), reverse=True))
+
+
+def environment(version: str, python: str) -> Path:
+    """Make a virtual environment with the locked requirements, or take the one made before from the same lock."""
+    key = hashlib.sha256(LOCK.read_bytes() + os.path.realpath(python).encode()).hexdigest()[:12]
+    home = BUILD / "venvs" / f"{version}-{key}"
+    inside = home / "bin" / "python"
+    if (home / ".ready").exists():
+        return inside
+    for old in home.parent.glob(f"{version}-*"):
+        shutil.rmtree(old)
+    run([python, "-m", "venv", "--without-pip", str(home)])
+    pip(inside, "install", "--require-hashes", "-r", str(LOCK))
+    (home / ".ready").touch()
+    return inside
+
+
+def pip(inside: Path, command: str, *arguments: str) -> None:
+    """Run this environment's pip on another: the other needs neither pip nor ensurepip for it."""
+    quiet = ["--disable-pip-version-check", "--no-input"]
+    run([sys.executable, "-m", "pip", "--python", str(inside), command, *quiet, *arguments])
+
+
+def new_report(name: str) -> Path:
+    """Where pytest is to write what happened to each test; nothing is there yet."""
+    report = BUILD / "reports" / f"{name}.xml"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.unlink(missing_ok=True)
+    return report
+
+
+def fault_of(code: int, report: Path) -> str:
+    """Say what is wrong with a run of pytest; "" for nothing."""
+    if not report.exists():
+        return f"pytest ended with status {code} and no report"
+    cases = list(ET.parse(report).iter("testcase"))
+    skipped = [case for case in cases if case.find("skipped") is not None]
+    if code:
+        return f"pytest ended with status {code}" if cases else "no test ran"
+    if skipped:
+        names = ", ".join(f"{case.get('classname')}.{case.get('name')}" for case in skipped)
+        return f"skipped, or expected to fail: {names}"
+    return "" if cases else "no test ran"
+
+
+def run(
+    command: list[str],
+    *,
+    cwd: str | Path | None = None,
+    env: dict[str, str] | None = None,
+    accept: int | None = 0,
+    timeout: float = SUITE_TIMEOUT,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command quietly; what it said is shown when it fails."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env=env or ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as expired:
+        said = (expired.output or b"").decode(errors="replace")
+        raise Failed(f"{said}\n{' '.join(command)} took more than {timeout:.0f} s") from None
+    if accept is not None and done.returncode != accept:
+        raise Failed(f"{done.stdout}\n{' '.join(command)} ended with status {done.returncode}")
+    return done
+
+
+def announce(text: str) -> None:
+    """Say what comes next, before what it prints."""
+    print(f"--- {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

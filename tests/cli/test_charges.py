@@ -1,0 +1,280 @@
+"""`payments charge` and `payments status`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHARGE = ("charge", "alipayhk", "--order-id", "A1", "--amount", "88.00", "--currency", "HKD", "--description", "Tea")
+
+
+def test_a_charge_is_made_and_shown(run: Any, toml: Path, sandbox: Any) -> None:
+    ran = run(*CHARGE)
+    assert (ran.code, ran.err) == (0, "")
+    assert "REQUIRES_ACTION (the gateway says PENDING)" in ran.out
+    assert "88.00 HKD" in ran.out
+    assert "send the shopper's browser to http://127.0.0.1" in ran.out
+    assert "█" in ran.out
+
+
+def test_every_field_of_the_request_reaches_the_gateway(
+    run: Any, elsewhere: Any, tmp_path: Path, write_toml: Any
+) -> None:
+    write_toml(tmp_path / "payments.toml", elsewhere.config)
+    more = ("--method", "ALIPAYCN", "--channel", "IN_STORE", "--notify-url", "https://shop.example/hook")
+    assert run(*CHARGE, *more, "--return-url", "https://shop.example/back", "--deadline", "5").code == 0
+    assert elsewhere.calls.create == [
+        {
+            "amount": "88.00",
+            "currency": "HKD",
+            "merchant_order_id": "A1",
+            "description": "Tea",
+            "notify_url": "https://shop.example/hook",
+            "payment_method": {
+                "type": "alipayhk",
+                "alipayhk": {"flow": "csb_qrcode", "payment_method": "ALIPAYCN"},
+            },
+        }
+    ]
+
+
+def test_a_charge_as_json_is_one_object(run: Any, toml: Path) -> None:
+    ran = run(*CHARGE, "--json")
+    assert ran.json["amount"] == {"minor": 8800, "currency": "HKD", "text": "88.00"}
+    assert ran.json["next_action"]["type"] == "redirect"
+    assert (ran.json["status"], ran.json["paid"]) == ("REQUIRES_ACTION", False)
+
+
+@pytest.mark.parametrize("by", ["--order-id", "--provider-id"])
+def test_a_status_is_asked_by_either_id(run: Any, toml: Path, sandbox: Any, by: str) -> None:
+    charge = run(*CHARGE, "--json").json["reference"]
+    sandbox.pay(charge["provider_id"])
+    reference = charge["order_id" if by == "--order-id" else "provider_id"]
+    ran = run("status", "alipayhk", by, reference, "--json")
+    assert (ran.code, ran.json["status"], ran.json["paid"]) == (0, "SUCCEEDED", True)
+    assert "SUCCEEDED" in run("status", "alipayhk", by, reference).out
+    assert run("status", "alipayhk", by, reference, "--amount", "88", "--currency", "HKD").code == 0
+    refused = run("status", "alipayhk", by, reference, "--amount", "89", "--currency", "HKD", "--json")
+    assert (refused.code, refused.out, refused.error["field"]) == (8, "", "amount")
+
+
+def test_a_status_that_is_not_paid_is_no_failure(run: Any, toml: Path, sandbox: Any) -> None:
+    charge = run(*CHARGE, "--json").json["reference"]
+    sandbox.cancel(charge["provider_id"])
+    ran = run("status", "alipayhk", "--order-id", "A1", "--json")
+    assert (ran.code, ran.json["status"], ran.json["paid"]) == (0, "CANCELLED", False)
+
+
+def test_config_names_another_file(run: Any, tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
+    file = write_toml(tmp_path / "other.toml", sandbox.config, "shop", provider="alipayhk")
+    words = (CHARGE[0], "shop", *CHARGE[2:])
+    assert run(*words).code == 3
+    assert run(*words, "--config", file).code == 0
+    assert run("status", "shop", "--order-id", "A1", "--config", file).code == 0
+
+
+def test_the_environment_overlays_the_named_file(
+    run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_toml(tmp_path / "other.toml", {**sandbox.config, "client_secret": ""})
+    assert run(*CHARGE, "--config", file).code == 3
+    secret = tmp_path / "secret"
+    secret.write_text(sandbox.config["client_secret"] + "\n")
+    monkeypatch.setenv("PAYMENTS_ALIPAYHK_CLIENT_SECRET_FILE", str(secret))
+    assert run(*CHARGE, "--config", file).code == 0
+
+
+# One exit code for each thing to do next.
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "code"),
+    [
+        (("--amount", "88.005"), "InvalidRequest", 4),
+        (("--amount", "NaN"), "InvalidRequest", 4),
+        (("--amount", "0"), "InvalidRequest", 4),
+        (("--currency", "TWD"), "InvalidRequest", 4),
+        (("--method", "CASH"), "InvalidRequest", 4),
+        (("--order-id", "x" * 33), "InvalidRequest", 4),
+        (("--notify-url", "ftp://shop.example"), "InvalidRequest", 4),
+        (("--deadline", "nan"), "InvalidRequest", 4),
+        (("--deadline", "-1"), "InvalidRequest", 4),
+        (("--deadline", "soon"), "Usage", 2),
+        (("--channel", "BUS"), "Usage", 2),
+        (("--config", "nowhere.toml"), "Usage", 2),
+    ],
+)
+def test_a_wrong_request_is_named_before_anything_is_sent(
+    run: Any, toml: Path, sandbox: Any, change: tuple[str, str], kind: str, code: int
+) -> None:
+    ran = run(*CHARGE, *change, "--json")
+    assert (ran.code, ran.out) == (code, "")
+    assert (ran.error["kind"], ran.error["exit_code"]) == (kind, code)
+    assert ran.error["next"] or kind == "Usage"
+    assert sandbox.received == ()
+
+
+def test_a_rejection_says_that_the_charge_may_exist(run: Any, toml: Path, sandbox: Any) -> None:
+    sandbox.reject_next(4711, "not today")
+    ran = run(*CHARGE, "--json")
+    assert (ran.code, ran.error["kind"], ran.error["raw_code"]) == (5, "Rejected", "4711")
+    assert (ran.error["definitive"], ran.error["code"]) == (False, "UNKNOWN")
+    assert "payments status alipayhk --order-id A1" in ran.error["next"]
+    assert ran.error["request_id"]
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "kind", "code"),
+    [
+        ("auth", (401, {}), "AuthorizationRejected", 3),
+        ("auth", (503, {}), "GatewayUnavailable", 6),
+        ("auth", (200, {}), "ProtocolViolation", 8),
+        ("create", (429, {}), "RateLimited", 6),
+        ("create", (500, {}), "OutcomeUnknown", 7),
+        ("create", (200, []), "OutcomeUnknown", 7),
+    ],
+)
+def test_what_the_gateway_does_decides_the_exit_code(
+    run: Any, elsewhere: Any, tmp_path: Path, write_toml: Any, path: str, answer: Any, kind: str, code: int
+) -> None:
+    write_toml(tmp_path / "payments.toml", elsewhere.config)
+    elsewhere.answers[path] = answer
+    ran = run(*CHARGE, "--deadline", "1", "--json")
+    assert (ran.code, ran.error["kind"], ran.error["exit_code"], ran.out) == (code, kind, code, "")
+    plain = run(*CHARGE, "--deadline", "1")
+    assert plain.code == code
+    assert plain.err.startswith("payments: alipayhk.")
+    assert len(plain.err.splitlines()) == 2, "what happened, and what to do next"
+
+
+def test_a_gateway_that_is_not_there_is_safe_to_ask_again(
+    run: Any, tmp_path: Path, elsewhere: Any, write_toml: Any
+) -> None:
+    write_toml(tmp_path / "payments.toml", elsewhere.config | {"base_url": "http://127.0.0.1:9"})
+    ran = run(*CHARGE, "--deadline", "0.5")
+    assert ran.code == 6
+    assert "safe to run this again" in ran.err
+
+
+def test_a_gateway_that_is_not_configured_names_what_is_missing(run: Any) -> None:
+    ran = run(*CHARGE)
+    assert ran.code == 3
+    assert "PAYMENTS_ALIPAYHK_CLIENT_SECRET" in ran.err
+
+
+def test_a_provider_that_is_not_installed_is_named(run: Any) -> None:
+    ran = run(CHARGE[0], "nobody", *CHARGE[2:], "--json")
+    assert (ran.code, ran.error["kind"]) == (3, "ProviderNotFound")
+
+
+def test_a_status_needs_an_id_and_amount_and_currency_go_together(run: Any, toml: Path) -> None:
+    assert run("status", "alipayhk").code == 2
+    assert run("status", "alipayhk", "--order-id", "A1", "--amount", "1").code == 2
+
+
+# What nobody should see.
+
+
+def test_a_secret_is_neither_an_argument_nor_repeated(run: Any, toml: Path) -> None:
+    """What is typed by mistake is on the screen already, but must not get into a log of errors."""
+    for words in (("--client-secret", "hush-hush"), ("--client-secret=hush-hush",), ("hush-hush",)):
+        for as_json in ((), ("--json",)):
+            ran = run(*CHARGE, *words, *as_json)
+            assert ran.code == 2
+            assert "hush-hush" not in ran.out + ran.err
+    assert "A secret is never an argument" in ran.err
+
+
+def test_a_secret_in_the_wrong_place_of_the_configuration_is_not_shown(
+    run: Any, tmp_path: Path, sandbox: Any, write_toml: Any
+) -> None:
+    write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": sandbox.config["client_secret"]})
+    ran = run(*CHARGE)
+    assert ran.code == 3
+    assert sandbox.config["client_secret"] not in ran.out + ran.err
+
+
+def test_what_a_gateway_says_cannot_command_the_terminal(
+    run: Any, elsewhere: Any, tmp_path: Path, write_toml: Any
+) -> None:
+    write_toml(tmp_path / "payments.toml", elsewhere.config)
+    run(*CHARGE)
+    data = {
+        "order_id": "C1\x1b[2J",
+        "merchant_order_id": "A1",
+        "amount": "88.00",
+        "currency": "HKD",
+        "status": "SUC\x1b]0;paid\x07\u202ecCEEDED",
+    }
+    elsewhere.answers["query"] = (200, {"code": 0, "data": data, "message": "ok", "rid": "r1"})
+    for as_json in ((), ("--json",)):
+        ran = run("status", "alipayhk", "--order-id", "A1", *as_json)
+        assert not set(ran.out + ran.err) & set("\x1b\x07\u202e")
+
+
+# Interruptions.
+
+
+def test_ctrl_c_during_a_charge_says_that_it_may_have_been_accepted(
+    run: Any, toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("payments_core.Gateway.create_charge", interrupted)
+    ran = run(*CHARGE)
+    assert ran.code == 130
+    assert "may have been accepted" in ran.err
+    assert "payments status alipayhk --order-id A1" in ran.err
+    assert run(*CHARGE, "--json").error["kind"] == "Interrupted"
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path, elsewhere: Any, write_toml: Any) -> None:
+    file = write_toml(tmp_path / "payments.toml", elsewhere.config)
+
+    released = threading.Event()
+
+    def hang(name: str, usual: Any) -> Any:
+        elsewhere.calls.other.append("asked")
+        released.wait(30)
+        return usual
+
+    elsewhere.changed = hang
+    words = [sys.executable, "-m", "payments_core.cli", *CHARGE, "--config", str(file)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ)
+    until = time.monotonic() + 30
+    while not elsewhere.calls.other and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    released.set()
+    assert (process.returncode, out) == (130, b"")
+    assert b"Traceback" not in err
+    assert b"interrupted" in err
+
+
+def test_a_reader_who_goes_away_ends_it_quietly(tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
+    file = write_toml(tmp_path / "payments.toml", sandbox.config)
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "payments_core.cli", *CHARGE, "--config", str(file)]
+    done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_the_json_is_ascii(run: Any, elsewhere: Any, tmp_path: Path, write_toml: Any) -> None:
+    write_toml(tmp_path / "payments.toml", elsewhere.config)
+    ran = run(CHARGE[0], CHARGE[1], "--order-id", "訂單", *CHARGE[4:], "--json")
+    assert ran.code == 0
+    assert ran.out.isascii()
+    assert json.loads(ran.out)["reference"]["order_id"] == "訂單"

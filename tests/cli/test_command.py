@@ -1,0 +1,254 @@
+"""What every command shares: help, versions, exit codes, encoding; and the sandbox and the recorder as commands."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+import types
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payments_core import (
+    AwaitShopper,
+    CallSDK,
+    Complete,
+    Money,
+    PaymentError,
+    Redirect,
+    Secret,
+    ShowQRCode,
+    SubmitForm,
+    errors,
+)
+from payments_core.cli import encoding, exits, qr, shown
+from payments_core.testing.server import LoopbackServer
+
+COMMANDS = ["demo", "providers", "charge", "status", "webhook verify", "webhook sign", "sandbox", "record"]
+
+
+def test_the_version_is_the_distribution_s(run: Any) -> None:
+    ran = run("--version")
+    assert (ran.code, ran.out) == (0, f"payments-core {importlib.metadata.version('payments-core')}\n")
+
+
+def test_the_help_lists_every_command_and_every_exit_code(run: Any) -> None:
+    ran = run("--help")
+    assert ran.code == 0
+    for name in COMMANDS:
+        assert re.search(rf"^ +{name.split()[0]}\b", ran.out, re.MULTILINE)
+    for code in exits.Exit:
+        assert f"\n{code.value:>5}  {exits.MEANINGS[code][:30]}" in ran.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_and_speaks_json(run: Any, name: str) -> None:
+    ran = run(*name.split(), "--help")
+    assert ran.code == 0
+    assert "--json" in ran.out
+
+
+@pytest.mark.parametrize("words", [(), ("nonsense",), ("webhook",), ("charge",), ("--jsn",), ("providers", "--jso")])
+def test_a_wrong_command_line_is_explained(run: Any, words: tuple[str, ...]) -> None:
+    ran = run(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("payments: ")
+
+
+def test_a_wrong_command_line_with_json_is_explained_in_json(run: Any) -> None:
+    ran = run("charge", "--json")
+    assert (ran.code, ran.error["kind"], ran.error["exit_code"]) == (2, "Usage", 2)
+
+
+def test_every_error_has_an_exit_code_of_its_family_and_an_advice() -> None:
+    """An error that is added to the contract must not end as a mere 1."""
+    kinds = [getattr(errors, name) for name in errors.__all__]
+    raised = [kind("x") for kind in kinds if issubclass(kind, PaymentError) and kind is not PaymentError]
+    assert len(raised) >= 13
+    for error in raised:
+        assert exits.exit_of(error) not in {exits.Exit.OK, exits.Exit.FAILED, exits.Exit.USAGE}, error
+        assert exits.advice(error, types.SimpleNamespace()), error
+
+
+# JSON.
+
+
+def test_money_is_encoded_with_its_text() -> None:
+    assert json.loads(encoding.encode(Money.of("1.5", "KWD"))) == {"minor": 1500, "currency": "KWD", "text": "1.500"}
+
+
+@pytest.mark.parametrize("value", [Secret("x"), {"a": [Secret("x")]}, b"x", object()])
+def test_a_secret_cannot_be_encoded_wherever_it_is(value: object) -> None:
+    with pytest.raises(TypeError):
+        encoding.encode(value)
+
+
+def test_times_sets_and_actions_are_encoded_so_that_they_can_be_told_apart() -> None:
+    encoded = encoding.plain(
+        [datetime(2026, 1, 2, tzinfo=UTC), frozenset({"b", "a"}), ShowQRCode("x"), AwaitShopper(), CallSDK({"a": (1,)})]
+    )
+    assert encoded == [
+        "2026-01-02T00:00:00+00:00",
+        ["a", "b"],
+        {"type": "show_qr_code", "content": "x"},
+        {"type": "await_shopper"},
+        {"type": "call_sdk", "parameters": {"a": [1]}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("action", "words", "address"),
+    [
+        (Redirect("https://a/b"), "send the shopper's browser to https://a/b", "https://a/b"),
+        (ShowQRCode("wallet:1"), "let the shopper scan a QR code of wallet:1", "wallet:1"),
+        (SubmitForm("https://a", (("x", "1"), ("y", "2"))), "have the shopper's browser POST x, y to https://a", ""),
+        (CallSDK({"a": 1}), 'hand to the gateway\'s SDK: {"a": 1}', ""),
+        (AwaitShopper(), "wait: the wallet asks the shopper", ""),
+        (Complete(), "complete the charge: the shopper has approved it", ""),
+        (None, "", ""),
+    ],
+)
+def test_every_next_action_is_put_in_words(action: Any, words: str, address: str) -> None:
+    assert shown.action_in_words(action) == words
+    assert shown.address_of(action) == address
+
+
+def test_the_drawing_is_the_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """Read back module by module, it is what segno made."""
+    segno = pytest.importorskip("segno")
+    drawing, remark = qr.drawn("https://a.payment.link/code", sys.stdout)
+    read = []
+    for line in drawing.splitlines():
+        pairs = [{"█": (0, 0), "▀": (0, 1), "▄": (1, 0), " ": (1, 1)}[char] for char in line]
+        read += [[top for top, _ in pairs], [bottom for _, bottom in pairs]]
+    wanted = [list(row) for row in segno.make_qr("https://a.payment.link/code", error="l").matrix_iter(border=2)]
+    assert read[: len(wanted)] == wanted
+    assert remark == ""
+
+
+def test_what_is_too_long_for_a_code_is_said() -> None:
+    drawing, remark = qr.drawn("x" * 5000, sys.stdout)
+    assert (drawing, "too long" in remark) == ("", True)
+
+
+# payments sandbox.
+
+
+def started(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "payments_core.cli", "sandbox", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
+
+
+def test_the_sandbox_runs_until_ctrl_c_and_can_be_charged(spawn: Any, tmp_path: Path) -> None:
+    process = started("alipayhk", "--json", "--time-scale", "0.01")
+    told = json.loads(process.stdout.readline())
+    assert tomllib.loads(told["toml"])["gateways"]["alipayhk"]["base_url"] == told["url"]
+    file = tmp_path / "payments.toml"
+    file.write_text(told["toml"])
+    words = ("--order-id", "A1", "--amount", "1", "--currency", "HKD", "--description", "Tea")
+    charge = spawn("charge", "alipayhk", *words, "--config", file, "--json").json
+    paying = f"{told['url']}/_sandbox/orders/{charge['reference']['provider_id']}/pay"
+    request = urllib.request.Request(paying, b"{}", {"Content-Type": "application/json"}, method="POST")
+    urllib.request.urlopen(request, timeout=10).close()
+    assert spawn("status", "alipayhk", "--order-id", "A1", "--config", file, "--json").json["paid"] is True
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == 0
+
+
+def test_the_sandbox_says_how_it_is_used_and_that_nothing_in_it_is_real() -> None:
+    process = started("alipayhk")
+    said = ""
+    while "GET http" not in said:
+        said += process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    rest, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert "The sandbox is closed." in rest
+    for shown_ in ("No money moves", "made up", "[gateways.alipayhk]", "--currency HKD", "/_sandbox/orders/ID/pay"):
+        assert shown_ in said
+
+
+def test_a_port_in_use_is_named(run: Any) -> None:
+    async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
+
+    with LoopbackServer(nothing) as taken:
+        ran = run("sandbox", "alipayhk", "--port", taken.port)
+    assert ran.code == 1
+    assert f"port {taken.port} of 127.0.0.1 is in use" in ran.err
+
+
+def test_a_sandbox_that_is_not_installed_and_a_wrong_time_scale_are_named(run: Any) -> None:
+    assert run("sandbox", "nobody").code == 3
+    ran = run("sandbox", "alipayhk", "--time-scale", "-1")
+    assert ran.code == 1
+    assert "time_scale" in ran.err
+
+
+def test_without_the_extra_it_is_named(spawn: Any, distribution: Any) -> None:
+    site = distribution("payments-hollow", "import uvicorn_of_nobody\n", sandboxes="hollow = payments_hollow:make")
+    ran = spawn("sandbox", "hollow", "--json", PYTHONPATH=str(site))
+    assert (ran.code, ran.error["kind"]) == (3, "ConfigurationError")
+    assert "[sandbox]" in ran.error["message"]
+
+
+# payments record.
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    calls: list[tuple[Any, ...]] = []
+    module = types.ModuleType("payments_core.testing.recording")
+
+    def record_sandbox(name: str, folder: Path, only: tuple[str, ...] = ()) -> list[Path]:
+        calls.append(("sandbox", name, folder, only))
+        return [folder / "paid.yaml"]
+
+    def record_live(
+        name: str, folder: Path, config: Any = None, only: tuple[str, ...] = (), ask: Any = input, out: Any = print
+    ) -> list[Path]:
+        calls.append(("live", name, folder, config, only))
+        out("pay now")
+        return [folder / "paid.yaml"]
+
+    module.record_sandbox, module.record_live = record_sandbox, record_live
+    monkeypatch.setitem(sys.modules, "payments_core.testing.recording", module)
+    monkeypatch.setattr("payments_core.testing.recording", module, raising=False)
+    return calls
+
+
+def test_stories_are_recorded_from_the_sandbox(run: Any, recorder: list[Any]) -> None:
+    ran = run("record", "alipayhk", "--story", "paid", "--story", "cancelled", "--json")
+    assert ran.json == {"recorded": ["cassettes/alipayhk/paid.yaml"]}
+    assert recorder == [("sandbox", "alipayhk", Path("cassettes/alipayhk"), ("paid", "cancelled"))]
+
+
+def test_live_stories_are_recorded_from_the_configured_gateway(run: Any, recorder: list[Any], toml: Path) -> None:
+    ran = run("record", "alipayhk", "--live", "--output", "here", "--json")
+    assert ran.json == {"recorded": ["here/paid.yaml"]}
+    assert ran.err == "pay now\n", "what is asked of the person is not mixed with the result"
+    run("record", "alipayhk", "--live", "--config", toml)
+    assert recorder[0] == ("live", "alipayhk", Path("here"), None, ())
+    assert recorder[1][3]["provider"] == "alipayhk"
+
+
+def test_without_what_recording_needs_it_is_named(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "payments_core.testing.recording", None)
+    monkeypatch.delattr("payments_core.testing.recording", raising=False)
+    ran = run("record", "alipayhk")
+    assert ran.code == 3
+    assert "payments-core[testing]" in ran.err

@@ -1,0 +1,316 @@
+"""`payments demo`: every step really happens, or the exit code says so."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payments_alipayhk import sandbox as sandbox_package
+from payments_alipayhk.sandbox import Sandbox
+
+STEPS = ["authorized", "charged", "notified", "confirmed", "forgery_refused", "mismatch_refused"]
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Sandbox], None]], None]:
+    """Have the demo's sandbox changed before it is used."""
+
+    def stage_(change: Callable[[Sandbox], None]) -> None:
+        real = sandbox_package.make
+
+        def make(port: int = 0) -> Sandbox:
+            made = real(port)
+            change(made)
+            return made
+
+        monkeypatch.setattr(sandbox_package, "make", make)
+
+    return stage_
+
+
+# The life of a charge.
+
+
+def test_the_demo_plays_the_whole_life_and_ends_with_success(run: Any) -> None:
+    ran = run("demo")
+    assert (ran.code, ran.err) == (0, "")
+    shown = [line.split()[0] for line in ran.out.splitlines() if line[:1].isalpha()]
+    assert [word for word in shown if word in STEPS] == STEPS
+    assert "█▀" in ran.out, "a QR code is drawn"
+    assert "Every step happened." in ran.out
+
+
+def test_as_json_there_is_one_object_for_each_step_and_nothing_else(run: Any) -> None:
+    ran = run("demo", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert [step["step"] for step in ran.lines] == STEPS
+    authorized, charged, notified, confirmed, forgery, mismatch = ran.lines
+    assert authorized["scheme"] == "Bearer"
+    assert charged["amount"] == {"minor": 8800, "currency": "HKD", "text": "88.00"}
+    assert charged["next_action"]["type"] == "redirect"
+    assert notified["reference"] == charged["reference"]
+    assert (notified["verified"], notified["authoritative"]) == (True, False)
+    assert (confirmed["status"], confirmed["paid"]) == ("SUCCEEDED", True)
+    assert (forgery["reason"], forgery["answered"]) == ("signature", 400)
+    assert (mismatch["field"], mismatch["answered"]["text"]) == ("amount", "88.01")
+
+
+def test_the_demo_runs_as_a_command_of_its_own(spawn: Any) -> None:
+    ran = spawn("demo", "--json", "--amount", "1")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.lines[3]["amount"]["text"] == "1.00"
+
+
+def test_no_secret_and_no_token_is_shown(run: Any, stage: Any) -> None:
+    made: list[Sandbox] = []
+    stage(made.append)
+    text = run("demo").out + run("demo", "--json").out
+    secrets = [sandbox.config[field] for sandbox in made for field in ("client_secret", "webhook_key")]
+    assert len(secrets) == 4
+    assert not [secret for secret in secrets if secret in text]
+    assert re.search(r"[0-9a-f]{40}", text) is None, "tokens of the sandbox have 40 digits"
+
+
+def test_the_order_id_and_the_currency_can_be_chosen(run: Any) -> None:
+    ran = run("demo", "--json", "--order-id", "MINE-1", "--currency", "HKD", "--provider", "alipayhk", "--auto")
+    assert ran.code == 0
+    assert ran.lines[1]["reference"]["order_id"] == "MINE-1"
+
+
+# A step that does not happen.
+
+
+def failed(ran: Any, step: str, said: str) -> None:
+    assert ran.code == 1
+    assert [each["step"] for each in ran.lines] == STEPS[: STEPS.index(step)], "no later step is told"
+    assert (ran.error["kind"], ran.error["step"], ran.error["exit_code"]) == ("Failed", step, 1)
+    assert said in ran.error["message"]
+
+
+def test_a_refused_authorization_is_no_success(run: Any, stage: Any) -> None:
+    def change(sandbox: Sandbox) -> None:
+        config = {**sandbox.config, "client_secret": "wrong"}
+        sandbox.__class__ = type("Changed", (Sandbox,), {"config": property(lambda _: config)})
+
+    stage(change)
+    failed(run("demo", "--json"), "authorized", "AuthorizationRejected")
+
+
+def test_a_rejected_charge_is_no_success(run: Any, stage: Any) -> None:
+    stage(lambda sandbox: sandbox.reject_next(4711, "not today"))
+    failed(run("demo", "--json"), "charged", "not today")
+
+
+def test_a_lost_notification_is_no_success(run: Any, stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payments_core.cli.life._PATIENCE", 1.2)
+    stage(lambda sandbox: setattr(sandbox, "pay", lambda order_id: Sandbox.pay(sandbox, order_id, notify=False)))
+    failed(run("demo", "--json"), "notified", "no notification about this charge")
+
+
+def test_a_notification_signed_with_another_key_is_no_success(run: Any, stage: Any) -> None:
+    def change(sandbox: Sandbox) -> None:
+        config = {**sandbox.config, "webhook_key": "another"}
+        sandbox.__class__ = type("Changed", (Sandbox,), {"config": property(lambda _: config)})
+
+    stage(change)
+    failed(run("demo", "--json"), "notified", "refused")
+
+
+def test_a_shopper_who_declines_is_no_success(run: Any, stage: Any) -> None:
+    stage(lambda sandbox: setattr(sandbox, "pay", sandbox.cancel))
+    failed(run("demo", "--json"), "notified", "CANCELLED: nothing was paid")
+
+
+def test_an_answer_that_says_pending_for_good_is_no_success(
+    run: Any, stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notification alone proves nothing."""
+    monkeypatch.setattr("payments_core.cli.life._PATIENCE", 1.2)
+    stage(lambda sandbox: setattr(sandbox, "pay", sandbox.deliver))
+    failed(run("demo", "--json"), "confirmed", "PENDING")
+
+
+def test_a_forgery_that_is_believed_is_no_success(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payments_alipayhk.webhook.same_hex_digest", lambda given, expected: True)
+    failed(run("demo", "--json"), "forgery_refused", "was answered 200")
+
+
+def test_other_money_that_is_believed_is_no_success(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payments_core.models.Charge.require", lambda self, *_, **__: self)
+    failed(run("demo", "--json"), "mismatch_refused", "an answer about 88.01 HKD was taken")
+
+
+def test_a_failure_is_told_to_people_in_words(run: Any, stage: Any) -> None:
+    stage(lambda sandbox: sandbox.reject_next(4711, "not today"))
+    ran = run("demo")
+    assert ran.code == 1
+    assert ran.err.startswith("payments: charged did not happen: Rejected: ")
+    assert "Traceback" not in ran.err
+    assert "Every step happened" not in ran.out
+
+
+# Paying by hand.
+
+
+def test_with_browser_the_page_is_named_and_the_person_pays_there(stage: Any, run: Any) -> None:
+    made: list[Sandbox] = []
+    stage(made.append)
+
+    def person() -> None:
+        while not made or not (orders := made[0]._gateway.orders()):
+            time.sleep(0.01)
+        page = made[0].wallet_url(orders[0].order_id)
+        answer = urllib.request.Request(page, b"decision=approve", method="POST")
+        urllib.request.urlopen(answer, timeout=10).close()
+
+    clicking = threading.Thread(target=person)
+    clicking.start()
+    ran = run("demo", "--browser", "--json")
+    clicking.join(10)
+    assert (ran.code, [each["step"] for each in ran.lines]) == (0, STEPS)
+    assert re.fullmatch(r"Pay here: http://127\.0\.0\.1:\d+/wallet/C\d+ .*\n", ran.err)
+
+
+def test_auto_and_browser_exclude_each_other(run: Any) -> None:
+    assert run("demo", "--auto", "--browser").code == 2
+
+
+# The QR code.
+
+
+def test_in_a_terminal_the_code_is_drawn_in_black_and_white() -> None:
+    """Many readers take no inverted code, so the terminal's own colours must not matter."""
+    text = in_terminal(columns=100)
+    assert re.search("\x1b\\[97;40m█+\x1b\\[0m", text)
+    assert "widen it" not in text
+
+
+def test_a_narrow_terminal_is_drawn_in_and_told_so() -> None:
+    text = in_terminal(columns=20)
+    assert "\x1b[97;40m█" in text
+    assert "(the terminal has 20 columns and the code needs" in text
+
+
+def in_terminal(columns: int) -> str:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "payments_core.cli", "demo"], stdout=theirs, stderr=subprocess.PIPE, env=environment
+    )
+    os.close(theirs)
+    text = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            text += chunk
+    except OSError:  # Linux, when the other side is closed
+        pass
+    finally:
+        os.close(ours)
+    assert process.communicate(timeout=60)[1] == b""
+    assert process.returncode == 0
+    return text.decode()
+
+
+def test_a_terminal_without_blocks_gets_letters(spawn: Any) -> None:
+    ran = spawn("demo", PYTHONIOENCODING="ascii")
+    assert ran.code == 0
+    assert "##  " in ran.out
+
+
+def test_without_segno_a_line_says_how_to_get_the_code(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "segno", None)
+    ran = run("demo")
+    assert ran.code == 0
+    assert "pip install 'payments-core[cli]'" in ran.out
+
+
+# Against any server.
+
+
+@pytest.fixture
+def there(tmp_path: Path, elsewhere: Any, write_toml: Any) -> Path:
+    return write_toml(tmp_path / "elsewhere.toml", elsewhere.config)
+
+
+def test_with_config_it_charges_at_any_server_with_one_token_one_create_and_a_query(
+    spawn: Any, elsewhere: Any, there: Path
+) -> None:
+    ran = spawn("demo", "--config", there)
+    assert (ran.code, ran.err) == (0, "")
+    calls = elsewhere.calls
+    assert (calls.token, len(calls.create), len(calls.query), calls.other) == (1, 1, 1, [])
+    assert calls.create[0]["amount"] == "88.00"
+    assert "https://a.payment.link/code" in ran.out
+    assert "█" in ran.out
+
+
+def test_with_config_and_json_there_are_three_steps(run: Any, there: Path) -> None:
+    ran = run("demo", "--config", there, "--json", "--order-id", "P9297895081903", "--amount", "1")
+    assert [each["step"] for each in ran.lines] == ["authorized", "charged", "queried"]
+    assert ran.lines[1]["next_action"] == {"type": "redirect", "url": "https://a.payment.link/code"}
+    assert ran.lines[2]["status"] == "PENDING"
+
+
+def test_with_config_no_sandbox_is_started(run: Any, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_package, "make", None)
+    assert run("demo", "--config", there).code == 0
+
+
+def test_the_only_gateway_of_the_file_is_taken_whatever_its_name(
+    run: Any, tmp_path: Path, elsewhere: Any, write_toml: Any
+) -> None:
+    file = write_toml(tmp_path / "one.toml", elsewhere.config, "hong-kong", provider="alipayhk")
+    assert run("demo", "--config", file).code == 0
+    assert run("demo", "--config", file, "--gateway", "hong-kong").code == 0
+    assert run("demo", "--config", file, "--gateway", "macau").code == 3
+
+
+def test_of_several_gateways_the_provider_s_own_is_taken(
+    run: Any, tmp_path: Path, elsewhere: Any, write_toml: Any
+) -> None:
+    first = write_toml(tmp_path / "first", elsewhere.config, "second", provider="alipayhk").read_text()
+    file = tmp_path / "two.toml"
+    file.write_text(first + write_toml(tmp_path / "x", elsewhere.config).read_text())
+    ran = run("demo", "--config", file)
+    assert ran.code == 0
+    assert "gateway alipayhk" in ran.out
+
+
+def test_an_answer_about_other_money_is_a_mismatch(run: Any, elsewhere: Any, there: Path) -> None:
+    """The documentation's own example answers 50 TWD."""
+    data = {
+        "order_id": "C991289984923795789123",
+        "merchant_order_id": "P9297895081903",
+        "amount": "50",
+        "currency": "TWD",
+        "status": "SUCCEEDED",
+    }
+    elsewhere.answers["query"] = (200, {"code": 0, "data": data, "message": "ok", "rid": "r1"})
+    ran = run("demo", "--config", there, "--order-id", "P9297895081903", "--json")
+    assert ran.code == 8
+    assert [each["step"] for each in ran.lines] == ["authorized", "charged"]
+    assert (ran.error["kind"], ran.error["field"], ran.error["request_id"]) == ("Mismatch", "currency", "r1")
+
+
+def test_an_unknown_outcome_says_how_to_ask(run: Any, elsewhere: Any, there: Path) -> None:
+    elsewhere.answers["create"] = (502, {})
+    ran = run("demo", "--config", there, "--order-id", "A1")
+    assert ran.code == 7
+    assert f"payments status alipayhk --order-id A1 --config {there}" in ran.err
+    assert len(elsewhere.calls.create) == 1
+
+
+def test_what_belongs_to_the_sandbox_is_refused_with_config(run: Any, there: Path) -> None:
+    assert run("demo", "--config", there, "--browser").code == 2
+    assert run("demo", "--gateway", "alipayhk").code == 2

@@ -1,0 +1,83 @@
+"""`payments providers`: what is installed, and the broken beside the whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def test_the_provider_is_shown_with_all_that_it_can_do(run: Any) -> None:
+    ran = run("providers", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    (found,) = [each for each in ran.json if each["id"] == "alipayhk"]
+    assert found["usable"] is True
+    assert (found["title"], found["distribution"], found["contract"]) == ("AlipayHK", "payments-alipayhk", 1)
+    assert found["version"]
+    assert found["operations"] == ["authorize", "create_charge", "get_status", "parse_webhook"]
+    assert found["methods"] == [{"id": "ALIPAYHK", "title": "AlipayHK"}, {"id": "ALIPAYCN", "title": "Alipay"}]
+    assert found["channels"] == ["IN_STORE", "MOBILE_WEB", "WEB"]
+    assert found["currencies"] == ["HKD"]
+    assert found["limits"]["order_id_length"] == 32
+    assert found["sandbox"] is True
+
+
+def test_people_see_the_same_in_words(run: Any) -> None:
+    out = run("providers").out
+    for shown in ("alipayhk  AlipayHK", "authorize, create_charge", "ALIPAYCN (Alipay)", "HKD", "hints"):
+        assert shown in out
+
+
+def test_a_broken_plugin_beside_it_is_reported_and_harms_nothing(spawn: Any, distribution: Any) -> None:
+    site = distribution(
+        "payments-broken",
+        "print('hello from the plugin')\nimport no_such_module\n",
+        providers="broken = payments_broken:Provider",
+        sandboxes="broken = payments_broken:make",
+    )
+    ran = spawn("providers", "--json", PYTHONPATH=str(site))
+    assert ran.code == 0
+    by_id = {each["id"]: each for each in ran.json}
+    assert by_id["alipayhk"]["usable"] is True
+    assert by_id["broken"]["usable"] is False
+    assert "no_such_module" in by_id["broken"]["problem"]
+    assert by_id["broken"]["distribution"] == "payments-broken"
+    said = spawn("providers", PYTHONPATH=str(site)).out
+    assert "broken  (payments-broken 1.0) cannot be used" in said
+    assert spawn("demo", "--json", PYTHONPATH=str(site)).code == 0, "and the demo takes the one that works"
+
+
+def test_a_plugin_that_ends_the_process_is_reported_too(spawn: Any, distribution: Any) -> None:
+    site = distribution("payments-exits", "import sys\nsys.exit(0)\n", providers="exits = payments_exits:Provider")
+    ran = spawn("providers", "--json", PYTHONPATH=str(site))
+    assert [each["usable"] for each in ran.json] == [True, False]
+
+
+def test_a_name_that_two_distributions_claim_is_refused(spawn: Any, distribution: Any) -> None:
+    site = distribution("payments-other", "class Provider: ...\n", providers="alipayhk = payments_other:Provider")
+    (found,) = spawn("providers", "--json", PYTHONPATH=str(site)).json
+    assert found["usable"] is False
+    assert "payments-alipayhk" in found["problem"]
+    assert "payments-other" in found["problem"]
+    ran = spawn("demo", "--json", "--provider", "alipayhk", PYTHONPATH=str(site))
+    assert (ran.code, ran.error["kind"]) == (3, "ProviderContractError")
+
+
+def test_with_two_sandboxes_the_demo_asks_which(spawn: Any, distribution: Any) -> None:
+    source = (
+        "from payments_alipayhk import AlipayHKProvider\nimport msgspec\n"
+        "class Provider(AlipayHKProvider):\n    info = msgspec.structs.replace(AlipayHKProvider.info, id='twin')\n"
+        "from payments_alipayhk.sandbox import make\n"
+    )
+    site = distribution(
+        "payments-twin", source, providers="twin = payments_twin:Provider", sandboxes="twin = payments_twin:make"
+    )
+    ran = spawn("demo", "--json", PYTHONPATH=str(site))
+    assert ran.code == 2
+    assert "alipayhk, twin" in ran.error["message"]
+    assert "--provider" in ran.error["next"]
+    assert spawn("demo", "--json", "--provider", "twin", PYTHONPATH=str(site)).code == 0
+
+
+def test_a_provider_without_a_sandbox_is_told_apart(run: Any) -> None:
+    ran = run("demo", "--provider", "nobody", "--json")
+    assert (ran.code, ran.error["kind"]) == (3, "ProviderNotFound")
+    assert "payments providers" in ran.error["next"]

@@ -1,0 +1,200 @@
+"""Configuration is converted strictly, from every source; a wrong value is named and never shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from payments_core import ConfigurationError, Gateway, Secret
+from payments_core.config import build_config, settings_for
+
+CANARY = "canary-" + "of-config"
+
+
+class Config(msgspec.Struct):
+    base_url: str
+    uid: str
+    key: Secret
+    previous_key: Secret = Secret("")
+    retries: int = 2
+    live: bool = False
+
+
+GOOD = {"base_url": "https://gateway.example", "uid": "u", "key": "k"}
+
+
+def built(
+    config: Any = None, environ: dict[str, str] | None = None, file: Path | None = None, name: str = "shop"
+) -> Config:
+    return build_config(
+        name, Config, settings_for(name, config, environ or {}, file or Path("/nonexistent/payments.toml"))
+    )
+
+
+def refused(**given: Any) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        built(**given)
+    assert CANARY not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    return str(caught.value)
+
+
+def test_a_mapping_is_converted() -> None:
+    """Secrets become Secrets."""
+    config = built(GOOD | {"retries": 5})
+    assert (config.uid, config.key, config.retries) == ("u", Secret("k"), 5)
+    assert built(GOOD | {"key": Secret("k")}).key == Secret("k")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"uid": 5}, "uid"), ({"key": 5}, "key"), ({"key": None}, "key"), ({"key": ""}, "key"), ({"key": "  "}, "key"), ({"uid": ""}, "uid"),
+        ({"key": f"{CANARY}\n"}, "key"), ({"retries": "5"}, "retries"), ({"retries": CANARY}, "retries"), ({"retries": 1.5}, "retries"), ({"live": "yes"}, "live"), ({"live": 1}, "live"),
+        ({"webhok_key": CANARY}, "webhok_key"), ({"key_file": "/nonexistent"}, "key"), ({5: CANARY}, "5"),
+        ({"base_url": "http://gateway.example"}, "base_url"), ({"base_url": "gateway.example"}, "base_url"), ({"base_url": f"https://u:{CANARY}@gateway.example"}, "base_url"),
+        ({"base_url": "https://gateway.example/?a=b"}, "base_url"), ({"base_url": "https://gateway.example/#a"}, "base_url"), ({"base_url": "https://"}, "base_url"), ({"base_url": "ftp://gateway.example"}, "base_url"), ({"base_url": "http://127.0.0.1.evil.example"}, "base_url"),
+    ],
+)  # fmt: skip
+def test_a_wrong_field_is_named_and_its_value_is_not_shown(changes: Any, named: str) -> None:
+    """One change from a good example."""
+    assert named in refused(config=GOOD | changes)
+
+
+@pytest.mark.parametrize("field", ["base_url", "uid", "key"])
+def test_a_missing_field_is_named_with_where_to_write_it(field: str) -> None:
+    """In the file or in the environment."""
+    message = refused(config={name: value for name, value in GOOD.items() if name != field})
+    assert field in message
+    assert f"PAYMENTS_SHOP_{field.upper()}" in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8080",
+        "http://localhost:1",
+        "http://[::1]:80",
+        "https://gateway.example/prefix/",
+        "https://gateway.example:8443",
+    ],
+)
+def test_https_and_loopback_are_taken(url: str) -> None:
+    """A prefix too; the trailing slash is not doubled later."""
+    assert built(GOOD | {"base_url": url}).base_url == url.rstrip("/")
+
+
+def test_the_environment_overlays_the_file(tmp_path: Path) -> None:
+    """A section is named after the gateway, and may name its provider."""
+    file = tmp_path / "payments.toml"
+    file.write_text(
+        '[gateways.hk-shop]\nprovider = "alipayhk"\nbase_url = "https://gateway.example"\nuid = "from the file"\nkey = "k"\nretries = 7\n'
+    )
+    environ = {
+        "PAYMENTS_HK_SHOP_UID": "from the environment",
+        "PAYMENTS_HK_SHOP_LIVE": "true",
+        "PAYMENTS_OTHER_UID": "x",
+    }
+    assert settings_for("hk-shop", None, environ, file).provider == "alipayhk"
+    config = built(environ=environ, file=file, name="hk-shop")
+    assert (config.uid, config.retries, config.live) == ("from the environment", 7, True)
+    assert settings_for("hk-shop", None, environ | {"PAYMENTS_HK_SHOP_PROVIDER": "stripe"}, file).provider == "stripe"
+    assert settings_for("other", None, environ, file).provider == "other"
+
+
+def test_two_accounts_of_one_provider_are_two_gateways(tmp_path: Path) -> None:
+    """Each with its own section."""
+    file = tmp_path / "payments.toml"
+    file.write_text(
+        "".join(
+            f'[gateways.{name}]\nprovider = "alipayhk"\nbase_url = "https://gateway.example"\nuid = "{name}"\nkey = "k"\n'
+            for name in ("one", "two")
+        )
+    )
+    assert [built(file=file, name=name).uid for name in ("one", "two")] == ["one", "two"]
+
+
+def test_mounted_secrets_are_read_from_files(tmp_path: Path) -> None:
+    """Without the newline that ends the file."""
+    secret = tmp_path / "key"
+    secret.write_text("from a file\n")
+    environ = {f"PAYMENTS_SHOP_{name.upper()}": value for name, value in GOOD.items() if name != "key"}
+    assert built(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(secret)}).key == Secret("from a file")
+    toml = tmp_path / "payments.toml"
+    toml.write_text(f'[gateways.shop]\nbase_url = "https://gateway.example"\nuid = "u"\nkey_file = "{secret}"\n')
+    assert built(file=toml).key == Secret("from a file")
+    assert "keep one" in refused(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(secret), "PAYMENTS_SHOP_KEY": CANARY})
+    assert "KEY_FILE" in refused(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(tmp_path / "missing")})
+    secret.write_bytes(b"\xff" * 10)
+    assert "cannot be read" in refused(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(secret)})
+    secret.write_bytes(b"x" * 100_000)
+    assert "too long" in refused(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(secret)})
+    secret.write_text("\n")
+    assert "blank" in refused(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(secret)})
+
+
+def test_a_misspelt_variable_is_named() -> None:
+    """Unless it belongs to a gateway with a longer name."""
+    environ = {f"PAYMENTS_SHOP_{name.upper()}": value for name, value in GOOD.items()}
+    assert "PAYMENTS_SHOP_PREVIOS_KYE" in refused(environ=environ | {"PAYMENTS_SHOP_PREVIOS_KYE": CANARY})
+    assert (
+        built(
+            environ=environ | {"PAYMENTS_SHOP_LIVE_UID": "another gateway's", "PAYMENTS_SHOP_LIVE_KEY_FILE": "/x"}
+        ).uid
+        == "u"
+    )
+
+
+@pytest.mark.parametrize("text", ["[gateways", "gateways = 5", "[gateways]\nshop = 5", "\xff"])
+def test_a_file_that_is_not_as_it_should_be_is_named(tmp_path: Path, text: str) -> None:
+    """With the place, where TOML knows it."""
+    file = tmp_path / "payments.toml"
+    file.write_bytes(text.encode("latin-1"))
+    assert "payments.toml" in refused(file=file)
+
+
+def test_the_file_is_found_by_variable_or_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a variable that names no file is an error, not a default."""
+    (tmp_path / "payments.toml").write_text('[gateways.shop]\nuid = "here"\n')
+    other = tmp_path / "other.toml"
+    other.write_text('[gateways.shop]\nuid = "there"\n')
+    monkeypatch.chdir(tmp_path)
+    assert settings_for("shop", None, {}).values == {"uid": "here"}
+    assert settings_for("shop", None, {"PAYMENTS_CONFIG": str(other)}).values == {"uid": "there"}
+    with pytest.raises(ConfigurationError, match="PAYMENTS_CONFIG"):
+        settings_for("shop", None, {"PAYMENTS_CONFIG": str(tmp_path / "missing.toml")})
+    assert settings_for("shop", {"uid": "mapping"}, {"PAYMENTS_SHOP_UID": "x"}).values == {"uid": "mapping"}
+
+
+def test_a_gateway_opens_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, alipayhk_config: dict[str, str], tmp_path: Path
+) -> None:
+    """And from the provider's own struct; anything else is refused."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match="PAYMENTS_ALIPAYHK_WEBHOOK_KEY"):
+        Gateway.open("alipayhk")
+    for name, value in alipayhk_config.items():
+        monkeypatch.setenv(f"PAYMENTS_HK_{name.upper()}", value)
+    monkeypatch.setenv("PAYMENTS_HK_PROVIDER", "alipayhk")
+    with Gateway.open("hk") as gateway:
+        assert (gateway.name, gateway.info.id) == ("hk", "alipayhk")
+    for config in ("alipayhk", 5, [("uid", "u")]):
+        with pytest.raises(ConfigurationError):
+            Gateway.open("alipayhk", config)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError):
+        Gateway.open("alipayhk", Config(**(GOOD | {"key": Secret("k")})))
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t"])
+@pytest.mark.parametrize("field", ["webhook_key", "client_secret", "uid"])
+def test_a_blank_key_never_opens(alipayhk_config: dict[str, str], field: str, blank: str) -> None:
+    """An empty key would make everybody's signature genuine."""
+    with pytest.raises(ConfigurationError, match=field):
+        Gateway.open("alipayhk", alipayhk_config | {field: blank})
+    with Gateway.open("alipayhk", alipayhk_config | {"previous_webhook_key": ""}):
+        pass

@@ -1,0 +1,489 @@
+"""Opening a gateway checks the plugin before it can hurt anybody."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import msgspec
+import pytest
+
+from payments_core import (
+    AsyncGateway,
+    Authorization,
+    Channel,
+    Charge,
+    ChargeRequest,
+    ConfigurationError,
+    Gateway,
+    InvalidRequest,
+    Method,
+    Money,
+    Notification,
+    PaymentStatus,
+    ProviderContractError,
+    ProviderInfo,
+    ProviderNotFound,
+    Reference,
+    Request,
+    Response,
+    Secret,
+    Subject,
+    UnsupportedOperation,
+    WebhookDelivery,
+    WebhookEvent,
+    WebhookRejected,
+    hookimpl,
+    installed_providers,
+    tap,
+)
+
+HKD = Money.of("88.00", "HKD")
+INFO: dict[str, Any] = {
+    "id": "good",
+    "title": "Good",
+    "currencies": frozenset({"HKD"}),
+    "methods": (Method("a", "A"), Method("b", "B")),
+    "channels": frozenset({Channel.WEB}),
+    "raw_statuses": {"OPEN": PaymentStatus.PENDING},
+}
+
+
+class Config(msgspec.Struct):
+    key: Secret = Secret("")
+    base_url: str = "http://127.0.0.1:9"
+
+
+def charge(reference: Reference = Reference("P1", "C1"), status: PaymentStatus = PaymentStatus.PENDING) -> Charge:  # noqa: B008
+    return Charge("good", reference, status, "OPEN", HKD)
+
+
+class Good:
+    """A provider that keeps the contract; the tests change one thing at a time."""
+
+    config_type: Any = Config
+    info: Any = ProviderInfo(**INFO)
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @hookimpl
+    def authorize(self) -> Authorization:
+        return Authorization(Secret("static"))
+
+    @hookimpl
+    def create_charge(self, authorization: Authorization, request: ChargeRequest) -> Any:
+        yield Request("POST", "/create")
+        return charge(Reference(request.order_id, request.method))
+
+    @hookimpl
+    def get_status(self, reference: Reference) -> Any:
+        yield Request("GET", "/status", safe=True)
+        return charge(reference)
+
+    @hookimpl
+    def parse_webhook(self, delivery: WebhookDelivery) -> Notification:
+        return Notification(
+            (
+                WebhookEvent("good", Subject.CHARGE, "paid", Reference("P1"), "1"),
+                WebhookEvent("good", Subject.OTHER, "new", None, "2"),
+            )
+        )
+
+
+def info(**changes: Any) -> ProviderInfo:
+    return ProviderInfo(**(INFO | changes))
+
+
+def opened(install: Any, opening: Any, provider: Any = Good, **options: Any) -> Any:
+    install("good", provider)
+    return opening("good", {}, transport=lambda _: Response(200), **options)
+
+
+def refused(install: Any, opening: Any, provider: Any, kind: Any = ProviderContractError, **options: Any) -> str:
+    install("good", provider)
+    with pytest.raises(kind) as caught:
+        opening("good", {}, transport=lambda _: Response(200), **options)
+    return str(caught.value)
+
+
+def without(*hooks: str, **more: Any) -> type:
+    """A copy of the good provider without some hooks."""
+    return type(
+        "Changed",
+        (),
+        {name: value for name, value in vars(Good).items() if name not in {"__dict__", "__weakref__", *hooks}} | more,
+    )
+
+
+def test_a_provider_that_keeps_the_contract_is_opened(install: Any, opening: Any) -> None:
+    """The positive control of every refusal below; the first method is the default."""
+    gateway = opened(install, opening)
+    assert gateway.create_charge(ChargeRequest("P1", HKD, "tea")).reference == Reference("P1", "a")
+    assert gateway.create_charge(ChargeRequest("P1", HKD, "tea", method="b")).reference == Reference("P1", "b")
+    assert gateway.info.id == "good"
+
+
+@pytest.mark.parametrize("hook", ["create_charge", "authorize"])
+def test_a_missing_hook_is_refused_by_name(install: Any, opening: Any, hook: str) -> None:
+    """pluggy itself would answer None."""
+    assert hook in refused(install, opening, without(hook))
+
+
+def test_some_way_to_learn_the_end_is_required(install: Any, opening: Any) -> None:
+    """A query, or webhooks that stand for themselves."""
+    assert "get_status" in refused(install, opening, without("get_status", "parse_webhook"))
+    assert "authoritative" in refused(install, opening, without("get_status"))
+    install("good", without("get_status", info=info(authoritative_webhooks=True)))
+    with pytest.raises(UnsupportedOperation):
+        opening("good", {}, transport=lambda _: Response(200)).get_status(Reference("P1"))
+
+
+def test_a_misspelt_hook_is_refused_by_name(install: Any, opening: Any) -> None:
+    """pluggy would never call it."""
+    bad = without(get_statsu=hookimpl(lambda self, reference: None))
+    assert "get_statsu" in refused(install, opening, bad)
+
+
+def test_a_hook_with_a_wrong_argument_is_refused_by_name(install: Any, opening: Any) -> None:
+    """Names are all that pluggy can check, so it does."""
+    bad = without(get_status=hookimpl(lambda self, referense: None))
+    assert "referense" in refused(install, opening, bad)
+
+
+def test_an_async_hook_is_refused(install: Any, opening: Any) -> None:
+    """A hook does no I/O."""
+
+    async def late(self: Any, reference: Reference) -> None: ...
+
+    async def later(self: Any, reference: Reference) -> Any:
+        yield
+
+    for function in (late, later):
+        assert "async" in refused(install, opening, without(get_status=hookimpl(function)))
+
+
+def test_declared_operations_are_implemented_operations(install: Any, opening: Any) -> None:
+    """In both directions, by name."""
+    assert "refund_charge" in refused(install, opening, without(info=info(operations=frozenset({"refund_charge"}))))
+    assert "cancel_charge" in refused(install, opening, without(cancel_charge=hookimpl(lambda self, reference: None)))
+    assert "get_statuses" in refused(install, opening, without(info=info(operations=frozenset({"get_statuses"}))))
+
+
+def test_another_version_of_the_contract_is_refused(install: Any, opening: Any) -> None:
+    """By its number, with what to do."""
+    assert "contract 2" in refused(install, opening, without(info=info(contract=2)))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"info": None},
+        {"info": "Good"},
+        {"config_type": None},
+        {"config_type": dict},
+        {"info": info(id="other")},
+        {"info": info(methods=())},
+        {"__init__": lambda self, config: 1 / 0},
+        {"__init__": lambda self, config: sys.exit(1)},
+    ],
+)
+def test_a_provider_without_what_the_core_needs_is_refused(install: Any, opening: Any, bad: Any) -> None:
+    """One change from the good one."""
+    refused(install, opening, without(**bad))
+
+
+def test_a_hijacking_plugin_is_refused(install: Any, opening: Any) -> None:
+    """The last one registered would silently take the call over."""
+
+    class Hijacker:
+        @hookimpl
+        def create_charge(self, request: ChargeRequest) -> Charge:
+            return charge(status=PaymentStatus.SUCCEEDED)
+
+    assert "create_charge" in refused(install, opening, Good, plugins=[Hijacker()])
+    assert "instance" in refused(install, opening, Good, plugins=[Hijacker])
+
+
+def test_a_wrapper_surrounds_the_call(install: Any, opening: Any) -> None:
+    """It receives the flow, and returns a flow or a value."""
+    seen: list[Any] = []
+
+    class Wrapper:
+        @hookimpl(wrapper=True)
+        def get_status(self, reference: Reference) -> Any:
+            outcome = yield
+            return tap(outcome, request=seen.append)
+
+    class Before:
+        @hookimpl(wrapper=True)
+        def create_charge(self, request: ChargeRequest) -> Any:
+            if request.amount.minor > 10_000:
+                raise InvalidRequest("too much for this shop", field="amount")
+            return (yield)
+
+    gateway = opened(install, opening, plugins=[Wrapper(), Before()])
+    assert gateway.get_status(Reference("P1")).reference == Reference("P1")
+    assert [request.path for request in seen] == ["/status"]
+    with pytest.raises(InvalidRequest):
+        gateway.create_charge(ChargeRequest("P1", Money(10_001, "HKD"), "tea"))
+    assert gateway.script.paths() == ["/status"]
+
+
+def test_a_wrapper_that_loses_the_outcome_is_found_out(install: Any, opening: Any) -> None:
+    """None is no Charge."""
+
+    class Forgetful:
+        @hookimpl(wrapper=True)
+        def get_status(self, reference: Reference) -> Any:
+            yield
+
+    with pytest.raises(ProviderContractError):
+        opened(install, opening, plugins=[Forgetful()]).get_status(Reference("P1"))
+
+
+class Watching:
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    @hookimpl
+    def operation_finished(self, operation: Any) -> None:
+        self.seen.append(("operation", operation.name, operation.runs, operation.error))
+
+    @hookimpl
+    def exchange_finished(self, exchange: Any) -> None:
+        self.seen.append(("exchange", exchange.method, exchange.path, exchange.status))
+
+    @hookimpl
+    def charge_observed(self, charge: Charge) -> None:
+        self.seen.append(("charge", charge.reference.order_id))
+
+    @hookimpl
+    def webhook_observed(self, event: WebhookEvent) -> None:
+        self.seen.append(("event", event.event_id))
+
+    @hookimpl
+    def webhook_rejected(self, provider: str, reason: str) -> None:
+        self.seen.append(("rejected", provider, reason))
+
+
+class Raising:
+    """An observer that fails in every way."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def _raise(self) -> None:
+        raise self.error
+
+    @hookimpl
+    def operation_finished(self) -> None:
+        self._raise()
+
+    @hookimpl
+    def exchange_finished(self) -> None:
+        self._raise()
+
+    @hookimpl
+    def charge_observed(self) -> None:
+        self._raise()
+
+    @hookimpl
+    def webhook_observed(self) -> None:
+        self._raise()
+
+    @hookimpl
+    def webhook_rejected(self) -> None:
+        self._raise()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("canary"), SystemExit(1), StopIteration(), GeneratorExit()])
+def test_a_raising_observer_reaches_nobody(
+    install: Any, opening: Any, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    """Neither the caller nor the observers beside it; the log says which failed."""
+    watchers = [Watching(), Watching()]
+    gateway = opened(install, opening, plugins=[watchers[0], Raising(error), watchers[1]])
+    gateway.create_charge(ChargeRequest("P1", HKD, "tea"))
+    gateway.parse_webhook(WebhookDelivery(b"", {}))
+    with pytest.raises(WebhookRejected):
+        gateway.parse_webhook(WebhookDelivery(b"x" * 300_000, {}))
+    with pytest.raises(InvalidRequest):
+        gateway.get_status("P1")
+    expected = [
+        ("exchange", "POST", "/create", 200),
+        ("charge", "P1"),
+        ("operation", "create_charge", 1, ""),
+        ("event", "1"),
+        ("event", "2"),
+        ("rejected", "good", "malformed"),
+        ("operation", "get_status", 0, "InvalidRequest"),
+    ]
+    assert [watcher.seen for watcher in watchers] == [expected, expected]
+    assert sum("Raising" in record.getMessage() for record in caplog.records) == len(expected)
+    assert "canary" not in caplog.text
+
+
+def test_two_distributions_may_not_claim_one_name(install: Any, opening: Any) -> None:
+    """Which one would take the money?"""
+    install("good", Good)
+    opened(install, opening)  # the same distribution found twice is one
+    install("good", Good, distribution="evil-good")
+    with pytest.raises(ProviderContractError, match=r"evil-good.*payments-good.*uninstall one"):
+        opening("good", {})
+
+
+def test_a_duplicate_of_an_installed_provider_is_refused(install: Any, opening: Any, alipayhk_config: Any) -> None:
+    """Also when the other one is really installed."""
+    install("alipayhk", Good, distribution="another-alipayhk")
+    with pytest.raises(ProviderContractError, match="two installed distributions"):
+        opening("alipayhk", alipayhk_config)
+    listed = {provider.name: provider for provider in installed_providers()}
+    assert listed["alipayhk"].info is None
+    assert "another-alipayhk" in listed["alipayhk"].problem
+
+
+def broken_by(error: Any) -> Any:
+    def load() -> Any:
+        raise error
+
+    return load
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("no module named x"), SystemExit(1), RuntimeError("canary"), SyntaxError("bad")]
+)
+def test_a_broken_plugin_is_reported_and_harms_nothing(
+    install: Any, opening: Any, alipayhk_config: Any, error: Any
+) -> None:
+    """It is named in the list; the others open as before."""
+    install("broken", broken_by(error))
+    listed = {provider.name: provider for provider in installed_providers()}
+    assert listed["broken"].info is None
+    assert type(error).__name__ in listed["broken"].problem
+    assert "canary" not in listed["broken"].problem
+    assert listed["alipayhk"].info is not None
+    assert opening("alipayhk", alipayhk_config).info.id == "alipayhk"
+    with pytest.raises(ProviderContractError):
+        opening("broken", {})
+
+
+def test_only_the_named_provider_is_loaded(install: Any, opening: Any, alipayhk_config: Any) -> None:
+    """Importing a stranger runs its code."""
+    loaded = []
+
+    def load() -> Any:
+        loaded.append(1)
+        return Good
+
+    install("good", load)
+    opening("alipayhk", alipayhk_config)
+    assert loaded == []
+    opening("good", {})
+    assert loaded == [1]
+
+
+def test_an_unknown_provider_is_not_found(opening: Any) -> None:
+    """The message says what is installed."""
+    with pytest.raises(ProviderNotFound, match="alipayhk"):
+        opening("octopus", {})
+
+
+@pytest.mark.parametrize("deadline", [0, -1, "10", None, float("nan"), float("inf"), True])
+def test_a_deadline_is_a_number_of_seconds(install: Any, opening: Any, deadline: Any) -> None:
+    """When opening and in every call."""
+    install("good", Good)
+    with pytest.raises(InvalidRequest) as caught:
+        opening("good", {}, deadline=deadline)
+    assert caught.value.field == "deadline"
+    if deadline is not None:
+        with pytest.raises(InvalidRequest):
+            opened(install, opening).get_status(Reference("P1"), deadline=deadline)
+
+
+def test_a_transport_of_the_other_world_is_refused(install: Any) -> None:
+    """Rather than failing at the first charge."""
+    from payments_core import AsyncHTTPTransport, HTTPTransport
+
+    install("good", Good)
+    for kind, transport in ((Gateway, AsyncHTTPTransport()), (AsyncGateway, HTTPTransport())):
+        with pytest.raises(ConfigurationError):
+            kind.open("good", {}, transport=transport)
+
+
+def test_a_closed_gateway_says_so_and_leaves_a_given_transport_open(install: Any, opening: Any) -> None:
+    """Whoever made it closes it."""
+    gateway = opened(install, opening)
+    gateway.close()
+    for call in (lambda: gateway.get_status(Reference("P1")), lambda: gateway.parse_webhook(WebhookDelivery(b"", {}))):
+        with pytest.raises(InvalidRequest, match="closed"):
+            call()
+    assert gateway.script.closed == 0
+
+
+def test_what_a_provider_lacks_is_unsupported_before_any_request(install: Any, opening: Any) -> None:
+    """By name, for a person."""
+    gateway = opened(install, opening)
+    for call in (
+        lambda: gateway.cancel_charge(Reference("P1")),
+        lambda: gateway.complete_charge(Reference("P1"), {"a": "b"}),
+    ):
+        with pytest.raises(UnsupportedOperation):
+            call()
+    assert gateway.script.requests == []
+
+
+def test_a_provider_that_is_asked_by_one_id_refuses_the_other(install: Any, opening: Any) -> None:
+    """Before anything is sent."""
+    gateway = opened(install, opening, without(info=info(query_by=frozenset({"provider_id"}))))
+    with pytest.raises(InvalidRequest, match="provider_id"):
+        gateway.get_status(Reference("P1"))
+    assert gateway.get_status(Reference("P1", "C1")).reference.provider_id == "C1"
+
+
+def test_a_webhook_is_authoritative_only_where_that_is_declared(install: Any, opening: Any) -> None:
+    """Trust is in the type."""
+    event = WebhookEvent("good", Subject.CHARGE, "paid", Reference("P1"), "1", charge=charge())
+    bad = without(parse_webhook=hookimpl(lambda self, delivery: Notification((event,))))
+    with pytest.raises(WebhookRejected):
+        opened(install, opening, bad).parse_webhook(WebhookDelivery(b"", {}))
+    good = without(
+        parse_webhook=hookimpl(lambda self, delivery: Notification((event,))), info=info(authoritative_webhooks=True)
+    )
+    assert opened(install, opening, good).parse_webhook(WebhookDelivery(b"", {})).events[0].authoritative
+
+
+def test_the_hosts_logging_is_left_alone(install: Any, opening: Any) -> None:
+    """No handler but a silent one, no level, no propagation changed."""
+    opened(install, opening).get_status(Reference("P1"))
+    library = logging.getLogger("payments_core")
+    assert [type(handler) for handler in library.handlers] == [logging.NullHandler]
+    assert library.level == logging.NOTSET
+    assert library.propagate
+    assert [name for name in logging.root.manager.loggerDict if name.startswith("payments_core.")] != []
+
+
+def test_an_unknown_status_is_reported(install: Any, opening: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody has to add a row to the table."""
+    strange = Charge("good", Reference("P1"), PaymentStatus.UNKNOWN, "NEW_WORD", HKD)
+    opened(install, opening, without(get_status=hookimpl(lambda self: strange))).get_status(Reference("P1"))
+    assert "NEW_WORD" in caplog.text
+
+
+def test_a_context_is_new_for_each_run_and_fixed_in_tests(install: Any, opening: Any, clock: Any) -> None:
+    """Nothing else in a provider is random or looks at a clock."""
+    seen: list[Any] = []
+
+    def get_status(self: Any, context: Any, reference: Reference) -> Any:
+        seen.append(context)
+        answer = yield Request("GET", "/status", safe=True)
+        return charge(reference) if answer.status == 200 else None
+
+    gateway = opened(install, opening, without(get_status=hookimpl(get_status)), clock=clock)
+    answers = iter([Response(503), Response(200), Response(200)])
+    gateway.script.answer = lambda _: next(answers)
+    gateway.get_status(Reference("P1"))
+    gateway.get_status(Reference("P1"))
+    assert [context.nonce for context in seen] == [f"{number:032x}" for number in (1, 2, 3)]
+    assert {context.now for context in seen} == {clock.time}

@@ -1,0 +1,625 @@
+"""Position decides the error: a provider with bugs in every place, run over both gateways."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from payments_core import (
+    Authorization,
+    AuthorizationRejected,
+    Channel,
+    Charge,
+    ChargeRequest,
+    ConfigurationError,
+    GatewayUnavailable,
+    InvalidRequest,
+    Method,
+    Mismatch,
+    Money,
+    NotFound,
+    Notification,
+    OutcomeUnknown,
+    PaymentError,
+    PaymentStatus,
+    ProtocolViolation,
+    ProviderContractError,
+    ProviderInfo,
+    RateLimited,
+    Reference,
+    Rejected,
+    Request,
+    Response,
+    Secret,
+    UnsupportedOperation,
+    WebhookDelivery,
+    WebhookRejected,
+    hookimpl,
+)
+
+HKD = Money.of("88.00", "HKD")
+REQUEST = ChargeRequest("P1", HKD, "tea")
+BOOM = "a text that must not leave: canary-of-position"
+
+
+class Bug(Exception):
+    """Whatever a plugin may raise."""
+
+
+class Outside(BaseException):
+    """Not even an Exception."""
+
+
+class Config(msgspec.Struct):
+    base_url: str = "http://127.0.0.1:9"
+
+
+def charge(**changes: Any) -> Charge:
+    values: dict[str, Any] = {
+        "provider": "buggy",
+        "reference": Reference("P1", "C1"),
+        "status": PaymentStatus.PENDING,
+        "raw_status": "PENDING",
+        "amount": HKD,
+    }
+    return Charge(**(values | changes))
+
+
+SAFE = Request("POST", "/safe", safe=True)
+UNSAFE = Request("POST", "/unsafe")
+KEYED = Request("POST", "/keyed", idempotent=True)
+
+
+def buggy(script: Any, operations: frozenset[str] = frozenset()) -> type:
+    """A provider whose every hook runs `script`, which may yield requests, raise, or return."""
+
+    def run(*_: Any) -> Any:
+        return script()
+
+    class Buggy:
+        config_type = Config
+        info = ProviderInfo(
+            id="buggy",
+            title="Buggy",
+            operations=operations,
+            currencies=frozenset({"HKD"}),
+            methods=(Method("only", "Only"),),
+            channels=frozenset({Channel.WEB}),
+            raw_statuses={},
+        )
+
+        def __init__(self, config: Config) -> None:
+            pass
+
+        @hookimpl
+        def create_charge(self, request: ChargeRequest) -> Any:
+            return run(request)
+
+        @hookimpl
+        def get_status(self, reference: Reference) -> Any:
+            return run(reference)
+
+        @hookimpl
+        def parse_webhook(self, delivery: WebhookDelivery) -> Any:
+            return run(delivery)
+
+    return Buggy
+
+
+CALLS = {
+    "create_charge": lambda gateway: gateway.create_charge(REQUEST),
+    "get_status": lambda gateway: gateway.get_status(Reference("P1")),
+    "parse_webhook": lambda gateway: gateway.parse_webhook(WebhookDelivery(b"{}", {})),
+}
+
+
+def fault(opening: Any, install: Any, script: Any, call: str, answer: Any = None) -> PaymentError:
+    """The error that leaves the call, with everything said about it checked on the way."""
+    install("buggy", buggy(script))
+    gateway = opening("buggy", {}, transport=lambda request: (answer or ok)(request))
+    with pytest.raises(PaymentError) as caught:
+        CALLS[call](gateway)
+    error = caught.value
+    assert (error.provider, error.operation) == ("buggy", call)
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    assert "canary-of-position" not in str(error)
+    return error
+
+
+def ok(_: Request) -> Response:
+    return Response(200, (), b"{}")
+
+
+def before(error: Any) -> Any:
+    def script() -> Any:
+        raise error
+
+    return script
+
+
+def before_in_flow(error: Any) -> Any:
+    def script() -> Any:
+        if error is not None:
+            raise error
+        yield SAFE
+
+    return script
+
+
+def after(*requests: Request, error: Any = None, result: Any = None) -> Any:
+    def script() -> Any:
+        for request in requests:
+            yield request  # noqa: UP028 - `yield from` a tuple cannot be sent a response
+        if error is not None:
+            raise error
+        return result
+
+    return script
+
+
+BUGS = [
+    Bug(BOOM),
+    KeyError(BOOM),
+    SystemExit(3),
+    Outside(BOOM),
+    StopIteration(),
+    GeneratorExit(),
+    RecursionError(),
+    AssertionError(BOOM),
+]
+ids = [type(bug).__name__ for bug in BUGS]
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=ids)
+@pytest.mark.parametrize("where", [before, before_in_flow])
+@pytest.mark.parametrize("call", ["create_charge", "get_status"])
+def test_a_bug_before_the_first_request_is_the_providers(
+    opening: Any, install: Any, bug: Any, where: Any, call: str
+) -> None:
+    """Nothing was sent, so nothing is unknown: fix the installation."""
+    assert type(fault(opening, install, where(bug), call)) is ProviderContractError
+
+
+@pytest.mark.parametrize("where", [before, before_in_flow])
+@pytest.mark.parametrize(
+    "kind",
+    [InvalidRequest, UnsupportedOperation, ConfigurationError, RateLimited, AuthorizationRejected, Mismatch, NotFound],
+)
+def test_what_a_hook_may_say_before_the_first_request_stays(opening: Any, install: Any, where: Any, kind: Any) -> None:
+    """A hook refuses a call by raising what the caller should do about it."""
+    assert type(fault(opening, install, where(kind("said")), "create_charge")) is kind
+
+
+@pytest.mark.parametrize("kind", [ProtocolViolation, OutcomeUnknown, GatewayUnavailable, ProviderContractError])
+def test_what_no_hook_can_know_before_the_first_request_is_a_bug(opening: Any, install: Any, kind: Any) -> None:
+    """Before anything was sent there is no answer to misunderstand and no outcome to be unknown."""
+    assert type(fault(opening, install, before(kind("said")), "create_charge")) is ProviderContractError
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=ids)
+def test_a_bug_after_a_safe_request_is_not_understood(opening: Any, install: Any, bug: Any) -> None:
+    """A create that has only asked something so far has taken no money."""
+    assert type(fault(opening, install, after(SAFE, error=bug), "create_charge")) is ProtocolViolation
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        *BUGS,
+        InvalidRequest("x"),
+        ConfigurationError("x"),
+        RateLimited("x"),
+        AuthorizationRejected("x"),
+        Mismatch("x"),
+        ProtocolViolation("x"),
+        WebhookRejected("signature"),
+    ],
+)
+@pytest.mark.parametrize("requests", [(UNSAFE,), (UNSAFE, SAFE), (SAFE, UNSAFE)])
+def test_anything_after_an_unsafe_request_is_an_unknown_outcome(
+    opening: Any, install: Any, bug: Any, requests: Any
+) -> None:
+    """The money may have moved, whatever the plugin says or does afterwards."""
+    error = fault(opening, install, after(*requests, error=bug), "create_charge")
+    assert type(error) is OutcomeUnknown
+    assert error.repeatable is False
+
+
+def test_an_unknown_outcome_is_repeatable_when_all_that_was_sent_was_idempotent(opening: Any, install: Any) -> None:
+    """Then, and only then, may the identical call be made again."""
+    error = fault(opening, install, after(SAFE, KEYED, error=Bug(BOOM)), "create_charge")
+    assert isinstance(error, OutcomeUnknown)
+    assert error.repeatable is True
+    error = fault(opening, install, after(UNSAFE, KEYED, error=Bug(BOOM)), "create_charge")
+    assert isinstance(error, OutcomeUnknown)
+    assert error.repeatable is False
+
+
+@pytest.mark.parametrize("kind", [Rejected, NotFound])
+@pytest.mark.parametrize("requests", [(), (SAFE,), (UNSAFE,)])
+@pytest.mark.parametrize("call", ["create_charge", "get_status"])
+def test_a_no_of_the_gateway_stays_a_no(opening: Any, install: Any, kind: Any, requests: Any, call: str) -> None:
+    """The hook has read the gateway's answer, wherever it stands."""
+    assert type(fault(opening, install, after(*requests, error=kind("said no")), call)) is kind
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        5,
+        "paid",
+        Bug(BOOM),
+        charge(provider="other"),
+        charge(reference=Reference("P2", "C1")),
+        charge(amount=Money.of("8.80", "HKD")),
+    ],
+)
+def test_a_result_that_is_not_the_charge_asked_for_is_an_unknown_outcome(
+    opening: Any, install: Any, result: Any
+) -> None:
+    """A create that echoes another order or amount, or no charge at all, has been sent all the same."""
+    assert type(fault(opening, install, after(UNSAFE, result=result), "create_charge")) is OutcomeUnknown
+
+
+def test_a_coroutine_is_no_result(opening: Any, install: Any) -> None:
+    """A plugin that does I/O of its own is found out, and its coroutine is closed without a warning."""
+
+    async def late() -> Charge:
+        return charge()
+
+    assert type(fault(opening, install, late, "create_charge")) is ProviderContractError
+    assert type(fault(opening, install, lambda: late(), "get_status")) is ProviderContractError
+
+
+@pytest.mark.parametrize("yielded", [None, "GET /", ("GET", "/"), Request])
+def test_a_flow_that_yields_no_request_is_a_bug(opening: Any, install: Any, yielded: Any) -> None:
+    """The position still decides what that is called."""
+    assert type(fault(opening, install, after(yielded), "create_charge")) is ProviderContractError
+    assert type(fault(opening, install, after(SAFE, yielded), "create_charge")) is ProtocolViolation
+    assert type(fault(opening, install, after(UNSAFE, yielded), "create_charge")) is OutcomeUnknown
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=ids)
+def test_a_query_never_has_an_unknown_outcome(opening: Any, install: Any, bug: Any) -> None:
+    """Not even when the provider forgot to call its request safe."""
+    assert type(fault(opening, install, after(UNSAFE, error=bug), "get_status")) is ProtocolViolation
+
+
+def test_a_status_of_another_charge_is_a_mismatch(opening: Any, install: Any) -> None:
+    """The ids answered must be the ids asked about."""
+    error = fault(opening, install, after(SAFE, result=charge(reference=Reference("P2", "C1"))), "get_status")
+    assert isinstance(error, Mismatch)
+    assert error.field == "order_id"
+
+
+@pytest.mark.parametrize("bug", [*BUGS, InvalidRequest("x"), ProtocolViolation("x"), GatewayUnavailable("x")])
+def test_a_bug_while_reading_a_webhook_rejects_it(opening: Any, install: Any, bug: Any) -> None:
+    """What the plugin cannot read, nobody believes."""
+    error = fault(opening, install, before(bug), "parse_webhook")
+    assert isinstance(error, WebhookRejected)
+    assert error.reason == "malformed"
+
+
+@pytest.mark.parametrize("result", [None, (), Notification, charge()])
+def test_a_webhook_hook_that_returns_no_notification_rejects_it(opening: Any, install: Any, result: Any) -> None:
+    """A value of the wrong type never reaches the platform."""
+    error = fault(opening, install, lambda: result, "parse_webhook")
+    assert isinstance(error, WebhookRejected)
+    assert error.reason == "malformed"
+
+
+@pytest.mark.parametrize("kind", [ConfigurationError, UnsupportedOperation])
+def test_what_the_platform_must_mend_is_said_of_a_webhook_too(opening: Any, install: Any, kind: Any) -> None:
+    """A signature that covers the URL needs the URL: that is no forgery."""
+    assert type(fault(opening, install, before(kind("give the url")), "parse_webhook")) is kind
+
+
+def test_a_webhook_that_must_ask_the_gateway_fails_like_a_query(opening: Any, install: Any) -> None:
+    """After the first request it is the transport or the answer that failed, not the notification."""
+    assert type(fault(opening, install, after(SAFE, error=Bug(BOOM)), "parse_webhook")) is ProtocolViolation
+    assert (
+        type(fault(opening, install, after(SAFE), "parse_webhook", answer=lambda _: Response(500)))
+        is GatewayUnavailable
+    )
+    assert (
+        type(fault(opening, install, after(SAFE, error=WebhookRejected("stale")), "parse_webhook")) is WebhookRejected
+    )
+
+
+STATUSES = {
+    401: AuthorizationRejected,
+    403: AuthorizationRejected,
+    429: RateLimited,
+    301: GatewayUnavailable,
+    302: GatewayUnavailable,
+    304: GatewayUnavailable,
+    500: GatewayUnavailable,
+    503: GatewayUnavailable,
+}
+
+
+@pytest.mark.parametrize(("status", "kind"), STATUSES.items())
+def test_statuses_that_decide_never_enter_a_query(opening: Any, install: Any, status: int, kind: Any) -> None:
+    """The core answers them, whatever the body says."""
+    entered = []
+
+    def script() -> Any:
+        entered.append((yield SAFE))
+        return charge()
+
+    assert (
+        type(
+            fault(
+                opening, install, script, "get_status", answer=lambda _: Response(status, (), b'{"status":"SUCCEEDED"}')
+            )
+        )
+        is kind
+    )
+    assert entered == []
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, AuthorizationRejected),
+        (403, AuthorizationRejected),
+        (429, RateLimited),
+        (302, OutcomeUnknown),
+        (500, OutcomeUnknown),
+        (503, OutcomeUnknown),
+    ],
+)
+def test_statuses_that_decide_a_create(opening: Any, install: Any, status: int, kind: Any) -> None:
+    """Only 401, 403 and 429 say that nothing was accepted."""
+    assert (
+        type(
+            fault(opening, install, after(UNSAFE, result=charge()), "create_charge", answer=lambda _: Response(status))
+        )
+        is kind
+    )
+
+
+def test_a_429_after_an_unsafe_request_is_an_unknown_outcome(opening: Any, install: Any) -> None:
+    """The second request was refused, the first was not."""
+    script = after(UNSAFE, Request("POST", "/second"), result=charge())
+    answer = lambda request: Response(429 if request.path == "/second" else 200)  # noqa: E731
+    assert type(fault(opening, install, script, "create_charge", answer=answer)) is OutcomeUnknown
+    answer = lambda request: Response(429 if request.path == "/unsafe" else 200)  # noqa: E731
+    assert (
+        type(fault(opening, install, after(SAFE, UNSAFE, result=charge()), "create_charge", answer=answer))
+        is RateLimited
+    )
+
+
+def test_closing_a_flow_that_refuses_to_close_changes_nothing(opening: Any, install: Any) -> None:
+    """The first fault is the one that counts."""
+
+    def stubborn() -> Any:
+        try:
+            yield UNSAFE
+        finally:
+            raise SystemExit(BOOM)
+
+    assert type(fault(opening, install, stubborn, "create_charge", answer=lambda _: Response(500))) is OutcomeUnknown
+
+    def yielding() -> Any:
+        try:
+            yield SAFE
+        finally:
+            yield SAFE
+
+    assert (
+        type(fault(opening, install, yielding, "get_status", answer=lambda _: Response(401))) is AuthorizationRejected
+    )
+
+
+@pytest.mark.parametrize("raised", [Bug(BOOM), OSError(BOOM), TypeError(BOOM)])
+def test_a_platforms_own_transport_may_raise_anything(opening: Any, install: Any, raised: Exception) -> None:
+    """What it raises counts as sent, because nobody knows."""
+
+    def broken(_: Request) -> Response:
+        raise raised
+
+    assert type(fault(opening, install, after(UNSAFE), "create_charge", answer=broken)) is OutcomeUnknown
+    assert type(fault(opening, install, after(SAFE), "get_status", answer=broken)) is GatewayUnavailable
+    assert type(fault(opening, install, after(SAFE), "get_status", answer=lambda _: None)) is GatewayUnavailable
+
+
+@pytest.mark.parametrize("passing", [KeyboardInterrupt, MemoryError])
+def test_what_is_not_the_plugins_to_handle_passes(opening: Any, install: Any, passing: Any) -> None:
+    """Ctrl-C and an exhausted machine are nobody's payment error."""
+    install("buggy", buggy(before(passing())))
+    gateway = opening("buggy", {}, transport=ok)
+    for call in CALLS.values():
+        with pytest.raises(passing):
+            call(gateway)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "//evil.example/x",
+        "/a/../b",
+        "/a/%2e%2e/b",
+        "/a?x=1",
+        "/a#x",
+        "/a\\b",
+        "/a/%2fb",
+        "/a%00",
+        "/a%0d%0ab",
+        "/a%252e",
+        "a",
+        "",
+        "/ä",
+        "/a b",
+        "/a//b",
+        "https://evil.example/x",
+        "http://127.0.0.1/x",
+    ],
+)
+def test_an_id_cannot_become_a_path(opening: Any, install: Any, url: str) -> None:
+    """A request that would go elsewhere is never sent."""
+
+    def script() -> Any:
+        yield Request("GET", url, safe=True)
+
+    install("buggy", buggy(script))
+    gateway = opening("buggy", {}, transport=ok)
+    with pytest.raises((InvalidRequest, ProviderContractError)):
+        gateway.get_status(Reference("P1"))
+    assert gateway.script.requests == []
+
+
+class Authorizing:
+    """A provider with a token, whose create makes two requests."""
+
+    config_type = Config
+    info = buggy(lambda: None).info  # type: ignore[attr-defined]
+    requests: tuple[Request, ...] = (SAFE, UNSAFE)
+
+    def __init__(self, config: Config) -> None:
+        self.contexts: list[Any] = []
+
+    @hookimpl
+    def authorize(self) -> Any:
+        answer = yield Request("POST", "/token", safe=True)
+        return Authorization(Secret(answer.decode(json.loads)["token"]), expires_in=3600)
+
+    @hookimpl
+    def create_charge(self, authorization: Authorization, request: ChargeRequest) -> Any:
+        for each in type(self).requests:
+            yield msgspec.structs.replace(each, headers=(("authorization", authorization.credentials),))
+        return charge()
+
+    @hookimpl
+    def get_status(self, authorization: Authorization) -> Any:
+        yield msgspec.structs.replace(SAFE, headers=(("authorization", authorization.credentials),))
+        return charge()
+
+
+class Server:
+    """Answers by path with what is listed, the last again and again; tokens count up."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.tokens = 0
+        self.paths: list[str] = []
+
+    def __call__(self, request: Request) -> Response:
+        name = request.path.strip("/")
+        self.paths.append(name)
+        if name == "token" and "token" not in self.answers:
+            self.tokens += 1
+            return Response(200, (), json.dumps({"token": f"t{self.tokens}"}).encode())
+        listed = self.answers.get(name, [200])
+        status = listed.pop(0) if len(listed) > 1 else listed[0]
+        return status if isinstance(status, Response) else Response(status)
+
+
+def run(opening: Any, install: Any, requests: tuple[Request, ...], server: Server, call: str = "create_charge") -> Any:
+    install("buggy", type("Two", (Authorizing,), {"requests": requests}))
+    gateway = opening("buggy", {}, transport=lambda request: server(request))
+    return CALLS[call](gateway)
+
+
+def test_a_refused_token_is_renewed_once_and_the_run_made_again_from_its_start(opening: Any, install: Any) -> None:
+    """Everything before the refused request was idempotent, and the refused one was not accepted."""
+    server = Server(unsafe=[401, 200])
+    assert run(opening, install, (SAFE, UNSAFE), server).reference.provider_id == "C1"
+    assert server.paths == ["token", "safe", "unsafe", "token", "safe", "unsafe"]
+
+
+def test_a_token_that_is_refused_twice_is_refused(opening: Any, install: Any) -> None:
+    """One renewal, not a loop."""
+    server = Server(unsafe=[401])
+    with pytest.raises(AuthorizationRejected):
+        run(opening, install, (UNSAFE,), server)
+    assert server.paths == ["token", "unsafe", "token", "unsafe"]
+
+
+def test_a_run_that_sent_money_is_not_made_again_for_a_new_token(opening: Any, install: Any) -> None:
+    """The first request may have been accepted: making it again could charge twice."""
+    server = Server(second=[401, 200])
+    with pytest.raises(OutcomeUnknown):
+        run(opening, install, (UNSAFE, Request("POST", "/second")), server)
+    assert server.paths == ["token", "unsafe", "second"]
+
+
+def test_a_renewal_that_gives_the_same_token_ends_the_call(opening: Any, install: Any) -> None:
+    """Sending the same token again could only be refused again."""
+    server = Server(token=[Response(200, (), b'{"token":"same"}')], unsafe=[401])
+    with pytest.raises(AuthorizationRejected):
+        run(opening, install, (UNSAFE,), server)
+    assert server.paths == ["token", "unsafe", "token"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(500, GatewayUnavailable), (302, GatewayUnavailable), (401, AuthorizationRejected), (429, RateLimited)],
+)
+def test_a_fault_of_the_authorization_inside_a_create_is_never_an_unknown_outcome(
+    opening: Any, install: Any, status: int, kind: Any
+) -> None:
+    """No money was asked for yet."""
+    with pytest.raises(PaymentError) as caught:
+        run(opening, install, (UNSAFE,), Server(token=[status]))
+    assert type(caught.value) is kind
+
+
+def test_a_token_that_cannot_be_read_is_no_wrong_password(opening: Any, install: Any) -> None:
+    """A maintenance page with 200 says nothing about the credentials."""
+    with pytest.raises(ProtocolViolation):
+        run(opening, install, (UNSAFE,), Server(token=[Response(200, (), b"<html>")]))
+
+
+@pytest.mark.parametrize("call", ["get_status"])
+def test_a_query_is_made_again_where_that_helps(opening: Any, install: Any, call: str) -> None:
+    """A safe run is repeated after a 5xx, with the token it has."""
+    server = Server(safe=[503, 500, 200])
+    run(opening, install, (), server, call)
+    assert server.paths == ["token", "safe", "safe", "safe"]
+
+
+def test_a_create_is_never_made_again_after_a_5xx(opening: Any, install: Any) -> None:
+    """It may have been accepted."""
+    server = Server(unsafe=[503, 200])
+    with pytest.raises(OutcomeUnknown):
+        run(opening, install, (SAFE, UNSAFE), server)
+    assert server.paths == ["token", "safe", "unsafe"]
+
+
+def test_a_keyed_create_is_made_again_from_its_start(opening: Any, install: Any) -> None:
+    """The gateway documents one effect for one key."""
+    server = Server(keyed=[503, 200])
+    run(opening, install, (SAFE, KEYED), server)
+    assert server.paths == ["token", "safe", "keyed", "safe", "keyed"]
+
+
+def test_a_keyed_create_that_never_succeeds_stays_unknown(opening: Any, install: Any) -> None:
+    """A refusal in a later run does not undo what an earlier run may have done."""
+    with pytest.raises(OutcomeUnknown) as caught:
+        run(opening, install, (KEYED,), Server(keyed=[503, 401]))
+    assert caught.value.repeatable is True
+
+
+def test_a_429_is_waited_for_on_a_query_and_never_on_a_create(opening: Any, install: Any) -> None:
+    """Retry-After is obeyed where nothing can be charged twice and the deadline allows it."""
+    busy = Response(429, (("Retry-After", "0"),))
+    server = Server(safe=[busy, 200])
+    run(opening, install, (), server, "get_status")
+    assert server.paths == ["token", "safe", "safe"]
+    server = Server(unsafe=[busy, 200])
+    with pytest.raises(RateLimited) as caught:
+        run(opening, install, (UNSAFE,), server)
+    assert caught.value.retry_after == 0
+    assert server.paths == ["token", "unsafe"]
+    server = Server(safe=[Response(429, (("retry-after", "3600"),)), 200])
+    with pytest.raises(RateLimited) as caught:
+        run(opening, install, (), server, "get_status")
+    assert caught.value.retry_after == 3600
+    assert server.paths == ["token", "safe"]

@@ -1,0 +1,238 @@
+"""The transport: total deadlines, caps, no redirects, verified certificates, and an environment that is not looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import secrets
+import socket
+import ssl
+import time
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from payments_core import (
+    AsyncHTTPTransport,
+    ConfigurationError,
+    GatewayUnavailable,
+    HTTPTransport,
+    OutcomeUnknown,
+    PaymentError,
+    ProtocolViolation,
+    Request,
+    Response,
+    Secret,
+)
+from payments_core.testing import faults
+from payments_core.testing.faults import FaultGateway
+from payments_core.transport import MAX_BODY_BYTES
+
+
+@pytest.fixture
+def server() -> Iterator[FaultGateway]:
+    with FaultGateway() as gateway:
+        yield gateway
+
+
+class Sender:
+    """Both transports behind one face."""
+
+    def __init__(self, world: str) -> None:
+        self.world = world
+
+    def __call__(self, request: Request, deadline: float = 5.0, **options: Any) -> Response:
+        if self.world == "sync":
+            transport = HTTPTransport(**options)
+            try:
+                return transport.send(request, deadline=deadline)
+            finally:
+                transport.close()
+
+        async def send() -> Response:
+            transport = AsyncHTTPTransport(**options)
+            try:
+                return await transport.send(request, deadline=deadline)
+            finally:
+                await transport.close()
+
+        return asyncio.run(send())
+
+
+@pytest.fixture
+def send(world: str) -> Sender:
+    return Sender(world)
+
+
+def post(server: FaultGateway, **changes: Any) -> Request:
+    return Request(**({"method": "POST", "url": f"{server.url}/x", "body": b"{}"} | changes))
+
+
+def test_an_answer_comes_back_whole(server: FaultGateway, send: Sender) -> None:
+    """Status, headers and body; the request carries what was asked and little else."""
+    server.inject(faults.Answer({"a": 1}, status=201, headers=(("X-Id", "7"),)))
+    response = send(
+        post(server, query=(("q", "a b/ü"), ("s", Secret("x&y"))), headers=(("Authorization", Secret("Bearer t")),))
+    )
+    assert (response.status, response.header("x-id"), response.body) == (201, "7", b'{"a":1}')
+    received = server.requests[0]
+    assert received.target == "/x?q=a%20b%2F%C3%BC&s=x%26y"
+    assert received.header("authorization") == "Bearer t"
+    assert received.header("user-agent") == "payments-core/0.1"
+    assert received.header("cookie") is None
+
+
+@pytest.mark.parametrize("fault", [faults.DripHeaders(interval=0.05), faults.DripBody(interval=0.05), faults.Hang()])
+def test_the_deadline_is_total(server: FaultGateway, send: Sender, fault: Any) -> None:
+    """A byte every 50 ms keeps other clients waiting for as long as the server likes."""
+    server.inject(fault)
+    began = time.monotonic()
+    with pytest.raises(OutcomeUnknown):
+        send(post(server), deadline=0.6)
+    assert 0.5 < time.monotonic() - began < 1.1
+
+
+def test_a_name_that_nobody_answers_to_is_never_sent(send: Sender) -> None:
+    """Refused, and unknown to the resolver."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        with pytest.raises(GatewayUnavailable):
+            send(Request("GET", f"http://127.0.0.1:{held.getsockname()[1]}/"))
+    with pytest.raises(GatewayUnavailable):
+        send(Request("GET", "http://name.invalid/"))
+
+
+def test_a_host_that_swallows_connections_ends_by_the_deadline(send: Sender) -> None:
+    """Never connected, so never sent."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        waiting = []
+        for _ in range(8):
+            each = socket.socket()
+            each.setblocking(False)
+            each.connect_ex(address)
+            waiting.append(each)
+        began = time.monotonic()
+        with pytest.raises(GatewayUnavailable):
+            send(Request("GET", f"http://127.0.0.1:{address[1]}/"), deadline=0.5)
+        assert time.monotonic() - began < 1.0
+        for each in waiting:
+            each.close()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.Reset(),
+        faults.CloseEarly(),
+        faults.Truncate(),
+        faults.Raw(b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n"),
+        faults.Raw(b"\x16\x03\x01garbage\r\n\r\n"),
+    ],
+)
+def test_a_connection_that_breaks_leaves_the_outcome_unknown(server: FaultGateway, send: Sender, fault: Any) -> None:
+    """The request was sent."""
+    server.inject(fault)
+    with pytest.raises(OutcomeUnknown):
+        send(post(server))
+
+
+@pytest.mark.parametrize("fault", [faults.GzipBomb(), faults.Oversize(), faults.BadGzip()])
+def test_bodies_are_capped_before_and_after_decompression(server: FaultGateway, send: Sender, fault: Any) -> None:
+    """An answer that is too much to read is not read."""
+    server.inject(fault)
+    with pytest.raises(ProtocolViolation):
+        send(post(server))
+
+
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES, MAX_BODY_BYTES + 1])
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_cap_is_exact(server: FaultGateway, send: Sender, size: int, packed: bool) -> None:
+    """One byte more is too much, compressed or not."""
+    body = b"x" * size
+    headers = (("content-encoding", "gzip"),) if packed else ()
+    server.inject(faults.Status(200, headers, gzip.compress(body) if packed else body))
+    if size > MAX_BODY_BYTES:
+        with pytest.raises(ProtocolViolation):
+            send(post(server))
+    else:
+        assert len(send(post(server)).body) == size
+
+
+def test_known_encodings_are_read_and_others_are_not(server: FaultGateway, send: Sender) -> None:
+    """gzip and deflate; a truncated stream is damaged, a second layer was not asked for."""
+    for name, packed in (
+        ("gzip", gzip.compress(b"plain")),
+        ("deflate", zlib.compress(b"plain")),
+        ("identity", b"plain"),
+    ):
+        rule = server.inject(faults.Status(200, (("Content-Encoding", name),), packed))
+        assert send(post(server)).body == b"plain"
+        rule.remove()
+    for headers, body in (
+        ((("content-encoding", "br"),), b"x"),
+        ((("content-encoding", "gzip, gzip"),), b"x"),
+        ((("content-encoding", "gzip"),), gzip.compress(b"plain")[:-5]),
+    ):
+        rule = server.inject(faults.Status(200, headers, body))
+        with pytest.raises(ProtocolViolation):
+            send(post(server))
+        rule.remove()
+
+
+def test_a_redirect_is_an_answer_and_not_a_way(server: FaultGateway, send: Sender) -> None:
+    """Following one would carry the token to wherever it points."""
+    server.inject(faults.Redirect(f"{server.url}/elsewhere"))
+    assert send(post(server)).status == 302
+    assert len(server.requests) == 1
+
+
+def test_the_environment_is_not_looked_at(server: FaultGateway, send: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy in the environment would see every secret."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    server.inject(faults.Answer(b"{}"))
+    assert send(post(server)).status == 200
+
+
+def test_a_proxy_that_is_given_is_used(server: FaultGateway, send: Sender) -> None:
+    """And one that cannot be reached means that nothing was sent."""
+    server.inject(faults.Answer(b"{}"))
+    request = Request("GET", "http://name.invalid/y")
+    assert send(request, proxy=server.url).status == 200
+    assert server.requests[0].target == "http://name.invalid/y"
+    with pytest.raises(GatewayUnavailable):
+        send(request, proxy="http://127.0.0.1:9")
+    with pytest.raises(ConfigurationError) as caught:
+        send(request, proxy="user:canary@nowhere")
+    assert "canary" not in str(caught.value)
+
+
+def test_certificates_are_always_verified(send: Sender, tmp_path: Any) -> None:
+    """There is no switch to turn that off."""
+    lax = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    lax.check_hostname = False
+    lax.verify_mode = ssl.CERT_NONE
+    unchecked = ssl.create_default_context()
+    unchecked.check_hostname = False
+    for verify in (False, 5, lax, unchecked):
+        with pytest.raises(ConfigurationError):
+            send(Request("GET", "https://127.0.0.1:9/"), verify=verify)
+
+
+def test_a_fault_holds_no_secret_and_no_exception_of_httpx(server: FaultGateway, send: Sender) -> None:
+    """httpx's own exception holds the whole request."""
+    from payments_core.testing.leaks import exception_texts, scan
+
+    canary = secrets.token_hex(16)  # not a literal, which a traceback would quote from this file
+    for fault in (faults.Reset(), faults.Hang(), faults.BadGzip(), faults.Truncate()):
+        rule = server.inject(fault)
+        with pytest.raises(PaymentError) as caught:
+            send(post(server, query=(("s", Secret(canary)),), headers=(("a", Secret(canary)),)), deadline=0.3)
+        assert caught.value.__cause__ is caught.value.__context__ is None
+        assert scan(exception_texts(caught.value), {"canary": canary}) == []
+        rule.remove()

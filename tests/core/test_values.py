@@ -1,0 +1,385 @@
+"""The values check themselves, because plugins and platforms make them by hand."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from payments_core import (
+    AwaitShopper,
+    CallSDK,
+    CaptureRequest,
+    Channel,
+    Charge,
+    ChargeRequest,
+    Complete,
+    InvalidRequest,
+    Mismatch,
+    Money,
+    NextAction,
+    OutcomeUnknown,
+    PaymentError,
+    PaymentStatus,
+    ProtocolViolation,
+    Redirect,
+    Reference,
+    RefundReference,
+    RefundRequest,
+    Rejected,
+    RejectionCode,
+    Request,
+    Response,
+    Secret,
+    Shopper,
+    ShowQRCode,
+    SubmitForm,
+    WebhookDelivery,
+    WebhookRejected,
+    drive,
+    tap,
+    unify,
+)
+
+HKD = Money.of("88.00", "HKD")
+
+
+def request(**changes: Any) -> ChargeRequest:
+    return ChargeRequest(**({"order_id": "P1", "amount": HKD, "description": "tea"} | changes))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("order_id", ""), ("order_id", " "), ("order_id", 5), ("order_id", "a\nb"), ("order_id", "a\x00"), ("order_id", "x" * 256),
+        ("order_id", "a\u200bb"), ("order_id", "a\u202eb"), ("order_id", "\ud800"),
+        ("description", ""), ("description", "\t"), ("description", None),
+        ("amount", Money(0, "HKD")), ("amount", "88.00"), ("amount", 88), ("amount", None),
+        ("method", 5), ("channel", "DESKTOP"), ("channel", None), ("capture", "yes"), ("shopper", "me"),
+        ("payment_token", "tok_1"), ("expires_in", 0), ("expires_in", -1), ("expires_in", "60"), ("expires_in", float("nan")), ("expires_in", True),
+        ("notify_url", "ftp://x/"), ("notify_url", "https://user:pw@x/"), ("notify_url", "javascript:alert(1)"), ("notify_url", "//x/"), ("notify_url", "https://x/\n"),
+        ("notify_url", "https://"), ("notify_url", "https://x y/"), ("notify_url", "https://x\\@y/"), ("notify_url", "https://x:99999/"), ("return_url", "/back"), ("return_url", 5),
+    ],
+)  # fmt: skip
+def test_a_wrong_field_of_a_charge_request_is_named(field: str, value: object) -> None:
+    """One change from a good example, and the error says which."""
+    with pytest.raises(InvalidRequest) as caught:
+        request(**{field: value})
+    assert caught.value.field == field
+    assert isinstance(caught.value, ValueError)
+
+
+def test_a_good_request_is_taken_as_it_is() -> None:
+    """Other scripts, ports and queries are all fine; a channel may be given by its name."""
+    good = request(
+        order_id="訂單-1", description="茶 🍵", channel="IN_STORE", notify_url="https://shop.example:8443/hook?x=1"
+    )
+    assert good.channel is Channel.IN_STORE
+    assert request().channel is Channel.WEB
+
+
+def test_a_reference_names_something() -> None:
+    """At least one of the two ids."""
+    for make in (Reference, RefundReference):
+        with pytest.raises(InvalidRequest):
+            make()
+    with pytest.raises(InvalidRequest):
+        Reference(order_id=5)  # type: ignore[arg-type]
+
+
+def test_captures_and_refunds_carry_their_own_ids() -> None:
+    """Two refunds of 10.00 are two refunds, so each has a name; zero is no refund."""
+    reference = Reference("P1")
+    with pytest.raises(InvalidRequest):
+        CaptureRequest(reference, "", HKD)
+    with pytest.raises(InvalidRequest):
+        RefundRequest(reference, "R1", Money(0, "HKD"))
+    with pytest.raises(InvalidRequest):
+        RefundRequest("P1", "R1", HKD)  # type: ignore[arg-type]
+    assert RefundRequest(reference, "R1", HKD).reason == ""
+
+
+def charge(**changes: Any) -> Charge:
+    values: dict[str, Any] = {
+        "provider": "p",
+        "reference": Reference("P1", "C1"),
+        "status": PaymentStatus.SUCCEEDED,
+        "raw_status": "PAID",
+        "amount": HKD,
+        "request_id": "rid-1",
+    }
+    return Charge(**(values | changes))
+
+
+def test_paid_is_succeeded_with_a_known_and_whole_amount() -> None:
+    """Everything else is not paid."""
+    assert charge().is_paid
+    assert charge(captured=HKD).is_paid
+    assert not charge(captured=Money.of("87.99", "HKD")).is_paid
+    assert not charge(captured=Money(8800, "JPY")).is_paid
+    assert not charge(amount=None).is_paid
+    assert not charge(amount=Money(0, "HKD")).is_paid
+    for status in set(PaymentStatus) - {PaymentStatus.SUCCEEDED}:
+        assert not charge(status=status).is_paid
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"reference": Reference("P2", "C1")}, "order_id"),
+        ({"reference": Reference("p1", "C1")}, "order_id"),
+        ({"amount": Money.of("88.01", "HKD")}, "amount"),
+        ({"amount": Money.of("0.88", "HKD")}, "amount"),
+        ({"amount": Money.of("88.00", "TWD")}, "currency"),
+        ({"amount": None}, "amount"),
+        ({"reference": Reference("P1", "C2")}, "provider_id"),
+    ],
+)
+def test_a_charge_about_other_money_is_a_mismatch(changes: Any, field: str) -> None:
+    """The ids known, the amount and the currency must agree."""
+    with pytest.raises(Mismatch) as caught:
+        charge(**changes).require("P1", HKD, provider_id="C1")
+    assert (caught.value.field, caught.value.request_id) == (field, "rid-1")
+
+
+def test_a_charge_about_our_money_is_returned() -> None:
+    """An id that the answer does not carry cannot disagree."""
+    assert charge().require("P1", HKD).is_paid
+    assert charge(reference=Reference("", "C1")).require("P1", HKD, provider_id="C1").is_paid
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "SUCCEEDED"},
+        {"amount": 88.0},
+        {"amount": "88.00"},
+        {"reference": None},
+        {"next_action": "redirect"},
+        {"raw_status": None},
+        {"captured": 1},
+    ],
+)
+def test_a_charge_of_the_wrong_types_cannot_be_made(changes: Any) -> None:
+    """A plugin's mistake is found where it is made."""
+    with pytest.raises(TypeError):
+        charge(**changes)
+
+
+ACTIONS = [
+    Redirect("https://x/"),
+    ShowQRCode("https://x/"),
+    SubmitForm("https://x/", (("a", "b"),)),
+    CallSDK({"a": 1}),
+    AwaitShopper(),
+    Complete(),
+]
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: type(action).__name__)
+def test_a_next_action_survives_encoding_and_is_told_apart(action: Any) -> None:
+    """Platforms match on the type and may store it."""
+    assert msgspec.json.decode(msgspec.json.encode(action), type=NextAction) == action
+    assert len({type(each) for each in ACTIONS}) == 6
+    hash(action)
+
+
+def test_the_table_decides_a_status_and_an_open_action_only_where_it_is_not_final() -> None:
+    """UNKNOWN stays UNKNOWN whatever else the answer carries."""
+    table = {"OPEN": PaymentStatus.PENDING, "DONE": PaymentStatus.SUCCEEDED}
+    action = Redirect("https://x/")
+    assert unify("OPEN", table) is PaymentStatus.PENDING
+    assert unify("OPEN", table, action) is PaymentStatus.REQUIRES_ACTION
+    assert unify("DONE", table, action) is PaymentStatus.SUCCEEDED
+    for word in ("done", "DONE ", "", "NEW"):
+        assert unify(word, table, action) is PaymentStatus.UNKNOWN
+
+
+def test_final_is_succeeded_cancelled_and_failed() -> None:
+    """And nothing else."""
+    assert {status for status in PaymentStatus if status.is_final} == {
+        PaymentStatus.SUCCEEDED,
+        PaymentStatus.CANCELLED,
+        PaymentStatus.FAILED,
+    }
+
+
+def test_a_secret_shows_itself_to_nobody() -> None:
+    """Not to repr, str, format, pickle, copy, msgspec or vars."""
+    secret = Secret("canary-of-values")
+    for shown in (
+        repr(secret),
+        str(secret),
+        f"{secret}",
+        f"{secret:>40}",
+        repr([secret]),
+        repr({"a": secret}),
+    ):
+        assert "canary" not in shown
+    for encode in (
+        msgspec.json.encode,
+        msgspec.msgpack.encode,
+        msgspec.to_builtins,
+        pickle.dumps,
+        vars,
+        lambda value: msgspec.json.encode({"a": value}),
+    ):
+        with pytest.raises(TypeError) as caught:
+            encode(secret)
+        assert "canary" not in str(caught.value)
+    with pytest.raises(AttributeError):
+        secret.value = "x"  # type: ignore[attr-defined]
+    assert copy.deepcopy(secret) == secret
+    assert secret != Secret("other")
+    assert secret != "canary-of-values"
+    assert secret.reveal() == "canary-of-values"
+    assert not Secret("")
+    with pytest.raises(TypeError):
+        Secret(b"x")  # type: ignore[arg-type]
+
+
+def test_errors_keep_what_they_say_through_pickle_and_copy() -> None:
+    """A worker process hands them on whole."""
+    error = Rejected("no", code="RISK", raw_code="R7", request_id="rid")
+    error.provider = "p"
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), error.fresh()):
+        assert (type(again), str(again), again.code, again.raw_code) == (Rejected, str(error), RejectionCode.RISK, "R7")
+    assert pickle.loads(pickle.dumps(OutcomeUnknown("x", repeatable=True))).repeatable is True
+    assert pickle.loads(pickle.dumps(WebhookRejected("stale"))).reason == "stale"
+
+
+def test_every_error_is_a_payment_error() -> None:
+    """One `except` is enough."""
+    import payments_core
+
+    kinds = [
+        value for value in vars(payments_core).values() if isinstance(value, type) and issubclass(value, Exception)
+    ]
+    assert len(kinds) >= 15
+    assert all(issubclass(kind, PaymentError) for kind in kinds)
+
+
+def test_a_request_reveals_its_secrets_only_on_demand() -> None:
+    """The target is exact, for signing; what is shown is the path."""
+    made = Request("GET", "/auth", query=(("a b", "ü&="), ("secret", Secret("canary/1"))), safe=True)
+    assert made.target == "/auth?a%20b=%C3%BC%26%3D&secret=canary%2F1"
+    assert "canary" not in repr(made)
+    assert made.idempotent
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "BREW"},
+        {"body": "text"},
+        {"headers": (("a\n", "b"),)},
+        {"headers": (("a", "b\r\nc: d"),)},
+        {"headers": (("a", Secret("b\nc")),)},
+        {"url": None},
+    ],
+)
+def test_a_request_that_could_smuggle_is_refused(changes: Any) -> None:
+    """One change from a good example."""
+    good: dict[str, Any] = {"method": "POST", "url": "/x", "headers": (("a", "b"),)}
+    Request(**good)
+    with pytest.raises(InvalidRequest):
+        Request(**(good | changes))
+
+
+@pytest.mark.parametrize("path", ["/", "/a", "/a/", "/a.b/c~d", "/a%20b", "/%E8%8C%B6", "/a:b@c", "/a/.hidden", "/..a"])
+def test_ordinary_paths_are_taken(path: str) -> None:
+    """An id that is encoded once stays an id."""
+    assert Request("GET", path).target == path
+
+
+def test_a_response_is_read_in_one_way() -> None:
+    """Whatever a decoder raises is a ProtocolViolation without a cause, and a doubled header is one too."""
+    response = Response(200, (("X", "1"), ("x", "2"), ("Y", "3")), b"\xff")
+    assert response.header("y") == "3"
+    assert response.header("z") is None
+    with pytest.raises(ProtocolViolation):
+        response.header("x")
+    deep = Response(200, (), b"[" * 100_000)
+    for decoder in (msgspec.json.decode, bytes.decode, lambda body: 1 / 0):
+        for each in (response, deep):
+            if decoder is bytes.decode and each is deep:
+                continue
+            with pytest.raises(ProtocolViolation) as caught:
+                each.decode(decoder)
+            assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Signature": "s"},
+        {"SIGNATURE": "s"},
+        {b"signature": b"s"},
+        [("Signature", "s")],
+        [(b"signature", b"s")],
+        ((b"Signature", "s"), ("Other", "x")),
+        {"signature": ["s"]},
+    ],
+)
+def test_headers_are_found_in_every_shape(headers: Any) -> None:
+    """A mapping or pairs, str or bytes, in any case."""
+    delivery = WebhookDelivery(b"", headers)
+    assert delivery.values("signature") == ["s"]
+    assert delivery.header("Signature") == "s"
+    assert delivery.header("missing") is None
+
+
+def test_doubled_headers_are_seen() -> None:
+    """Also when they differ in case or come as a list."""
+    for headers in (
+        {"Signature": "a", "signature": "b"},
+        [("Signature", "a"), ("Signature", "b")],
+        {"Signature": ["a", "b"]},
+    ):
+        delivery = WebhookDelivery(b"", headers)
+        assert delivery.values("signature") == ["a", "b"]
+        with pytest.raises(WebhookRejected):
+            delivery.header("signature")
+
+
+def test_a_delivery_takes_raw_bytes_and_an_aware_time() -> None:
+    """Text was decoded and a parsed body was re-encoded: neither is what was signed."""
+    for body in ("{}", {}, None):
+        with pytest.raises(InvalidRequest):
+            WebhookDelivery(body, {})  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest):
+        WebhookDelivery(b"", {}, received_at=datetime(2026, 1, 1))  # noqa: DTZ001
+    assert "secret" not in repr(WebhookDelivery(b"secret", {"a": "secret"}, datetime.now(UTC)))
+
+
+def test_a_flow_is_driven_without_any_gateway() -> None:
+    """A provider is tested by handing it responses; a tap sees what passes."""
+
+    def flow() -> Any:
+        answer = yield Request("GET", "/a")
+        try:
+            yield Request("GET", "/b")
+        except OSError:
+            return answer.status
+        return 0
+
+    def perform(wanted: Request) -> Response:
+        if wanted.url == "/b":
+            raise OSError
+        return Response(204)
+
+    seen: list[Any] = []
+    assert drive(tap(flow(), request=seen.append, response=seen.append), perform) == 204
+    assert [type(each).__name__ for each in seen] == ["Request", "Response", "Request"]
+    assert drive(tap(5), perform) == 5
+
+
+def test_a_shopper_is_described_in_clean_text() -> None:
+    """What a page collected may hold anything."""
+    with pytest.raises(InvalidRequest) as caught:
+        Shopper(email="a\r\nBcc: b")
+    assert caught.value.field == "shopper.email"

@@ -1,0 +1,246 @@
+"""The README is executed: its blocks, in order, against the sandbox over real HTTP."""
+
+import ast
+import asyncio
+import http.server
+import inspect
+import re
+import threading
+from pathlib import Path
+
+import pytest
+
+import payments_core
+from payments_alipayhk.sandbox import make
+from payments_core import (
+    Acknowledgement,
+    Gateway,
+    Mismatch,
+    Money,
+    PaymentError,
+    PaymentStatus,
+    Redirect,
+    WebhookRejected,
+)
+from payments_core.cli import main
+from payments_core.testing.faults import FaultGateway, LoseAnswer
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+HOOK_URL = "https://shop.example/webhooks/alipayhk"
+
+
+def blocks(language):
+    """Every fenced block of that language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def execute(source, namespace):
+    """Run one block as it stands; `await` is allowed at its top, as in the asyncio REPL."""
+    code = compile(source, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if code.co_flags & inspect.CO_COROUTINE:
+        asyncio.run(eval(code, namespace))
+    else:
+        exec(code, namespace)
+
+
+@pytest.fixture
+def sandbox(monkeypatch, tmp_path):
+    """A sandbox that the environment configures as the README tells."""
+    monkeypatch.chdir(tmp_path)
+    with make(port=0, time_scale=0) as running:
+        for field, value in running.config.items():
+            if value:
+                monkeypatch.setenv(f"PAYMENTS_ALIPAYHK_{field.upper()}", value)
+        yield running
+
+
+class Listener:
+    """A shop's webhook endpoint: calls the README's `receive`, and answers what the README says."""
+
+    def __init__(self, receive):
+        self.statuses = []
+        self.delivered = threading.Event()
+        listener = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                try:
+                    acknowledgement = receive(body, self.headers)
+                except WebhookRejected:
+                    acknowledgement = Acknowledgement(400)
+                except PaymentError:
+                    acknowledgement = Acknowledgement(503)
+                listener.statuses.append(acknowledgement.status)
+                self.send_response(acknowledgement.status)
+                self.end_headers()
+                self.wfile.write(acknowledgement.body)
+                listener.delivered.set()
+
+            def log_message(self, *args):
+                """Quiet."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/webhooks/alipayhk"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def shop(sandbox):
+    """The README's blocks, executed in order, with a listener where the example shop would be."""
+    charge, receive, settle, confirm, create_once = blocks("python")
+    namespace = {}
+    listener = Listener(lambda body, headers: namespace["receive"](body, headers))
+    execute(charge.replace(HOOK_URL, listener.url), namespace)
+    for source in (receive, settle):
+        execute(source, namespace)
+    yield namespace, listener, confirm, create_once
+    namespace["gateway"].close()
+    listener.close()
+
+
+def test_the_readme_charges_receives_and_confirms(sandbox, shop):
+    """From the create to `is_paid`, by nothing but what the README shows."""
+    namespace, listener, confirm, _ = shop
+    charge = namespace["charge"]
+    assert charge.status is PaymentStatus.REQUIRES_ACTION
+    assert charge.amount == Money.of("88.00", "HKD")
+    assert isinstance(charge.next_action, Redirect)
+    assert namespace["todo"] == f"send the shopper's browser to {sandbox.wallet_url(charge.reference.provider_id)}"
+
+    sandbox.pay(charge.reference.provider_id)
+    event = namespace["inbox"].get(timeout=10)
+    assert listener.delivered.wait(10)
+    assert listener.statuses == [200]
+    assert not event.authoritative
+    assert namespace["settle"](event) is True
+
+    execute(confirm, namespace)
+    assert namespace["charge"].is_paid
+    assert [request.path.rpartition("/")[2] for request in sandbox.received] == [
+        "auth",
+        "create",
+        "query",
+        "auth",
+        "query",
+    ]
+
+
+def test_what_the_readme_calls_unpaid_is_unpaid(sandbox, shop):
+    """A notification comes early, then the answer is about other money."""
+    namespace, listener, _, _ = shop
+    provider_id = namespace["charge"].reference.provider_id
+    assert sandbox.deliver(provider_id) == 200
+    early = namespace["inbox"].get(timeout=10)
+    assert namespace["settle"](early) is False
+    sandbox.pay(provider_id, notify=False)
+    sandbox.set_amount(provider_id, "50", "TWD")
+    with pytest.raises(Mismatch):
+        namespace["settle"](early)
+    assert listener.statuses == [200]
+
+
+def test_a_forged_notification_is_answered_400_and_stored_nowhere(shop):
+    """As the README says of WebhookRejected."""
+    namespace, _, _, _ = shop
+    body = b'{"notify_type":"payment_success","data":{"merchant_order_id":"P1001"}}'
+    with pytest.raises(WebhookRejected):
+        namespace["receive"](body, {"Signature": "0" * 64})
+    assert namespace["inbox"].empty()
+
+
+def test_a_lost_answer_is_asked_about_and_not_sent_again(sandbox, shop):
+    """The create arrives at the gateway, its answer is lost, and one create is all there is."""
+    namespace, _, _, create_once = shop
+    execute(create_once, namespace)
+    request = payments_core.ChargeRequest("P1002", Money.of("12.00", "HKD"), "Tea")
+    with FaultGateway(upstream=sandbox.url) as between:
+        namespace["gateway"].close()
+        namespace["gateway"] = Gateway.open("alipayhk", {**sandbox.config, "base_url": between.url})
+        with between.inject(LoseAnswer(), method="POST", path="/create", times=1) as rule:
+            charge = namespace["create_once"](request)
+        assert rule.hits == 1
+    assert charge.reference.order_id == "P1002"
+    assert charge.status is PaymentStatus.PENDING
+    assert charge.next_action is None
+    created = [request for request in sandbox.received if request.path.endswith("/create")]
+    assert [request.json["merchant_order_id"] for request in created] == ["P1001", "P1002"]
+
+
+def test_the_readme_has_no_block_that_is_not_executed():
+    """Five of Python, one of configuration; what is not fenced is not code."""
+    assert len(blocks("python")) == 5
+    assert len(blocks("toml")) == 1
+    assert README.count("```") == 2 * 6
+
+
+def test_the_configuration_of_the_readme_opens_two_gateways(monkeypatch, tmp_path):
+    """Two accounts of one provider, their secrets in files, and the environment before the file."""
+    (block,) = blocks("toml")
+    for name in re.findall(r'"(/run/secrets/\w+)"', block):
+        secret = tmp_path / Path(name).name
+        secret.write_text("made-up\n")
+        block = block.replace(name, str(secret))
+    (tmp_path / "payments.toml").write_text(block)
+    monkeypatch.chdir(tmp_path)
+    for name, uid in (("alipayhk", "39172931"), ("kowloon", "39172932")):
+        with Gateway.open(name) as gateway:
+            assert gateway.info.id == "alipayhk"
+            assert gateway._provider._config.uid == uid
+            assert gateway._provider._config.webhook_key.reveal() == "made-up"
+    monkeypatch.setenv("PAYMENTS_KOWLOON_UID", "1")
+    with Gateway.open("kowloon") as gateway:
+        assert gateway._provider._config.uid == "1"
+
+
+def errors():
+    """The ladder as the code has it."""
+    public = [getattr(payments_core, name) for name in payments_core.__all__]
+    return {each.__name__ for each in public if inspect.isclass(each) and issubclass(each, PaymentError)}
+
+
+def test_every_error_of_the_ladder_is_in_the_table():
+    """And no other."""
+    table = README.partition("## Errors, by what to do next")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| \**`(\w+)`", table, re.MULTILINE)) == errors()
+
+
+def test_every_command_that_the_readme_names_exists():
+    """Of make, and of payments."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in set(re.findall(r"`make (\w+)`|^    make (\w+)", README, re.MULTILINE)):
+        assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), target
+    for line in re.findall(r"^    payments ([a-z ]+?)(?= [A-Z]|  | alipayhk)", README, re.MULTILINE):
+        assert not main([*line.split(), "--help"]), line
+
+
+def links(page):
+    """Where a page's relative links lead."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if not target.startswith(("http://", "https://")):
+            path, _, fragment = target.partition("#")
+            yield (page.parent / path if path else page), fragment
+
+
+def anchors(page):
+    """The fragments that a page's headings make."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", ROOT / "providers" / "alipayhk" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_every_link_leads_somewhere(page):
+    """Inside the repository, headings included."""
+    for target, fragment in links(page):
+        assert target.exists(), target
+        assert not fragment or fragment in anchors(target), fragment

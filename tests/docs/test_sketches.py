@@ -1,0 +1,578 @@
+"""The sketches in docs/sketches are opened by the real core, and driven through a transport that answers from a script."""
+
+import hashlib
+import hmac
+import importlib.util
+import json
+import sys
+from base64 import b64encode
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import parse_qsl, quote
+
+import pytest
+
+from payments_core import (
+    AwaitShopper,
+    CallSDK,
+    ChargeRequest,
+    Complete,
+    ConfigurationError,
+    Gateway,
+    GatewayUnavailable,
+    InvalidRequest,
+    Money,
+    NotFound,
+    OutcomeUnknown,
+    PaymentStatus,
+    ProtocolViolation,
+    Redirect,
+    Reference,
+    Rejected,
+    RejectionCode,
+    Response,
+    Secret,
+    ShowQRCode,
+    Subject,
+    SubmitForm,
+    UnsupportedOperation,
+    WebhookDelivery,
+    WebhookRejected,
+)
+
+SKETCHES = Path(__file__).resolve().parents[2] / "docs" / "sketches"
+NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)  # when the fixed clock stands still
+ORDER = ChargeRequest("P1001", Money.of("88.00", "HKD"), "Tea", return_url="https://shop.example/back")
+
+
+class Script:
+    """A transport that hands out the answers it was given, in order, and keeps what it was asked."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.sent = []
+
+    def send(self, request, *, deadline):
+        self.sent.append(request)
+        status, body, *headers = self.answers.pop(0)
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return Response(status, tuple(headers[0].items()) if headers else (), raw)
+
+    def close(self):
+        """Nothing was opened."""
+
+
+@pytest.fixture
+def sketch(monkeypatch, install):
+    """Load a sketch and let discovery find it, as if a distribution had registered it."""
+
+    def load(name, provider):
+        spec = importlib.util.spec_from_file_location(f"sketch_{name}", SKETCHES / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)  # msgspec looks annotations up by the module's name
+        spec.loader.exec_module(module)
+        install(name, getattr(module, provider))
+        return module
+
+    return load
+
+
+def header(request, name):
+    """What a sent request's header says, revealed."""
+    found = [value for key, value in request.headers if key == name]
+    assert len(found) == 1
+    return found[0].reveal() if isinstance(found[0], Secret) else found[0]
+
+
+# Stripe
+
+
+STRIPE = {"secret_key": "sk_test_made_up", "webhook_secret": "whsec_made_up"}
+
+
+def intent(**changes):
+    """A PaymentIntent as Stripe would answer it."""
+    made = {
+        "id": "pi_1",
+        "object": "payment_intent",
+        "amount": 8800,
+        "amount_received": 0,
+        "currency": "hkd",
+        "status": "requires_action",
+        "metadata": {"order_id": "P1001"},
+        "next_action": {"type": "alipay_handle_redirect", "alipay_handle_redirect": {"url": "https://pay.example/1"}},
+    }
+    return made | changes
+
+
+@pytest.fixture
+def stripe(sketch, clock):
+    sketch("stripe", "StripeProvider")
+    return lambda *answers: Gateway.open("stripe", STRIPE, transport=Script(*answers), clock=clock)
+
+
+def test_stripe_creates_one_intent_with_a_key_made_from_the_order(stripe):
+    """A form, the key as a bearer, and no token call."""
+    gateway = stripe((200, intent(), {"Request-Id": "req_1"}))
+    charge = gateway.create_charge(ORDER)
+    (request,) = gateway._transport.sent
+    assert (request.method, request.url) == ("POST", "https://api.stripe.com/v1/payment_intents")
+    assert header(request, "authorization") == "Bearer sk_test_made_up"
+    assert header(request, "idempotency-key") == "create:P1001"
+    form = dict(parse_qsl(request.body.decode()))
+    assert (form["amount"], form["currency"], form["payment_method_data[type]"]) == ("8800", "hkd", "alipay")
+    assert charge.status is PaymentStatus.REQUIRES_ACTION
+    assert charge.next_action == Redirect("https://pay.example/1")
+    assert charge.require("P1001", ORDER.amount).reference == Reference("P1001", "pi_1")
+
+
+def test_stripe_scales_the_currencies_that_it_counts_differently(stripe):
+    """ISK 500 is 50000 at Stripe, both ways."""
+    gateway = stripe((200, intent(amount=50000, currency="isk")))
+    charge = gateway.create_charge(ChargeRequest("P1001", Money(500, "ISK"), "Tea", return_url="https://shop.example/"))
+    assert b"amount=50000" in gateway._transport.sent[0].body
+    assert charge.amount == Money(500, "ISK")
+
+
+def test_stripe_needs_a_return_url_before_anything_is_sent(stripe):
+    """A requirement that `info` cannot declare is still an InvalidRequest."""
+    gateway = stripe()
+    with pytest.raises(InvalidRequest) as caught:
+        gateway.create_charge(ChargeRequest("P1", Money(100, "HKD"), "Tea"))
+    assert caught.value.field == "return_url"
+    assert not gateway._transport.sent
+
+
+def test_a_declined_card_is_a_definitive_rejection_at_stripe(stripe):
+    """Stripe documents that a 402 moved nothing."""
+    gateway = stripe((402, {"error": {"type": "card_error", "code": "card_declined", "decline_code": "lost_card"}}))
+    with pytest.raises(Rejected) as caught:
+        gateway.create_charge(ORDER)
+    assert caught.value.definitive
+    assert (caught.value.code, caught.value.raw_code) == (RejectionCode.DECLINED, "lost_card")
+
+
+def test_a_key_that_is_under_way_is_an_unknown_outcome_that_may_be_repeated(stripe):
+    """409: an earlier request with the same key has not ended."""
+    gateway = stripe((409, {"error": {"type": "idempotency_error", "code": "idempotency_key_in_use"}}))
+    with pytest.raises(OutcomeUnknown) as caught:
+        gateway.create_charge(ORDER)
+    assert caught.value.repeatable
+
+
+def test_stripe_is_asked_by_its_own_id_only(stripe):
+    """No query by the merchant's id, so such a reference is refused before I/O."""
+    gateway = stripe(
+        (200, intent(status="succeeded", amount_received=8800, next_action=None)),
+        (404, {"error": {"type": "invalid_request_error"}}),
+    )
+    assert gateway.get_status(Reference(provider_id="pi_1")).require("P1001", ORDER.amount).is_paid
+    with pytest.raises(InvalidRequest):
+        gateway.get_status(Reference("P1001"))
+    with pytest.raises(NotFound):
+        gateway.get_status(Reference(provider_id="pi_2"))
+    assert [request.path for request in gateway._transport.sent] == [
+        "/v1/payment_intents/pi_1",
+        "/v1/payment_intents/pi_2",
+    ]
+
+
+def test_an_id_with_a_slash_never_becomes_another_call(stripe):
+    """Quoted by the sketch, and refused by Request."""
+    gateway = stripe()
+    with pytest.raises(InvalidRequest):
+        gateway.get_status(Reference(provider_id="pi_1/capture"))
+    assert not gateway._transport.sent
+
+
+def test_a_partial_capture_is_not_the_whole_price(stripe):
+    """`amount_received` tells what came in."""
+    gateway = stripe((200, intent(status="succeeded", amount_received=5000, next_action=None)))
+    assert not gateway.get_status(Reference(provider_id="pi_1")).is_paid
+
+
+def stripe_delivery(body, *, secret="whsec_made_up", at=NOW, also=""):
+    stamp = int(at.timestamp())
+    digest = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return WebhookDelivery(body, {"Stripe-Signature": f"t={stamp},v1={digest}{also}"})
+
+
+def test_stripe_webhooks_are_verified_over_their_bytes_and_their_age(stripe):
+    """One good `v1` among several is enough; a flipped byte, another key and an old stamp are not."""
+    gateway = stripe()
+    body = json.dumps({"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": intent()}}).encode()
+    (event,) = gateway.parse_webhook(stripe_delivery(body, also=f",v1={'0' * 64},v0=old")).events
+    assert (event.reference, event.event_id, event.authoritative) == (Reference(provider_id="pi_1"), "evt_1", False)
+    old = NOW.replace(hour=11)
+    for wrong, reason in [
+        (WebhookDelivery(body + b" ", stripe_delivery(body).headers), "signature"),
+        (stripe_delivery(body, secret="another"), "signature"),
+        (WebhookDelivery(body, {}), "signature"),
+        (stripe_delivery(body, at=old), "stale"),
+        (stripe_delivery(b"{}"), "malformed"),
+    ]:
+        with pytest.raises(WebhookRejected) as caught:
+            gateway.parse_webhook(wrong)
+        assert caught.value.reason == reason
+    received = stripe_delivery(body, at=old)
+    queued = WebhookDelivery(body, received.headers, received_at=old)
+    assert gateway.parse_webhook(queued).events, "a queued delivery is as old as its receipt, not as its reading"
+
+
+# Antom
+
+
+def made_up_signature(key, content):
+    """Stands in for RSA, which needs a dependency: what is signed is what the sketch has to get right."""
+    return hmac.digest(key, content, "sha256")
+
+
+@pytest.fixture
+def antom(sketch, clock):
+    module = sketch("antom", "AntomProvider")
+    config = module.Config(
+        client_id="CLIENT",
+        sign=lambda content: made_up_signature(b"merchant", content),
+        verify=lambda content, signature: hmac.compare_digest(made_up_signature(b"antom", content), signature),
+    )
+    return lambda *answers: Gateway.open("antom", config, transport=Script(*answers), clock=clock)
+
+
+def antom_headers(path, body, time="1685599933871"):
+    signature = b64encode(made_up_signature(b"antom", f"POST {path}\nCLIENT.{time}.".encode() + body)).decode()
+    return {
+        "response-time": time,
+        "request-time": time,
+        "signature": f"algorithm=RSA256,keyVersion=1,signature={quote(signature, safe='')}",
+    }
+
+
+PAY = "/ams/api/v1/payments/pay"
+INQUIRY = "/ams/api/v1/payments/inquiryPayment"
+
+
+def antom_answer(path, **fields):
+    body = json.dumps(fields).encode()
+    return (200, body, antom_headers(path, body))
+
+
+AMOUNT = {"currency": "HKD", "value": "8800"}
+IN_PROCESS = {"resultCode": "PAYMENT_IN_PROCESS", "resultStatus": "U", "resultMessage": "payment in process"}
+SUCCESS = {"resultCode": "SUCCESS", "resultStatus": "S", "resultMessage": "success"}
+
+
+def test_antom_signs_the_path_its_clock_and_the_body(antom):
+    """`context.now` and `Request.target` are all that signing needs."""
+    form = {"redirectUrl": "https://pay.example/1", "method": "POST", "parameters": {"token": "abc"}}
+    gateway = antom(
+        antom_answer(
+            PAY,
+            result=IN_PROCESS,
+            paymentRequestId="P1001",
+            paymentId="A1",
+            paymentAmount=AMOUNT,
+            redirectActionForm=form,
+        )
+    )
+    charge = gateway.create_charge(ORDER)
+    (request,) = gateway._transport.sent
+    time = str(int(NOW.timestamp() * 1000))
+    assert header(request, "request-time") == time
+    expected = made_up_signature(b"merchant", f"POST {PAY}\nCLIENT.{time}.".encode() + request.body)
+    assert header(request, "signature").endswith(f"signature={quote(b64encode(expected).decode(), safe='')}")
+    assert charge.next_action == SubmitForm("https://pay.example/1", (("token", "abc"),))
+    assert charge.status is PaymentStatus.REQUIRES_ACTION
+
+
+def test_an_answer_that_antom_did_not_sign_is_an_unknown_outcome(antom):
+    """The money may be on its way, whatever the answer says."""
+    gateway = antom((200, {"result": SUCCESS}))
+    with pytest.raises(OutcomeUnknown) as caught:
+        gateway.create_charge(ORDER)
+    assert caught.value.repeatable
+    gateway = antom((200, {"result": SUCCESS}))
+    with pytest.raises(ProtocolViolation):
+        gateway.get_status(Reference("P1001"))
+
+
+def test_antom_may_say_itself_that_it_does_not_know(antom):
+    """resultStatus U with any code but PAYMENT_IN_PROCESS."""
+    unknown = {"resultCode": "UNKNOWN_EXCEPTION", "resultStatus": "U", "resultMessage": "?"}
+    with pytest.raises(OutcomeUnknown) as caught:
+        antom(antom_answer(PAY, result=unknown)).create_charge(ORDER)
+    assert caught.value.raw_code == "UNKNOWN_EXCEPTION"
+    with pytest.raises(Rejected) as refused:
+        antom(antom_answer(PAY, result=unknown | {"resultStatus": "F", "resultCode": "RISK_REJECT"})).create_charge(
+            ORDER
+        )
+    assert refused.value.definitive
+
+
+def test_antom_is_asked_by_either_id(antom):
+    """And documents what an unknown one answers."""
+    paid = antom_answer(
+        INQUIRY, result=SUCCESS, paymentStatus="SUCCESS", paymentRequestId="P1001", paymentId="A1", paymentAmount=AMOUNT
+    )
+    assert antom(paid).confirm("P1001", ORDER.amount).is_paid
+    missing = antom_answer(INQUIRY, result={"resultCode": "ORDER_NOT_EXIST", "resultStatus": "F"})
+    with pytest.raises(NotFound):
+        antom(missing).get_status(Reference(provider_id="A2"))
+
+
+def test_antom_webhooks_are_authoritative_and_need_the_url(antom):
+    """The path is signed, so a delivery without its URL is a fault of the configuration."""
+    gateway = antom()
+    body = json.dumps(
+        {
+            "notifyType": "PAYMENT_RESULT",
+            "result": SUCCESS,
+            "paymentRequestId": "P1001",
+            "paymentId": "A1",
+            "paymentAmount": AMOUNT,
+        }
+    ).encode()
+    headers = antom_headers("/hooks/antom", body)
+    notification = gateway.parse_webhook(WebhookDelivery(body, headers, url="https://shop.example/hooks/antom"))
+    (event,) = notification.events
+    assert event.authoritative
+    assert event.charge.require("P1001", ORDER.amount).is_paid
+    assert json.loads(notification.acknowledgement.body)["result"]["resultStatus"] == "S"
+    with pytest.raises(ConfigurationError):
+        gateway.parse_webhook(WebhookDelivery(body, headers))
+    for wrong in (
+        WebhookDelivery(body, headers, url="https://shop.example/hooks/other"),
+        WebhookDelivery(body + b" ", headers, url="https://shop.example/hooks/antom"),
+        WebhookDelivery(body, headers | {"signature": "signature=%%%"}, url="https://shop.example/hooks/antom"),
+    ):
+        with pytest.raises(WebhookRejected) as caught:
+            gateway.parse_webhook(wrong)
+        assert caught.value.reason == "signature"
+
+
+# Adyen
+
+
+ADYEN = {"api_key": "AQE_made_up", "merchant_account": "ShopHK", "hmac_key": "44782DEF" * 8}
+
+
+@pytest.fixture
+def adyen(sketch, clock):
+    sketch("adyen", "AdyenProvider")
+
+    def opened(*answers, **changes):
+        return Gateway.open("adyen", ADYEN | changes, transport=Script(*answers), clock=clock)
+
+    return opened
+
+
+def item(*, key=ADYEN["hmac_key"], **changes):
+    """One signed item of a batch."""
+    made = {
+        "pspReference": "A1",
+        "merchantAccountCode": "ShopHK",
+        "merchantReference": "P1001",
+        "amount": {"currency": "HKD", "value": 8800},
+        "eventCode": "AUTHORISATION",
+        "success": "true",
+    } | changes
+    names = ("pspReference", "originalReference", "merchantAccountCode", "merchantReference")
+    fields = [made.get(name, "") for name in names]
+    fields += [str(made["amount"]["value"]), made["amount"]["currency"], made["eventCode"], made["success"]]
+    signature = b64encode(hmac.digest(bytes.fromhex(key), ":".join(fields).encode(), "sha256")).decode()
+    return {"NotificationRequestItem": {"additionalData": {"hmacSignature": signature}} | made}
+
+
+def batch(*items):
+    return WebhookDelivery(json.dumps({"live": "false", "notificationItems": items}).encode(), {})
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        ({"type": "redirect", "method": "GET", "url": "https://pay.example/1"}, Redirect("https://pay.example/1")),
+        (
+            {"type": "redirect", "method": "POST", "url": "https://pay.example/1", "data": {"MD": "x"}},
+            SubmitForm("https://pay.example/1", (("MD", "x"),)),
+        ),
+        ({"type": "qrCode", "qrCodeData": "weixin://1"}, ShowQRCode("weixin://1")),
+        ({"type": "await"}, AwaitShopper()),
+        ({"type": "threeDS2", "token": "x"}, CallSDK({"type": "threeDS2", "token": "x"})),
+    ],
+    ids=lambda value: value.get("type", "") if isinstance(value, dict) else type(value).__name__,
+)
+def test_each_action_of_adyen_has_a_next_action(adyen, action, expected):
+    """Also where the answer names neither the merchant's reference nor its own."""
+    gateway = adyen((200, {"resultCode": "RedirectShopper", "action": action}))
+    charge = gateway.create_charge(ORDER)
+    (request,) = gateway._transport.sent
+    assert header(request, "x-api-key") == "AQE_made_up"
+    assert len(header(request, "idempotency-key")) == 64
+    assert charge.next_action == expected
+    assert charge.status is PaymentStatus.REQUIRES_ACTION
+    assert charge.amount is None
+
+
+def test_adyen_rejects_definitively_what_it_calls_a_validation_error(adyen):
+    """Other refusals may have been made after the fact."""
+    for kind, definitive in (("validation", True), ("internal", False)):
+        gateway = adyen((422, {"status": 422, "errorCode": "130", "errorType": kind}))
+        with pytest.raises(Rejected) as caught:
+            gateway.create_charge(ORDER)
+        assert (caught.value.definitive, caught.value.raw_code) == (definitive, "130")
+
+
+def test_adyen_cannot_be_asked(adyen):
+    """So its webhooks must be authoritative, and confirm is not offered."""
+    with pytest.raises(UnsupportedOperation):
+        adyen().get_status(Reference("P1001"))
+    with pytest.raises(UnsupportedOperation):
+        adyen().confirm("P1001", ORDER.amount)
+
+
+def test_a_batch_of_adyen_carries_many_events(adyen):
+    """And is answered as Adyen asks."""
+    notification = adyen().parse_webhook(
+        batch(
+            item(),
+            item(pspReference="R1", originalReference="A1", eventCode="REFUND"),
+            item(eventCode="REPORT_AVAILABLE"),
+        )
+    )
+    assert [event.subject for event in notification.events] == [Subject.CHARGE, Subject.REFUND, Subject.OTHER]
+    charge = notification.events[0].charge
+    assert charge.require("P1001", ORDER.amount, provider_id="A1").is_paid
+    assert notification.acknowledgement.body == b"[accepted]"
+
+
+def test_capture_by_hand_makes_an_authorisation_authorized(adyen):
+    """The configuration chooses the table."""
+    (event,) = adyen(manual_capture=True).parse_webhook(batch(item())).events
+    assert event.charge.status is PaymentStatus.AUTHORIZED
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        item(key="00" * 32),
+        {"NotificationRequestItem": item()["NotificationRequestItem"] | {"success": "false"}},
+        {"NotificationRequestItem": item()["NotificationRequestItem"] | {"additionalData": {}}},
+        {"NotificationRequestItem": item()["NotificationRequestItem"] | {"additionalData": {"hmacSignature": "%"}}},
+        item(merchantReference="P1001:8800"),
+        item(merchantAccountCode="AnotherShop"),
+    ],
+    ids=["key", "changed", "unsigned", "not base64", "a colon", "another account"],
+)
+def test_one_bad_item_refuses_a_batch_of_adyen_whole(adyen, bad):
+    """Whatever the others say."""
+    with pytest.raises(WebhookRejected):
+        adyen().parse_webhook(batch(item(), bad))
+
+
+# PayPal
+
+
+PAYPAL = {"client_id": "id", "client_secret": "made-up", "webhook_id": "WH1"}
+TOKEN = (200, {"access_token": "A21", "expires_in": 32400})
+
+
+@pytest.fixture
+def paypal(sketch, clock):
+    sketch("paypal", "PayPalProvider")
+    return lambda *answers: Gateway.open("paypal", PAYPAL, transport=Script(TOKEN, *answers), clock=clock)
+
+
+def order(status, *captures, currency="HKD", value="88.00"):
+    unit = {"custom_id": "P1001", "amount": {"currency_code": currency, "value": value}}
+    if captures:
+        amount = {"currency_code": currency, "value": value}
+        unit["payments"] = {"captures": [{"id": "C1", "status": each, "amount": amount} for each in captures]}
+    links = [{"rel": "payer-action", "href": "https://pay.example/1"}]
+    return {"id": "O1", "status": status, "purchase_units": [unit], "links": links}
+
+
+def test_paypal_creates_an_order_and_redirects(paypal):
+    """One token call, one create, a request id made from the order."""
+    gateway = paypal((201, order("PAYER_ACTION_REQUIRED")))
+    charge = gateway.create_charge(ORDER)
+    token, create = gateway._transport.sent
+    assert header(token, "authorization") == f"Basic {b64encode(b'id:made-up').decode()}"
+    assert header(create, "authorization") == "Bearer A21"
+    assert header(create, "paypal-request-id") == "create:P1001"
+    assert charge.next_action == Redirect("https://pay.example/1")
+    assert charge.require("P1001", ORDER.amount).reference.provider_id == "O1"
+
+
+def test_paypal_writes_the_currencies_without_fractions_as_it_wants_them(paypal):
+    """TWD has two digits by ISO 4217, and none there."""
+    gateway = paypal((201, order("CREATED", currency="TWD", value="50")))
+    charge = gateway.create_charge(ChargeRequest("P1001", Money.of("50", "TWD"), "Tea"))
+    assert b'"value":"50"' in gateway._transport.sent[1].body
+    assert charge.amount == Money.of("50.00", "TWD")
+
+
+def test_an_approved_order_is_completed_once_and_then_only_asked_about(paypal):
+    """complete_charge asks first, so that a second one sends no second capture."""
+    gateway = paypal(
+        (200, order("APPROVED")), (201, order("COMPLETED", "COMPLETED")), (200, order("COMPLETED", "COMPLETED"))
+    )
+    reference = Reference(provider_id="O1")
+    assert gateway.complete_charge(reference, {"token": "O1", "PayerID": "X"}).is_paid
+    assert gateway.complete_charge(reference).is_paid
+    assert [(request.method, request.path) for request in gateway._transport.sent[1:]] == [
+        ("GET", "/v2/checkout/orders/O1"),
+        ("POST", "/v2/checkout/orders/O1/capture"),
+        ("GET", "/v2/checkout/orders/O1"),
+    ]
+
+
+def test_a_capture_that_somebody_else_made_is_asked_about(paypal):
+    """Not rejected: the money came in."""
+    already = {"name": "UNPROCESSABLE_ENTITY", "details": [{"issue": "ORDER_ALREADY_CAPTURED"}]}
+    gateway = paypal((200, order("APPROVED")), (422, already), (200, order("COMPLETED", "COMPLETED")))
+    assert gateway.complete_charge(Reference(provider_id="O1")).is_paid
+
+
+def test_a_completed_order_with_a_pending_capture_is_not_paid(paypal):
+    """The order's own status says COMPLETED."""
+    gateway = paypal((200, order("COMPLETED", "PENDING")), (200, order("APPROVED")))
+    assert gateway.get_status(Reference(provider_id="O1")).status is PaymentStatus.PENDING
+    assert gateway.get_status(Reference(provider_id="O1")).next_action == Complete()
+
+
+PAYPAL_HEADERS = {
+    "PAYPAL-AUTH-ALGO": "SHA256withRSA",
+    "PAYPAL-CERT-URL": "https://api.paypal.com/v1/notifications/certs/CERT-1",
+    "PAYPAL-TRANSMISSION-ID": "T1",
+    "PAYPAL-TRANSMISSION-SIG": "c2ln",
+    "PAYPAL-TRANSMISSION-TIME": "2026-11-23T12:00:00Z",
+}
+
+
+def test_paypal_verifies_a_webhook_for_us(paypal):
+    """parse_webhook is a flow: one token call, one question, and the event's bytes exactly as they came."""
+    related = {"supplementary_data": {"related_ids": {"order_id": "O1"}}}
+    body = json.dumps({"id": "WH-1", "event_type": "PAYMENT.CAPTURE.COMPLETED", "resource": related}, indent=1).encode()
+    gateway = paypal((200, {"verification_status": "SUCCESS"}))
+    (event,) = gateway.parse_webhook(WebhookDelivery(body, PAYPAL_HEADERS)).events
+    assert body in gateway._transport.sent[1].body
+    assert (event.subject, event.reference, event.authoritative) == (Subject.CHARGE, Reference(provider_id="O1"), False)
+    for answer in ((200, {"verification_status": "FAILURE"}), (400, {"name": "VALIDATION_ERROR"})):
+        with pytest.raises(WebhookRejected) as caught:
+            paypal(answer).parse_webhook(WebhookDelivery(body, PAYPAL_HEADERS))
+        assert caught.value.reason == "signature"
+
+
+def test_a_paypal_webhook_without_its_headers_asks_nobody_for_a_verdict(paypal):
+    """Though a token has been asked for by then: README, difficulty 5."""
+    gateway = paypal()
+    with pytest.raises(WebhookRejected):
+        gateway.parse_webhook(WebhookDelivery(b"{}", {}))
+    assert [request.path for request in gateway._transport.sent] == ["/v1/oauth2/token"]
+
+
+def test_an_unreachable_verifier_is_no_verdict(paypal):
+    """Answer 503, so that PayPal delivers again."""
+    body = json.dumps({"id": "WH-1", "event_type": "X", "resource": {}}).encode()
+    gateway = paypal(*[(503, b"")] * 3)
+    with pytest.raises(GatewayUnavailable):
+        gateway.parse_webhook(WebhookDelivery(body, PAYPAL_HEADERS))
