@@ -45,6 +45,13 @@ class Console:
         """A line for the person at the terminal, whoever reads stdout."""
         _write(sys.stderr, printable(line))
 
+    def note_code(self, content: str) -> str:
+        """A QR code for the person at the terminal; returns what remains to be said."""
+        drawing, remark = qr.drawn(content, sys.stderr)
+        if drawing:
+            _write(sys.stderr, drawing)
+        return remark
+
     def error(self, data: Mapping[str, object], lines: Iterable[str]) -> None:
         """What went wrong, on stderr: one JSON object or a few lines."""
         for line in [encode({"error": data})] if self.json else map(printable, lines):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 from payments_core import ConfigurationError
 
 from .console import Console
-from .exits import Exit
+from .exits import Exit, Stop
 from .opening import configuration
 from .parser import Commands, add_config
 
@@ -33,15 +34,28 @@ def add(commands: Commands) -> None:
 
 def _run(args: Namespace, console: Console) -> Exit:
     try:
-        from payments_core.testing import recording
+        from payments_core.testing import cassettes, recording
     except ImportError as exc:
         missing = exc.name or "something"
         raise ConfigurationError(f"recording needs {missing}: pip install 'payments-core[testing]'") from None
     folder = args.output or Path("cassettes") / args.name
-    if args.live:
-        config = configuration(args.name, args.config)
-        made = recording.record_live(args.name, folder, config, tuple(args.story), input, console.note)
-    else:
-        made = recording.record_sandbox(args.name, folder, tuple(args.story))
+    try:
+        if args.live:
+            config = configuration(args.name, args.config)
+            made = recording.record_live(
+                args.name, folder, config, tuple(args.story), _asking(console), console.note, console.note_code
+            )
+        else:
+            made = recording.record_sandbox(args.name, folder, tuple(args.story))
+    except cassettes.CassetteError as error:
+        raise Stop(str(error), "Nothing is kept of that story.") from None
     console.result({"recorded": [str(path) for path in made]}, [f"recorded {path}" for path in made])
     return Exit.OK
+
+
+def _asking(console: Console) -> Callable[[str], object]:
+    def ask(prompt: str) -> object:
+        console.note(prompt)  # `input` would write it to stdout, where the result belongs
+        return input()
+
+    return ask

@@ -113,11 +113,11 @@ def record(
         exchanges = list(zip(cassette.requests, cassette.responses, strict=True))
         masker = Masker(policy, base_url)
         text = render(recording, _masked_exchanges(target, exchanges, masker, repeats))
-    leaks = scan(text.encode(), {**secrets, **masker.hidden})
-    if leaks:
-        found = "; ".join(dict.fromkeys(f"{leak.secret} ({leak.form})" for leak in leaks))
-        raise CassetteError(f"{target.name}: not written, because it would hold {found}")
-    write(target, text, provenance)
+        leaks = scan(text.encode(), {**secrets, **masker.hidden})
+        if leaks:
+            found = "; ".join(dict.fromkeys(f"{leak.secret} ({leak.form})" for leak in leaks))
+            raise CassetteError(f"{target.name}: not written, because it would hold {found}")
+        write(target, text, provenance)
 
 
 @contextlib.contextmanager
@@ -129,10 +129,10 @@ def replay(path: Path | str, policy: CassettePolicy, *, base_url: str = BASE_URL
     asked for, unless the block raised.
     """
     source = Path(path)
-    recording, exchanges = _load(source, policy)
     masker = Masker(policy, base_url)
     misses: list[str] = []
     with _alone():
+        recording, exchanges = _load(source, policy)
         with _cassette(_Shelf(exchanges), RecordMode.NONE, masker) as cassette:
             playable = cassette.can_play_response_for
 
@@ -225,10 +225,10 @@ def _alone() -> Iterator[None]:
             top = logging.getLogger("vcr")
             restored.callback(top.setLevel, top.level)
             top.setLevel(logging.CRITICAL + 1)  # for those that come into being meanwhile
-            for name in [name for name in logging.root.manager.loggerDict if f"{name}.".startswith("vcr.")]:
-                logger = logging.getLogger(name)
-                restored.callback(setattr, logger, "disabled", logger.disabled)
-                logger.disabled = True
+            for name, logger in list(logging.root.manager.loggerDict.items()):
+                if f"{name}.".startswith("vcr.") and isinstance(logger, logging.Logger):
+                    restored.callback(setattr, logger, "disabled", logger.disabled)
+                    logger.disabled = True
             yield
     finally:
         _open.release()
@@ -306,22 +306,21 @@ def _load(source: Path, policy: CassettePolicy) -> tuple[Recording, list[Exchang
 
 
 def _explained(sent: MaskedRequest, cassette: Any) -> str:
-    """Which recorded request is nearest, and how it differs."""
+    """Which of the recorded requests that are left is nearest, and how it differs."""
     wanted = _as_vcr(sent)
-    ranked = sorted(
-        (len(problems := list(differences(recorded, wanted))), cassette.play_counts[number] > 0, number, problems)
-        for number, recorded in enumerate(cassette.requests)
-    )
-    if not ranked:
-        return f"{name_of(wanted)}: the cassette is empty"
-    if not ranked[0][0]:
-        times = sum(1 for count, *_ in ranked if not count)
-        return f"{name_of(wanted)}: was recorded {times} time{'s' * (times > 1)}, and asked for once more"
-    left = [each for each in ranked if not each[1]] or ranked
-    _, played, number, problems = left[0]
-    spent = ", which was played already," if played else ""
-    nearest = f"the nearest, number {number + 1}, {name_of(cassette.requests[number])}{spent} differs in"
-    return "\n    ".join([f"{name_of(wanted)}: {nearest}", *problems])
+    found = [(list(differences(each, wanted)), number) for number, each in enumerate(cassette.requests)]
+    spent = sum(1 for problems, _ in found if not problems)
+    lines = [name_of(wanted)]
+    if spent:
+        lines.append(f"it was recorded {spent} time{'s' * (spent > 1)}, and asked for once more")
+    left = [(len(problems), number, problems) for problems, number in found if not cassette.play_counts[number]]
+    if left:
+        _, number, problems = min(left)
+        lines.append(f"the nearest that is left, number {number + 1}, {name_of(cassette.requests[number])}, differs in")
+        lines += [f"  {problem}" for problem in problems]
+    elif not spent:
+        lines.append("all that was recorded was played already")
+    return "\n    ".join(lines)
 
 
 def _report(source: Path, misses: list[str]) -> str:

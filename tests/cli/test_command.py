@@ -209,46 +209,52 @@ def test_without_the_extra_it_is_named(spawn: Any, distribution: Any) -> None:
 # payments record.
 
 
-@pytest.fixture
-def recorder(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    calls: list[tuple[Any, ...]] = []
-    module = types.ModuleType("payments_core.testing.recording")
-
-    def record_sandbox(name: str, folder: Path, only: tuple[str, ...] = ()) -> list[Path]:
-        calls.append(("sandbox", name, folder, only))
-        return [folder / "paid.yaml"]
-
-    def record_live(
-        name: str, folder: Path, config: Any = None, only: tuple[str, ...] = (), ask: Any = input, out: Any = print
-    ) -> list[Path]:
-        calls.append(("live", name, folder, config, only))
-        out("pay now")
-        return [folder / "paid.yaml"]
-
-    module.record_sandbox, module.record_live = record_sandbox, record_live
-    monkeypatch.setitem(sys.modules, "payments_core.testing.recording", module)
-    monkeypatch.setattr("payments_core.testing.recording", module, raising=False)
-    return calls
+def test_stories_are_recorded_from_the_sandbox(run: Any) -> None:
+    ran = run("record", "alipayhk", "--story", "paid", "--output", "here", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    (recorded,) = ran.json["recorded"]
+    assert recorded == "here/sandbox/paid.yaml"
+    assert "payment_intents/create" in Path(recorded).read_text()
 
 
-def test_stories_are_recorded_from_the_sandbox(run: Any, recorder: list[Any]) -> None:
-    ran = run("record", "alipayhk", "--story", "paid", "--story", "cancelled", "--json")
-    assert ran.json == {"recorded": ["cassettes/alipayhk/paid.yaml"]}
-    assert recorder == [("sandbox", "alipayhk", Path("cassettes/alipayhk"), ("paid", "cancelled"))]
+def test_by_default_they_are_kept_beside_the_others(run: Any) -> None:
+    assert "recorded cassettes/alipayhk/sandbox/paid.yaml" in run("record", "alipayhk", "--story", "paid").out
 
 
-def test_live_stories_are_recorded_from_the_configured_gateway(run: Any, recorder: list[Any], toml: Path) -> None:
-    ran = run("record", "alipayhk", "--live", "--output", "here", "--json")
-    assert ran.json == {"recorded": ["here/paid.yaml"]}
-    assert ran.err == "pay now\n", "what is asked of the person is not mixed with the result"
-    run("record", "alipayhk", "--live", "--config", toml)
-    assert recorder[0] == ("live", "alipayhk", Path("here"), None, ())
-    assert recorder[1][3]["provider"] == "alipayhk"
+def test_a_story_that_does_not_exist_is_named(run: Any) -> None:
+    ran = run("record", "alipayhk", "--story", "nonesuch")
+    assert ran.code in {1, 2, 3, 4}
+    assert "nonesuch" in ran.err
+
+
+def test_live_stories_are_recorded_from_the_configured_gateway(
+    run: Any, toml: Path, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def person() -> str:
+        sandbox.pay(sandbox._gateway.orders()[-1].order_id)
+        return ""
+
+    monkeypatch.setattr("builtins.input", person)
+    ran = run("record", "alipayhk", "--live", "--story", "paid", "--output", "here", "--config", toml, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json == {"recorded": ["here/live/paid.yaml"]}
+    assert "then press Enter" in ran.err, "what is asked of the person is not mixed with the result"
+    assert "█" in ran.err
+    kept = Path("here/live/paid.yaml").read_text()
+    assert not [field for field in ("client_secret", "webhook_key") if sandbox.config[field] in kept]
+
+
+def test_a_recording_that_fails_is_told_in_words(run: Any, toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda: "")  # says that it is paid, and has not paid
+    ran = run("record", "alipayhk", "--live", "--story", "paid", "--json")
+    assert ran.code == 1
+    assert '"kind": "Failed"' in ran.err
+    assert not Path("cassettes").exists() or not list(Path("cassettes").rglob("*.yaml"))
 
 
 def test_without_what_recording_needs_it_is_named(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "payments_core.testing.recording", None)
-    monkeypatch.delattr("payments_core.testing.recording", raising=False)
+    monkeypatch.setitem(sys.modules, "payments_core.testing.cassettes", None)
+    monkeypatch.delattr("payments_core.testing.cassettes", raising=False)
     ran = run("record", "alipayhk")
     assert ran.code == 3
     assert "payments-core[testing]" in ran.err
