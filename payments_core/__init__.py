@@ -1,6 +1,6 @@
 """Take money through any payment gateway; a gateway is a plugin.
 
-`Gateway.open("alipayhk")` opens one, `AsyncGateway` does so for asyncio. Everything that others build on is listed here.
+`Gateway.open(name)` opens one, `AsyncGateway` does so for asyncio. Everything that others build on is listed here.
 """
 
 import logging as _logging

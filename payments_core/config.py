@@ -50,6 +50,8 @@ def settings_for(
         values = dict(config)
         return Settings(_provider(name, values.pop("provider", name)), values, {})
     environ = os.environ if environ is None else environ
+    if file is not None and not file.is_file():
+        raise ConfigurationError(f"there is no file {file}")
     values = _section(name, _path(environ) if file is None else file)
     prefix = f"PAYMENTS_{name.upper().replace('-', '_')}_"
     environment = {key[len(prefix) :].lower(): value for key, value in environ.items() if key.startswith(prefix)}

@@ -8,7 +8,7 @@ import msgspec
 
 from .errors import ProviderContractError, ProviderNotFound
 from .info import ProviderInfo
-from .plugins import check_info, where
+from .plugins import check_info, implemented_hooks, where
 
 __all__ = ["PROVIDER_GROUP", "SANDBOX_GROUP", "InstalledProvider", "find_provider", "installed_providers", "load_entry"]
 
@@ -17,12 +17,17 @@ SANDBOX_GROUP = "payments_core.sandboxes"
 
 
 class InstalledProvider(msgspec.Struct, frozen=True, kw_only=True):
-    """What `payments providers` shows: `info` where the provider can be used, else `problem`, in words."""
+    """What `payments providers` shows: `info` where the provider can be used, else `problem`, in words.
+
+    `operations` are all the hooks it implements, in the contract's order; `sandbox` tells whether it brings one.
+    """
 
     name: str
     distribution: str
     version: str
     info: ProviderInfo | None = None
+    operations: tuple[str, ...] = ()
+    sandbox: bool = False
     problem: str = ""
 
 
@@ -52,6 +57,7 @@ def load_entry(group: str, name: str) -> object:
     if len(claims) > 1:
         owners = " and ".join(sorted(f"{_owner(entry)[0]} ({entry.value})" for entry in claims))
         raise ProviderContractError(f"two installed distributions claim the {what} {name!r}: {owners}; uninstall one")
+    needs = None
     try:
         return claims[0].load()
     except (KeyboardInterrupt, MemoryError):
@@ -59,20 +65,36 @@ def load_entry(group: str, name: str) -> object:
     except BaseException as exc:  # noqa: BLE001 - a plugin that calls sys.exit must not end the host
         # The text of an import error names a module; that of another exception could hold anything.
         detail = f": {exc}" if isinstance(exc, ImportError | AttributeError | SyntaxError) else ""
+        needs = exc.name if isinstance(exc, ModuleNotFoundError) else None
         problem = f"{where(exc)}{detail}"
     owner, version = _owner(claims[0])
-    raise ProviderContractError(f"the {what} {name!r} of {owner} {version} cannot be imported ({problem[:300]})")
+    extra = f": pip install '{owner}[sandbox]'" if group == SANDBOX_GROUP else ""
+    advice = f"; it needs {needs}{extra}" if needs else ""
+    raise ProviderContractError(
+        f"the {what} {name!r} of {owner} {version} cannot be imported ({problem[:300]}){missing}"
+    )
 
 
 def _describe(name: str) -> InstalledProvider:
     owners = sorted(_owner(entry) for entry in _claims(PROVIDER_GROUP, name))
     distribution, version = (" and ".join(column) for column in zip(*owners, strict=True))
-    info, problem = None, ""
+    info: ProviderInfo | None = None
+    operations: tuple[str, ...] = ()
+    problem = ""
     try:
-        info = check_info(name, find_provider(name))
+        provider = find_provider(name)
+        info, operations = check_info(name, provider), implemented_hooks(name, provider)
     except (ProviderContractError, ProviderNotFound) as exc:
-        problem = exc.message
-    return InstalledProvider(name=name, distribution=distribution, version=version, info=info, problem=problem)
+        info, problem = None, exc.message
+    return InstalledProvider(
+        name=name,
+        distribution=distribution,
+        version=version,
+        info=info,
+        operations=operations,
+        sandbox=bool(_claims(SANDBOX_GROUP, name)),
+        problem=problem,
+    )
 
 
 def _claims(group: str, name: str) -> list[EntryPoint]:
@@ -90,5 +112,10 @@ def _owner(entry: EntryPoint) -> tuple[str, str]:
 
 def _not_found(group: str, name: str, what: str) -> str:
     installed = ", ".join(sorted({entry.name for entry in entry_points(group=group)})) or "none"
-    extra = f"pip install payments-{name}" if what == "provider" else f"pip install 'payments-{name}[sandbox]'"
-    return f"no {what} {name!r} is installed (installed: {installed}); it may come with: {extra}"
+    # No guess at a distribution's name: whoever owns a misspelt one would be handed the credentials.
+    advice = (
+        "install its distribution, or name an installed one as `provider` in the gateway's configuration"
+        if what == "provider"
+        else "a sandbox comes with the provider's distribution"
+    )
+    return f"no {what} {name!r} is installed (installed: {installed}): {advice}"

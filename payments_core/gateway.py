@@ -9,22 +9,21 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from pathlib import Path
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
 
+from .account import load_account
 from .authorization import AuthorizationCache
 from .clock import Clock, SystemClock
-from .config import build_config, settings_for
-from .discovery import find_provider
 from .engine import Call, Effects, Engine, Join, Send
 from .errors import (
     ConfigurationError,
     InvalidRequest,
     Mismatch,
     PaymentError,
-    ProviderContractError,
     UnsupportedOperation,
     WebhookRejected,
 )
@@ -42,7 +41,7 @@ from .models import (
 )
 from .money import Money
 from .observers import OperationRecord
-from .plugins import Hook, Hooks, check_info, where
+from .plugins import Hook, Hooks
 from .requests import check_charge_request, check_reference
 from .status import PaymentStatus, RefundStatus
 from .webhooks import MAX_DELIVERY_BYTES, Notification, WebhookDelivery, WebhookEvent
@@ -84,7 +83,7 @@ class _Opened:
     def open(
         cls,
         name: str,
-        config: Mapping[str, Any] | msgspec.Struct | None = None,
+        config: Mapping[str, Any] | msgspec.Struct | Path | None = None,
         *,
         deadline: float = 10.0,
         transport: Any = None,
@@ -94,28 +93,17 @@ class _Opened:
         """Open the gateway `name`: its settings, its provider, its plugins, all checked before the first call.
 
         Without `config` the settings come from `[gateways.NAME]` of payments.toml and `PAYMENTS_<NAME>_<FIELD>`; a mapping
-        (or the provider's own configuration struct) replaces them. `deadline` is the seconds that one whole call may
+        (or the provider's own configuration struct) replaces them, and a Path names another payments.toml. `deadline` is the seconds that one whole call may
         take. A `transport` that is given is not closed with the gateway. Raises `ConfigurationError`,
         `ProviderNotFound` or `ProviderContractError`.
         """
         _check_deadline(deadline)
         cls._check_transport(transport)
-        ready = config if isinstance(config, msgspec.Struct) else None
-        settings = settings_for(name, None if ready is not None or config is None else _mapping(config))
-        provider_name = settings.provider
-        provider_class = find_provider(provider_name)
-        info = check_info(provider_name, provider_class)
-        config_type = getattr(provider_class, "config_type", None)
-        if not (isinstance(config_type, type) and issubclass(config_type, msgspec.Struct)):
-            raise ProviderContractError(f"provider {provider_name} has no config_type: a msgspec.Struct")
-        if ready is None:
-            ready = build_config(name, config_type, settings)
-        elif not isinstance(ready, config_type):
-            raise ConfigurationError(f"gateway {name}: config is a mapping or a {config_type.__name__}")
-        provider = _construct(provider_name, provider_class, ready)
-        hooks = Hooks(provider_name, provider, info, plugins)
-        base_url = getattr(ready, "base_url", "")
-        opened = cls(name, provider, info, hooks, base_url, deadline, clock or SystemClock())
+        account = load_account(name, config)
+        provider = account.make_provider()
+        hooks = Hooks(account.provider, provider, account.info, plugins)
+        base_url = getattr(account.config, "base_url", "")
+        opened = cls(name, provider, account.info, hooks, base_url, deadline, clock or SystemClock())
         opened._attach(transport)
         return opened
 
@@ -212,6 +200,8 @@ class _Opened:
     def _confirm(self, order_id: str, amount: Money, provider_id: str, deadline: float | None) -> Effects[Charge]:
         if type(amount) is not Money:
             raise InvalidRequest("amount is the Money that was asked for", field="amount")
+        if not order_id:
+            raise InvalidRequest("order_id is the merchant order id that was asked for", field="order_id")
         charge = yield from self._get_status(Reference(order_id, provider_id), deadline)
         try:
             return charge.require(order_id, amount, provider_id=provider_id)
@@ -601,22 +591,6 @@ class _Resumed:
 
 def _in_loop(future: Future[None]) -> asyncio.Future[None]:
     return asyncio.wrap_future(future)
-
-
-def _construct(name: str, provider_class: Any, config: msgspec.Struct) -> object:
-    try:
-        return provider_class(config)
-    except (KeyboardInterrupt, MemoryError, ConfigurationError):
-        raise
-    except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
-        problem = where(exc)
-    raise ProviderContractError(f"provider {name} cannot be made from its configuration ({problem})")
-
-
-def _mapping(config: object) -> Mapping[str, Any]:
-    if not isinstance(config, Mapping):
-        raise ConfigurationError("config is a mapping of the gateway's fields")
-    return config
 
 
 def _typed(value: Any, kind: type[T]) -> T:

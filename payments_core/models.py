@@ -228,7 +228,7 @@ class Charge(msgspec.Struct, frozen=True):
 
     def _mismatch(self, field: str, what: str) -> Mismatch:
         error = Mismatch(f"the gateway's answer {what}: not paid", field=field, request_id=self.request_id)
-        error.provider = self.provider
+        error.provider, error.operation = self.provider, "require"
         return error
 
 

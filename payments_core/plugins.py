@@ -173,6 +173,25 @@ def check_info(name: str, provider_class: object) -> ProviderInfo:
     return info
 
 
+def implemented_hooks(name: str, provider_class: type) -> tuple[str, ...]:
+    """The hooks that a provider's class marks, in the contract's order, without an instance and so without settings.
+
+    Opening checks more; a missing or misspelt hook is already found here.
+    """
+    marked = {
+        options.get("specname") or attribute: bool(options.get("optionalhook"))
+        for attribute in dir(provider_class)
+        if (options := getattr(getattr(provider_class, attribute, None), "payments_core_impl", None))
+        and not (options.get("wrapper") or options.get("hookwrapper"))
+    }
+    unknown = {hook for hook, optional in marked.items() if not optional} - {*_PROVIDER_HOOKS, *_OBSERVER_HOOKS}
+    if unknown:
+        raise ProviderContractError(f"provider {name} has hooks that do not exist: {_listed(unknown)}")
+    if "create_charge" not in marked:
+        raise ProviderContractError(f"{name} does not implement create_charge")
+    return tuple(hook for hook in _PROVIDER_HOOKS if hook in marked and hook != "read_request_id")
+
+
 def _wraps(implementation: Any) -> bool:
     return bool(implementation.wrapper or implementation.hookwrapper)
 

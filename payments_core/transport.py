@@ -263,7 +263,9 @@ def _fault(exc: Exception) -> PaymentError:
             return GatewayUnavailable("no connection to the gateway within the deadline")
         return OutcomeUnknown("no whole answer from the gateway within the deadline")
     if isinstance(exc, _NEVER_SENT):
-        return GatewayUnavailable("the gateway cannot be reached: connecting, or its TLS certificate, failed")
+        if _is_tls(exc):
+            return GatewayUnavailable("the gateway's TLS certificate is not trusted, or its TLS cannot be spoken")
+        return GatewayUnavailable("the gateway cannot be reached: no connection")
     return OutcomeUnknown("the connection to the gateway broke before a whole answer arrived")
 
 
@@ -303,6 +305,14 @@ class _Pools(Generic[H]):
         with self._lock:
             drained, self._pools = self._pools, [_Pool(self._make())]
         return [pool.http for pool in drained]
+
+
+def _is_tls(exc: BaseException | None) -> bool:
+    while exc is not None:
+        if isinstance(exc, ssl.SSLError):
+            return True
+        exc = exc.__cause__ or exc.__context__
+    return False
 
 
 def _encode(request: Request, ends: float) -> httpx.Request:

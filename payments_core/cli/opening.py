@@ -7,22 +7,18 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-import msgspec
-
-from payments_core import ConfigurationError, Gateway, ProviderContractError, ProviderNotFound
-from payments_core.config import build_config, settings_for
-from payments_core.discovery import SANDBOX_GROUP, find_provider, installed_providers, load_entry
+from payments_core import Gateway, ProviderContractError, ProviderNotFound
+from payments_core.account import Account, load_account
+from payments_core.discovery import SANDBOX_GROUP, installed_providers, load_entry
 
 from .exits import Exit, Stop
 
 __all__ = [
     "Sandbox",
-    "configuration",
-    "configured",
+    "account_of",
     "default_provider",
     "gateway_in",
     "open_gateway",
@@ -51,27 +47,19 @@ class Sandbox(Protocol):
 
 def open_gateway(name: str, file: Path | None) -> Gateway:
     """The gateway `name`, configured by `file` or, without one, as everywhere: payments.toml and the environment."""
-    return Gateway.open(name, configuration(name, file))
+    return Gateway.open(name, _existing(file))
 
 
-def configuration(name: str, file: Path | None) -> dict[str, Any] | None:
-    """What `Gateway.open` takes as its config; the environment overlays a `file` too."""
-    if file is None:
-        return None
-    provider, config = configured(name, file)
-    return {"provider": provider, **msgspec.structs.asdict(config)}
-
-
-def configured(name: str, file: Path | None) -> tuple[str, msgspec.Struct]:
+def account_of(name: str, file: Path | None) -> Account:
     """The provider of gateway `name`, and its typed configuration."""
+    with redirect_stdout(sys.stderr):  # a plugin that prints when it is imported
+        return load_account(name, _existing(file))
+
+
+def _existing(file: Path | None) -> Path | None:
     if file is not None and not file.is_file():
         raise Stop(f"there is no file {file}", "Name a payments.toml with --config.", code=Exit.USAGE)
-    settings = settings_for(name, None, file=file)
-    with redirect_stdout(sys.stderr):  # a plugin that prints when it is imported
-        config_type = getattr(find_provider(settings.provider), "config_type", None)
-    if not (isinstance(config_type, type) and issubclass(config_type, msgspec.Struct)):
-        raise ProviderContractError(f"provider {settings.provider} has no config_type: a msgspec.Struct")
-    return settings.provider, build_config(name, config_type, settings)
+    return file
 
 
 def gateway_in(file: Path, provider: str) -> str:
@@ -88,9 +76,8 @@ def gateway_in(file: Path, provider: str) -> str:
 
 def default_provider() -> str:
     """The only provider that is installed and has a sandbox."""
-    sandboxes = {entry.name for entry in entry_points(group=SANDBOX_GROUP)}
     with redirect_stdout(sys.stderr):
-        names = [each.name for each in installed_providers() if each.info is not None and each.name in sandboxes]
+        names = [each.name for each in installed_providers() if each.info is not None and each.sandbox]
     if len(names) == 1:
         return names[0]
     if names:
@@ -100,16 +87,8 @@ def default_provider() -> str:
 
 def sandbox_factory(name: str) -> Any:
     """What a provider registers as its sandbox."""
-    factory, problem = None, ""
-    try:
-        with redirect_stdout(sys.stderr):
-            factory = load_entry(SANDBOX_GROUP, name)
-    except ProviderContractError as exc:
-        if "No module named" not in exc.message:
-            raise
-        problem = exc.message
-    if problem:
-        raise ConfigurationError(f"{problem}; what a sandbox needs comes with the extra [sandbox] of its distribution")
+    with redirect_stdout(sys.stderr):
+        factory = load_entry(SANDBOX_GROUP, name)
     if not callable(factory):
         raise ProviderContractError(f"the sandbox {name!r} cannot be called")
     return factory

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
 from contextlib import redirect_stdout
-from importlib.metadata import entry_points
 
-from payments_core import InstalledProvider, Limits, ProviderHooks, ProviderInfo, installed_providers
-from payments_core.discovery import SANDBOX_GROUP, find_provider
-from payments_core.hookspecs import hook_names
+from payments_core import InstalledProvider, Limits, ProviderInfo, installed_providers
 
 from .console import Console, rows
 from .exits import Exit
 from .parser import Commands
 
 __all__ = ["add"]
-
-# What a provider is asked to read in an answer is no operation.
-_OPERATIONS = tuple(name for name in hook_names(ProviderHooks) if not name.startswith("read_"))
 
 
 def add(commands: Commands) -> None:
@@ -49,7 +42,6 @@ def _described(each: InstalledProvider) -> tuple[dict[str, object], list[str]]:
     if info is None:
         broken: dict[str, object] = {"id": each.name, **package, "usable": False, "problem": each.problem}
         return broken, [f"{each.name}  ({each.distribution} {each.version}) cannot be used", f"  {each.problem}", ""]
-    operations = tuple(_operations(find_provider(each.name)))
     data: dict[str, object] = {
         "id": info.id,
         "title": info.title,
@@ -57,7 +49,7 @@ def _described(each: InstalledProvider) -> tuple[dict[str, object], list[str]]:
         "usable": True,
         "problem": "",
         "contract": info.contract,
-        "operations": operations,
+        "operations": each.operations,
         "methods": info.methods,
         "channels": info.channels,
         "currencies": info.currencies,
@@ -66,19 +58,9 @@ def _described(each: InstalledProvider) -> tuple[dict[str, object], list[str]]:
         "authoritative_webhooks": info.authoritative_webhooks,
         "key_lifetime": info.key_lifetime,
         "charge_options": info.charge_options,
-        "sandbox": bool(entry_points(group=SANDBOX_GROUP, name=each.name)),
+        "sandbox": each.sandbox,
     }
     return data, _lines(info, data)
-
-
-def _operations(provider: type) -> Iterator[str]:
-    """The hooks that a provider implements, in the contract's order."""
-    found = set()
-    for name in dir(provider):
-        marked = getattr(getattr(provider, name, None), "payments_core_impl", None)
-        if marked is not None:
-            found.add(marked.get("specname") or name)
-    return (name for name in _OPERATIONS if name in found)
 
 
 def _lines(info: ProviderInfo, data: dict[str, object]) -> list[str]:

@@ -10,7 +10,6 @@ from payments_core import ConfigurationError
 
 from .console import Console
 from .exits import Exit, Stop
-from .opening import configuration
 from .parser import Commands, add_config
 
 __all__ = ["add"]
@@ -41,9 +40,8 @@ def _run(args: Namespace, console: Console) -> Exit:
     folder = args.output or Path("cassettes") / args.name
     try:
         if args.live:
-            config = configuration(args.name, args.config)
             made = recording.record_live(
-                args.name, folder, config, tuple(args.story), _asking(console), console.note, console.note_code
+                args.name, folder, args.config, tuple(args.story), _asking(console), console.note, console.note_code
             )
         else:
             made = recording.record_sandbox(args.name, folder, tuple(args.story))

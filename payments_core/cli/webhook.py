@@ -12,7 +12,7 @@ from payments_core.webhooks import MAX_DELIVERY_BYTES
 
 from .console import Console, rows
 from .exits import Exit, Stop
-from .opening import configured, open_gateway, sandbox_factory
+from .opening import account_of, open_gateway, sandbox_factory
 from .parser import Commands, Parser, add_config
 
 __all__ = ["add"]
@@ -63,7 +63,8 @@ def _verify(args: Namespace, console: Console) -> Exit:
 
 def _sign(args: Namespace, console: Console) -> Exit:
     body = _read(args.body)
-    provider, config = configured(args.gateway, args.config)
+    account = account_of(args.gateway, args.config)
+    provider, config = account.provider, account.config
     sign = getattr(sandbox_factory(provider), "sign", None)
     if sign is None:
         raise UnsupportedOperation(f"the sandbox of {provider} cannot sign a notification")

@@ -20,8 +20,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from payments_core import ConfigurationError, Gateway, PaymentError, ProviderContractError, Secret
-from payments_core.config import build_config, settings_for
-from payments_core.discovery import SANDBOX_GROUP, find_provider, load_entry
+from payments_core.account import load_account
+from payments_core.discovery import SANDBOX_GROUP, load_entry
 
 from .cassette_file import write
 from .cassettes import BASE_URL, CassetteError, Provenance, is_this_machine, record, replay
@@ -48,14 +48,11 @@ class Sandbox(Protocol):
 class Account:
     """A gateway's name, its provider and its complete configuration; opened here, or for a replay."""
 
-    def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:
-        settings = settings_for(name, config)
+    def __init__(self, name: str, config: Mapping[str, Any] | Path | None = None) -> None:
+        account = load_account(name, config)
         self.name = name
-        self.provider = settings.provider
-        config_type = getattr(find_provider(self.provider), "config_type", None)
-        if not (isinstance(config_type, type) and issubclass(config_type, msgspec.Struct)):
-            raise ProviderContractError(f"provider {self.provider} has no config_type: a msgspec.Struct")
-        self._values = msgspec.structs.asdict(build_config(name, config_type, settings))
+        self.provider = account.provider
+        self._values = msgspec.structs.asdict(account.config)
 
     @property
     def base_url(self) -> str:
@@ -107,7 +104,7 @@ def record_sandbox(name: str, folder: Path | str, only: Collection[str] = ()) ->
 def record_live(
     name: str,
     folder: Path | str,
-    config: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | Path | None = None,
     only: Collection[str] = (),
     ask: Callable[[str], object] = input,
     out: Callable[[str], object] = print,

@@ -202,7 +202,7 @@ def test_a_sandbox_that_is_not_installed_and_a_wrong_time_scale_are_named(run: A
 def test_without_the_extra_it_is_named(spawn: Any, distribution: Any) -> None:
     site = distribution("payments-hollow", "import uvicorn_of_nobody\n", sandboxes="hollow = payments_hollow:make")
     ran = spawn("sandbox", "hollow", "--json", PYTHONPATH=str(site))
-    assert (ran.code, ran.error["kind"]) == (3, "ConfigurationError")
+    assert (ran.code, ran.error["kind"]) == (3, "ProviderContractError")
     assert "[sandbox]" in ran.error["message"]
 
 

@@ -23,15 +23,19 @@ class Config(msgspec.Struct):
     live: bool = False
 
 
+@pytest.fixture(autouse=True)
+def _nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No payments.toml of whoever runs the tests."""
+    monkeypatch.chdir(tmp_path)
+
+
 GOOD = {"base_url": "https://gateway.example", "uid": "u", "key": "k"}
 
 
 def built(
     config: Any = None, environ: dict[str, str] | None = None, file: Path | None = None, name: str = "shop"
 ) -> Config:
-    return build_config(
-        name, Config, settings_for(name, config, environ or {}, file or Path("/nonexistent/payments.toml"))
-    )
+    return build_config(name, Config, settings_for(name, config, environ or {}, file))
 
 
 def refused(**given: Any) -> str:
@@ -103,6 +107,18 @@ def test_the_environment_overlays_the_file(tmp_path: Path) -> None:
     assert (config.uid, config.retries, config.live) == ("from the environment", 7, True)
     assert settings_for("hk-shop", None, environ | {"PAYMENTS_HK_SHOP_PROVIDER": "stripe"}, file).provider == "stripe"
     assert settings_for("other", None, environ, file).provider == "other"
+
+
+def test_a_file_that_is_named_must_exist(tmp_path: Path) -> None:
+    """A misspelt path is no empty configuration; one that exists may be given as it is."""
+    with pytest.raises(ConfigurationError, match=r"missing\.toml"):
+        Gateway.open("alipayhk", tmp_path / "missing.toml")
+    file = tmp_path / "other.toml"
+    file.write_text(
+        '[gateways.hk]\nprovider = "alipayhk"\nbase_url = "https://x.example"\nuid = "u"\nclient_secret = "s"\nwebhook_key = "k"\n'
+    )
+    with Gateway.open("hk", file) as gateway:
+        assert gateway.info.id == "alipayhk"
 
 
 def test_two_accounts_of_one_provider_are_two_gateways(tmp_path: Path) -> None:

@@ -152,8 +152,8 @@ def before_in_flow(error: Any) -> Any:
 
 def after(*requests: Request, error: Any = None, result: Any = None) -> Any:
     def script() -> Any:
-        for request in requests:
-            yield request  # noqa: UP028 - `yield from` a tuple cannot be sent a response
+        for request in requests:  # noqa: UP028 - `yield from` a tuple cannot be sent a response
+            yield request
         if error is not None:
             raise error
         return result

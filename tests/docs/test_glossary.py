@@ -13,7 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text("utf-8")
 PAGES = [ROOT / "README.md", ROOT / "providers" / "alipayhk" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Names in code that belong to Python, to msgspec or to a provider's sketch.
-ELSEWHERE = {"KeyboardInterrupt", "MemoryError", "KeyError", "None", "True", "False", "Signature"}
+ELSEWHERE = {"KeyboardInterrupt", "MemoryError", "KeyError", "TypeError", "None", "True", "False"} | {
+    "Authorised",
+    "Refused",
+    "Signature",
+}
 
 
 def section(title):

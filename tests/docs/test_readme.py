@@ -22,7 +22,6 @@ from payments_core import (
     Redirect,
     WebhookRejected,
 )
-from payments_core.cli import main
 from payments_core.testing.faults import FaultGateway, LoseAnswer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -212,6 +211,8 @@ def test_every_error_of_the_ladder_is_in_the_table():
 
 def test_every_command_that_the_readme_names_exists():
     """Of make, and of payments."""
+    from payments_core.cli import main
+
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for target in set(re.findall(r"`make (\w+)`|^    make (\w+)", README, re.MULTILINE)):
         assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), target

@@ -563,7 +563,7 @@ def test_paypal_verifies_a_webhook_for_us(paypal):
 
 
 def test_a_paypal_webhook_without_its_headers_asks_nobody_for_a_verdict(paypal):
-    """Though a token has been asked for by then: README, difficulty 5."""
+    """Though a token has been asked for by then: README, difficulty 10."""
     gateway = paypal()
     with pytest.raises(WebhookRejected):
         gateway.parse_webhook(WebhookDelivery(b"{}", {}))

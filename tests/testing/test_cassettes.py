@@ -269,6 +269,20 @@ def test_verbatim_bodies_are_kept_and_compared_as_bytes(path: Path, remote: Remo
         send("POST", f"{BASE_URL}/raw", b"\xfe<xml/>")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["a\x85b\n", "\u2028", " \n ", "\ttab\r\n", "\ufeff", "- a\n: b\n\n", "null", "1e3", "'\"", "\x00\x7f\n", "é😀"],
+)
+def test_odd_text_survives_the_file(path: Path, remote: Remote, send: Any, text: str) -> None:
+    """YAML has its own ideas of line ends, white space and words."""
+    remote.answer(text.encode())
+    with recorded(path, remote, parameters={"order_id": text}):
+        send("POST", f"{remote.url}/raw", text.encode())
+    with replay(path, POLICY) as recording:
+        assert send("POST", f"{BASE_URL}/raw", text.encode()).body == text.encode()
+    assert recording.parameters == {"order_id": text}
+
+
 def test_form_bodies_are_masked_and_compared_by_field(path: Path, remote: Remote, send: Any) -> None:
     form = (("content-type", "application/x-www-form-urlencoded"),)
     with recorded(path, remote):

@@ -1,0 +1,63 @@
+"""From a gateway's name to its provider and its typed configuration: all that opening needs, and no connection yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .config import build_config, settings_for
+from .discovery import find_provider
+from .errors import ConfigurationError, ProviderContractError
+from .info import ProviderInfo
+from .plugins import check_info, where
+
+__all__ = ["Account", "load_account"]
+
+
+class Account(msgspec.Struct, frozen=True):
+    """One account at one gateway; `config` is of the provider's own type."""
+
+    name: str
+    provider: str
+    provider_class: type
+    info: ProviderInfo
+    config: msgspec.Struct
+
+    def make_provider(self) -> object:
+        """An instance of the provider for this account."""
+        try:
+            return self.provider_class(self.config)
+        except (KeyboardInterrupt, MemoryError, ConfigurationError):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
+            problem = where(exc)
+        raise ProviderContractError(f"provider {self.provider} cannot be made from its configuration ({problem})")
+
+
+def load_account(name: str, config: Mapping[str, Any] | msgspec.Struct | Path | None = None) -> Account:
+    """The account that `Gateway.open(name, config)` opens.
+
+    `config` is a mapping, which replaces the file and the environment; the provider's own struct; the path of a
+    payments.toml; or None, for the one that is found.
+    """
+    ready = config if isinstance(config, msgspec.Struct) else None
+    if not (ready is not None or config is None or isinstance(config, Mapping | Path)):
+        raise ConfigurationError("config is a mapping of the gateway's fields, or the Path of a payments.toml")
+    settings = settings_for(
+        name,
+        config if isinstance(config, Mapping) else None,
+        file=config if isinstance(config, Path) else None,
+    )
+    provider_class = find_provider(settings.provider)
+    info = check_info(settings.provider, provider_class)
+    config_type = getattr(provider_class, "config_type", None)
+    if not (isinstance(config_type, type) and issubclass(config_type, msgspec.Struct)):
+        raise ProviderContractError(f"provider {settings.provider} has no config_type: a msgspec.Struct")
+    if ready is None:
+        ready = build_config(name, config_type, settings)
+    elif not isinstance(ready, config_type):
+        raise ConfigurationError(f"gateway {name}: config is a mapping or a {config_type.__name__}")
+    return Account(name, settings.provider, provider_class, info, ready)
