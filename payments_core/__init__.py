@@ -27,7 +27,7 @@ from .errors import (
     UnsupportedOperation,
     WebhookRejected,
 )
-from .flow import Flow, Request, Response, drive, drive_async, tap
+from .flow import Flow, Request, Response, drive, drive_async, segment, tap
 from .gateway import AsyncGateway, Gateway
 from .hookspecs import ObserverHooks, ProviderHooks, hookimpl, hookspec
 from .info import Limits, Method, ProviderInfo
@@ -55,7 +55,15 @@ from .money import CURRENCY_EXPONENTS, Money
 from .observers import ExchangeRecord, OperationRecord
 from .secrets import Secret
 from .status import PaymentStatus, RefundStatus, unify
-from .webhooks import Acknowledgement, Notification, Subject, WebhookDelivery, WebhookEvent, same_hex_digest
+from .webhooks import (
+    Acknowledgement,
+    Notification,
+    Subject,
+    WebhookDelivery,
+    WebhookEvent,
+    same_base64_digest,
+    same_hex_digest,
+)
 
 if _TYPE_CHECKING:
     from .transport import AsyncHTTPTransport, AsyncTransport, HTTPTransport, Transport
@@ -129,7 +137,9 @@ __all__ = [
     "hookimpl",
     "hookspec",
     "installed_providers",
+    "same_base64_digest",
     "same_hex_digest",
+    "segment",
     "tap",
     "unify",
 ]

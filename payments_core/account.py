@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from .config import build_config, settings_for
+from .config import Settings, build_config, settings_for
 from .discovery import find_provider
 from .errors import ConfigurationError, ProviderContractError
 from .info import ProviderInfo
@@ -56,8 +56,9 @@ def load_account(name: str, config: Mapping[str, Any] | msgspec.Struct | Path | 
     config_type = getattr(provider_class, "config_type", None)
     if not (isinstance(config_type, type) and issubclass(config_type, msgspec.Struct)):
         raise ProviderContractError(f"provider {settings.provider} has no config_type: a msgspec.Struct")
-    if ready is None:
-        ready = build_config(name, config_type, settings)
-    elif not isinstance(ready, config_type):
-        raise ConfigurationError(f"gateway {name}: config is a mapping or a {config_type.__name__}")
-    return Account(name, settings.provider, provider_class, info, ready)
+    if ready is not None:
+        if type(ready) is not config_type:
+            raise ConfigurationError(f"gateway {name}: config is a mapping or a {config_type.__name__}")
+        # A constructor checks nothing: a blank key in a struct is as blank as one in a file.
+        settings = Settings(settings.provider, {each: getattr(ready, each) for each in ready.__struct_fields__}, {})
+    return Account(name, settings.provider, provider_class, info, build_config(name, config_type, settings))

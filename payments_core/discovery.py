@@ -71,7 +71,7 @@ def load_entry(group: str, name: str) -> object:
     extra = f": pip install '{owner}[sandbox]'" if group == SANDBOX_GROUP else ""
     advice = f"; it needs {needs}{extra}" if needs else ""
     raise ProviderContractError(
-        f"the {what} {name!r} of {owner} {version} cannot be imported ({problem[:300]}){missing}"
+        f"the {what} {name!r} of {owner} {version} cannot be imported ({problem[:300]}){advice}"
     )
 
 

@@ -221,6 +221,8 @@ class Engine:
         origin = "/".join(request.url.split("/", 3)[:3])
         if origin.startswith("https://") and origin in self.info.origins:
             return request
+        if self._base_url and request.url.startswith(f"{self._base_url}/"):
+            return request
         return InvalidRequest("a request goes to base_url or to an https origin declared in info.origins", field="url")
 
     # -- exchanges ------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import msgspec
 from .errors import InvalidRequest, ProtocolViolation
 from .secrets import Secret
 
-__all__ = ["Flow", "Request", "Response", "drive", "drive_async", "tap"]
+__all__ = ["Flow", "Request", "Response", "drive", "drive_async", "segment", "tap"]
 
 T = TypeVar("T")
 Pairs: TypeAlias = tuple[tuple[str, str | Secret], ...]
@@ -26,14 +26,16 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"})
 _PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,;=:@.-]+)+/?|/", re.ASCII)
 _ORIGIN: Final = re.compile(r"(https?://[A-Za-z0-9.\[\]:-]+)(/.*)?", re.ASCII | re.DOTALL)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
+_NOT_IN_A_SEGMENT: Final = re.compile(r"[/\\?#%\x00-\x1f\x7f-\x9f]")
 _VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class Request(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """One HTTP request that a flow asks the core to send.
 
-    `url` is a path that is appended to the configuration's `base_url`, or an absolute URL whose origin is declared in
-    `info.origins`; it carries no query of its own. Values of `query` and `headers` may be Secrets, revealed only where
+    `url` is a path that is appended to the configuration's `base_url`, or an absolute URL that begins with that `base_url`
+    or whose origin is declared in `info.origins`; it carries no query of its own. (Who signs `target` uses the absolute
+    form: a `base_url` with a path of its own is part of what is sent.) Values of `query` and `headers` may be Secrets, revealed only where
     the request is sent. `safe`: it moves no money (a query, a token), and so is idempotent too. `idempotent`: the
     gateway documents one effect when the same request with the same key is sent again.
     """
@@ -141,6 +143,15 @@ async def drive_async(flow: Generator[Any, Any, T], perform: Callable[[Any], Awa
             step = flow.send
         except BaseException as exc:  # noqa: BLE001 - the flow decides, cancellation included
             value, step = exc, flow.throw
+
+
+def segment(text: str, field: str = "reference") -> str:
+    """One id as one segment of a request's path: encoded, and `InvalidRequest` where it could be more than an id."""
+    if type(text) is not str or text in {"", ".", ".."} or _NOT_IN_A_SEGMENT.search(text):
+        raise InvalidRequest(
+            f"{field} cannot be part of a path: it is empty, or has / \\ ? # % or controls", field=field
+        )
+    return quote(text, safe="")
 
 
 def tap(

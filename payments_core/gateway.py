@@ -41,7 +41,7 @@ from .models import (
 )
 from .money import Money
 from .observers import OperationRecord
-from .plugins import Hook, Hooks
+from .plugins import Hook, Hooks, instance_info
 from .requests import check_charge_request, check_reference
 from .status import PaymentStatus, RefundStatus
 from .webhooks import MAX_DELIVERY_BYTES, Notification, WebhookDelivery, WebhookEvent
@@ -101,9 +101,10 @@ class _Opened:
         cls._check_transport(transport)
         account = load_account(name, config)
         provider = account.make_provider()
-        hooks = Hooks(account.provider, provider, account.info, plugins)
+        info = instance_info(account.info, provider)
+        hooks = Hooks(account.provider, provider, info, plugins)
         base_url = getattr(account.config, "base_url", "")
-        opened = cls(name, provider, account.info, hooks, base_url, deadline, clock or SystemClock())
+        opened = cls(name, provider, info, hooks, base_url, deadline, clock or SystemClock())
         opened._attach(transport)
         return opened
 
@@ -150,8 +151,12 @@ class _Opened:
     def _complete_charge(
         self, reference: Reference, returned: Mapping[str, str] | Iterable[tuple[str, str]], deadline: float | None
     ) -> Effects[Charge]:
-        pairs = tuple(returned.items()) if isinstance(returned, Mapping) else tuple(returned)
-        return self._about("complete_charge", reference, deadline, returned=pairs)
+        def work(call: Call) -> Effects[Charge]:
+            asked = _typed(reference, Reference)
+            arguments = {"reference": asked, "returned": _pairs(returned)}
+            return self._hook(call, arguments, lambda result: self._same_charge(result, asked))
+
+        return self._call("complete_charge", deadline, work)
 
     def _cancel_charge(self, reference: Reference, deadline: float | None) -> Effects[Charge]:
         return self._about("cancel_charge", reference, deadline)
@@ -211,6 +216,17 @@ class _Opened:
         logger.error("%s: %s", self.name, error)
         raise error
 
+    def _confirm_event(
+        self, event: WebhookEvent, order_id: str, amount: Money, deadline: float | None
+    ) -> Effects[Charge]:
+        _typed(event, WebhookEvent)
+        if event.charge is None:
+            provider_id = event.reference.provider_id if event.reference is not None else ""
+            return (yield from self._confirm(order_id, amount, provider_id, deadline))
+        if event.provider != self.info.id:
+            raise InvalidRequest(f"the event is of {event.provider}, not of this gateway", field="event")
+        return event.charge.require(order_id, amount, provider_id=event.charge.reference.provider_id)
+
     def _parse_flow(self, delivery: WebhookDelivery, outcome: object, deadline: float | None) -> Effects[Notification]:
         """The rest of a parse_webhook whose hook turned out to be a flow (it may need the gateway's certificate)."""
         hook = _Resumed(self._parse, outcome) if self._parse is not None else None
@@ -268,15 +284,12 @@ class _Opened:
         reference: Reference,
         deadline: float | None,
         check: Callable[[], None] = lambda: None,
-        **more: object,
     ) -> Effects[Charge]:
         def work(call: Call) -> Effects[Charge]:
             _typed(reference, Reference)
             if self._hooks.get(operation) is not None:
                 check()
-            return self._hook(
-                call, {"reference": reference, **more}, lambda result: self._same_charge(result, reference)
-            )
+            return self._hook(call, {"reference": reference}, lambda result: self._same_charge(result, reference))
 
         return self._call(operation, deadline, work)
 
@@ -414,6 +427,12 @@ class Gateway(_Opened):
         """Ask, and hold the answer against what was asked for; then `.is_paid` is the one thing to test."""
         return self._perform(self._confirm(order_id, amount, provider_id, deadline))
 
+    def confirm_event(
+        self, event: WebhookEvent, order_id: str, amount: Money, *, deadline: float | None = None
+    ) -> Charge:
+        """`confirm` what an event is about: by its own charge where that is authoritative, else by asking."""
+        return self._perform(self._confirm_event(event, order_id, amount, deadline))
+
     def parse_webhook(self, delivery: WebhookDelivery, *, deadline: float | None = None) -> Notification:
         """Verify and read a notification; `WebhookRejected` means: answer 4xx and change nothing."""
         outcome = self._receive(delivery, deadline)
@@ -506,6 +525,12 @@ class AsyncGateway(_Opened):
         """Ask, and hold the answer against what was asked for; then `.is_paid` is the one thing to test."""
         return await self._perform(self._confirm(order_id, amount, provider_id, deadline))
 
+    async def confirm_event(
+        self, event: WebhookEvent, order_id: str, amount: Money, *, deadline: float | None = None
+    ) -> Charge:
+        """`confirm` what an event is about: by its own charge where that is authoritative, else by asking."""
+        return await self._perform(self._confirm_event(event, order_id, amount, deadline))
+
     async def parse_webhook(self, delivery: WebhookDelivery, *, deadline: float | None = None) -> Notification:
         """Verify and read a notification; `WebhookRejected` means: answer 4xx and change nothing."""
         outcome = self._receive(delivery, deadline)
@@ -591,6 +616,20 @@ class _Resumed:
 
 def _in_loop(future: Future[None]) -> asyncio.Future[None]:
     return asyncio.wrap_future(future)
+
+
+def _pairs(returned: object) -> tuple[tuple[str, str], ...]:
+    """What the shopper came back with, as pairs of text."""
+    found: list[tuple[str, str]] = []
+    pairs = returned.items() if isinstance(returned, Mapping) else returned
+    if isinstance(pairs, Iterable) and not isinstance(pairs, str | bytes):
+        for pair in pairs:
+            if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(each, str) for each in pair)):
+                break
+            found.append((pair[0], pair[1]))
+        else:
+            return tuple(found)
+    raise InvalidRequest("returned is a mapping or pairs of text: the query or the form", field="returned")
 
 
 def _typed(value: Any, kind: type[T]) -> T:

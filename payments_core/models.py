@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ._checks import clean, http_url
-from .errors import InvalidRequest, Mismatch
+from .errors import InvalidRequest, Mismatch, RejectionCode
 from .money import Money
 from .secrets import Secret
 from .status import PaymentStatus, RefundStatus
@@ -181,7 +181,8 @@ NextAction: TypeAlias = Redirect | ShowQRCode | SubmitForm | CallSDK | AwaitShop
 class Charge(msgspec.Struct, frozen=True):
     """A charge as the gateway's answer describes it; nothing in it is copied from the request.
 
-    `amount`, `captured` and `refunded` are None where the answer does not say. Times are aware datetimes. `request_id`
+    (One exception: the answer to a create that names no id at all may be given the order id that was sent, because the
+    two share one exchange.) `reason` and `raw_reason` say why a charge failed, where the answer says. `amount`, `captured` and `refunded` are None where the answer does not say. Times are aware datetimes. `request_id`
     is the gateway's id of the exchange.
     """
 
@@ -197,11 +198,15 @@ class Charge(msgspec.Struct, frozen=True):
     captured: Money | None = None
     refunded: Money | None = None
     request_id: str = ""
+    reason: RejectionCode | None = None
+    raw_reason: str = ""
 
     def __post_init__(self) -> None:
         _result_types(self, PaymentStatus, (self.amount, self.captured, self.refunded))
         if self.next_action is not None and not isinstance(self.next_action, _Action):
             raise TypeError("next_action is one of the kinds of NextAction, or None")
+        if self.reason is not None and type(self.reason) is not RejectionCode:
+            raise TypeError("reason is a RejectionCode or None")
 
     @property
     def is_paid(self) -> bool:
@@ -212,12 +217,18 @@ class Charge(msgspec.Struct, frozen=True):
         return captured is None or (captured.currency == amount.currency and captured.minor >= amount.minor)
 
     def require(self, order_id: str, amount: Money, *, provider_id: str = "") -> Charge:
-        """This charge, or `Mismatch` unless the known ids, the amount and the currency are those given."""
+        """This charge, or `Mismatch` unless the known ids, the amount and the currency are those given.
+
+        At least one id must have been compared: where the answer names no order id, pass the `provider_id` that was
+        stored when the charge was made. An equal amount alone could be anybody's.
+        """
         known = self.reference
         if known.order_id and known.order_id != order_id:
             raise self._mismatch("order_id", "is about another order")
         if provider_id and known.provider_id and known.provider_id != provider_id:
             raise self._mismatch("provider_id", "is about another charge")
+        if not known.order_id and not (provider_id and known.provider_id):
+            raise self._mismatch("order_id", "names no order; pass the provider_id of the charge")
         if self.amount is None:
             raise self._mismatch("amount", "does not say what amount it is about")
         if self.amount.currency != amount.currency:

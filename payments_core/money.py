@@ -79,6 +79,19 @@ class Money(msgspec.Struct, frozen=True, order=False):
             raise InvalidRequest(f'minor units are digits such as "8800", for {currency}', field="amount")
         return cls(int(text), currency)
 
+    @classmethod
+    def of_scaled(cls, units: int, exponent: int, currency: str) -> Money:
+        """Read units of `10 ** -exponent`, for a gateway that deviates from ISO 4217: the inverse of `scaled`."""
+        shift = _exponent(currency) - exponent
+        if type(units) is not int or units < 0:
+            raise InvalidRequest("an amount is a whole number of units, zero or more", field="amount")
+        if shift >= 0:
+            return cls(units * int(10**shift), currency)
+        unit = int(10**-shift)
+        if units % unit:
+            raise InvalidRequest(f"{units} units of 10^-{exponent} are no whole amount of {currency}", field="amount")
+        return cls(units // unit, currency)
+
     @property
     def exponent(self) -> int:
         """The number of digits after the point, by ISO 4217."""

@@ -173,6 +173,18 @@ def check_info(name: str, provider_class: object) -> ProviderInfo:
     return info
 
 
+def instance_info(declared: ProviderInfo, provider: object) -> ProviderInfo:
+    """The declaration of one account's provider: methods or a table of statuses may depend on the configuration."""
+    info = getattr(provider, "info", None)
+    if not isinstance(info, ProviderInfo) or any(
+        getattr(info, field) != getattr(declared, field) for field in ("id", "contract", "operations")
+    ):
+        raise ProviderContractError(
+            f"provider {declared.id} changes its id, contract or operations with its configuration"
+        )
+    return info
+
+
 def implemented_hooks(name: str, provider_class: type) -> tuple[str, ...]:
     """The hooks that a provider's class marks, in the contract's order, without an instance and so without settings.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import hmac
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -20,6 +21,7 @@ __all__ = [
     "Subject",
     "WebhookDelivery",
     "WebhookEvent",
+    "same_base64_digest",
     "same_hex_digest",
 ]
 
@@ -138,6 +140,19 @@ def same_hex_digest(given: str, expected: Iterable[bytes]) -> bool:
         digest = bytes.fromhex(given) if given.isalnum() else b""
     except ValueError:
         digest = b""
+    return _is_one_of(digest, expected)
+
+
+def same_base64_digest(given: str, expected: Iterable[bytes]) -> bool:
+    """`same_hex_digest` for the standard base64 alphabet, padded."""
+    try:
+        digest = binascii.a2b_base64(given.encode("ascii"), strict_mode=True)
+    except ValueError:
+        digest = b""
+    return _is_one_of(digest, expected)
+
+
+def _is_one_of(digest: bytes, expected: Iterable[bytes]) -> bool:
     matched = False
     for candidate in expected:
         matched |= hmac.compare_digest(digest, candidate)

@@ -206,6 +206,20 @@ def test_a_gateway_opens_from_the_environment(
         Gateway.open("alipayhk", Config(**(GOOD | {"key": Secret("k")})))
 
 
+@pytest.mark.parametrize("changes", [{"webhook_key": Secret("")}, {"base_url": "http://evil.example"}, {"uid": 5}])
+def test_a_ready_struct_is_checked_like_any_other_source(alipayhk_config: dict[str, str], changes: Any) -> None:
+    """Its constructor checked nothing."""
+    from payments_alipayhk import AlipayHKConfig
+
+    values: dict[str, Any] = alipayhk_config | {
+        name: Secret(alipayhk_config[name]) for name in ("client_secret", "webhook_key")
+    }
+    with Gateway.open("alipayhk", AlipayHKConfig(**values)) as gateway:
+        assert gateway.info.id == "alipayhk"
+    with pytest.raises(ConfigurationError, match=next(iter(changes))):
+        Gateway.open("alipayhk", AlipayHKConfig(**(values | changes)))
+
+
 @pytest.mark.parametrize("blank", ["", " ", "\t"])
 @pytest.mark.parametrize("field", ["webhook_key", "client_secret", "uid"])
 def test_a_blank_key_never_opens(alipayhk_config: dict[str, str], field: str, blank: str) -> None:

@@ -120,5 +120,10 @@ def test_a_deviating_exponent_is_scaled_exactly() -> None:
     """Some gateways count ISK in hundredths, and none may round."""
     assert Money(5, "ISK").scaled(2) == 500
     assert Money(500, "KWD").scaled(2) == 50
+    assert Money.of_scaled(500, 2, "ISK") == Money(5, "ISK")
+    assert Money.of_scaled(50, 2, "KWD") == Money(500, "KWD")
+    for units in (505, -100, 5.0, True, "500"):
+        with pytest.raises(InvalidRequest):
+            Money.of_scaled(units, 2, "ISK")  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest):
         Money(505, "KWD").scaled(2)

@@ -19,6 +19,7 @@ from payments_core import (
     Gateway,
     InvalidRequest,
     Method,
+    Mismatch,
     Money,
     Notification,
     PaymentStatus,
@@ -440,6 +441,87 @@ def test_a_provider_that_is_asked_by_one_id_refuses_the_other(install: Any, open
     with pytest.raises(InvalidRequest, match="provider_id"):
         gateway.get_status(Reference("P1"))
     assert gateway.get_status(Reference("P1", "C1")).reference.provider_id == "C1"
+
+
+@pytest.mark.parametrize("returned", [None, 5, "a=b", [("a",)], [("a", 5)], [5], {"a": None}])
+def test_what_the_shopper_came_back_with_is_pairs_of_text(install: Any, opening: Any, returned: Any) -> None:
+    """Any other shape is named before anything is sent."""
+    seen: list[Any] = []
+    hook = hookimpl(lambda self, reference, returned: seen.append(returned) or charge(reference))
+    provider = without(complete_charge=hook, info=info(operations=frozenset({"complete_charge"})))
+    gateway = opened(install, opening, provider)
+    with pytest.raises(InvalidRequest) as caught:
+        gateway.complete_charge(Reference("P1"), returned)
+    assert caught.value.field == "returned"
+    for good in ({"a": "b"}, [("a", "b")], (each for each in [("a", "b")])):
+        gateway.complete_charge(Reference("P1"), good)
+    gateway.complete_charge(Reference("P1"))
+    assert seen == [(("a", "b"),)] * 3 + [()]
+
+
+def test_the_declaration_may_depend_on_the_account(install: Any, opening: Any) -> None:
+    """Methods that an account has not activated are no buttons; the id and the operations stay."""
+
+    def narrowed(**changes: Any) -> type:
+        def init(self: Any, config: Any) -> None:
+            self.info = msgspec.structs.replace(type(self).info, **changes)
+
+        return without(__init__=init)
+
+    gateway = opened(install, opening, narrowed(methods=(Method("b", "B"),)))
+    assert gateway.create_charge(ChargeRequest("P1", HKD, "tea")).reference.provider_id == "b"
+    for changes in ({"id": "other"}, {"operations": frozenset({"cancel_charge"})}, {"contract": 7}):
+        refused(install, opening, narrowed(**changes))
+
+
+def test_an_event_is_confirmed_in_one_way_for_every_provider(install: Any, opening: Any) -> None:
+    """By its own charge where that stands for itself, else by asking; the money is compared in both cases."""
+    paid = charge(status=PaymentStatus.SUCCEEDED)
+    hint = WebhookEvent("good", Subject.CHARGE, "paid", Reference("P1"), "1")
+    whole = msgspec.structs.replace(hint, charge=paid)
+    gateway = opened(install, opening)
+    assert gateway.confirm_event(whole, "P1", HKD).is_paid
+    assert gateway.script.paths() == []
+    assert not gateway.confirm_event(hint, "P1", HKD).is_paid
+    assert gateway.script.paths() == ["/status"]
+    for event in (hint, whole):
+        with pytest.raises(Mismatch):
+            gateway.confirm_event(event, "P1", Money.of("88.01", "HKD"))
+    with pytest.raises(Mismatch):
+        gateway.confirm_event(whole, "P2", HKD)
+    for event in (msgspec.structs.replace(whole, provider="other"), "paid"):
+        with pytest.raises(InvalidRequest):
+            gateway.confirm_event(event, "P1", HKD)
+
+
+@pytest.mark.parametrize(("url", "sent"), [("/pay", "/prefix/pay"), ("http://127.0.0.1:9/prefix/pay", "/prefix/pay")])
+def test_a_base_url_with_a_path_can_be_signed(install: Any, opening: Any, url: str, sent: str) -> None:
+    """An absolute URL below base_url has the exact target already in the hook."""
+
+    def get_status(self: Any, reference: Reference) -> Any:
+        yield Request("GET", url, safe=True)
+        return charge(reference)
+
+    install("good", without(get_status=hookimpl(get_status)))
+    gateway = opening("good", {"base_url": "http://127.0.0.1:9/prefix/"}, transport=lambda _: Response(200))
+    gateway.get_status(Reference("P1"))
+    assert [request.target for request in gateway.script.requests] == [sent]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9/other", "http://127.0.0.1:9/prefixed/x", "http://127.0.0.1:90/prefix/x"]
+)
+def test_beside_base_url_is_elsewhere(install: Any, opening: Any, url: str) -> None:
+    """A longer port, host or path that begins alike is another place."""
+
+    def get_status(self: Any, reference: Reference) -> Any:
+        yield Request("GET", url, safe=True)
+
+    install("good", without(get_status=hookimpl(get_status)))
+    gateway = opening("good", {"base_url": "http://127.0.0.1:9/prefix"}, transport=lambda _: Response(200))
+    with pytest.raises(InvalidRequest):
+        gateway.get_status(Reference("P1"))
+    assert gateway.script.requests == []
 
 
 def test_a_webhook_is_authoritative_only_where_that_is_declared(install: Any, opening: Any) -> None:

@@ -41,6 +41,9 @@ from payments_core import (
     WebhookDelivery,
     WebhookRejected,
     drive,
+    same_base64_digest,
+    same_hex_digest,
+    segment,
     tap,
     unify,
 )
@@ -144,6 +147,13 @@ def test_a_charge_about_other_money_is_a_mismatch(changes: Any, field: str) -> N
     with pytest.raises(Mismatch) as caught:
         charge(**changes).require("P1", HKD, provider_id="C1")
     assert (caught.value.field, caught.value.request_id) == (field, "rid-1")
+
+
+def test_an_answer_that_names_no_order_is_nobodys() -> None:
+    """An equal amount alone could be anybody's: one id must have been compared."""
+    for given in ({}, {"provider_id": ""}):
+        with pytest.raises(Mismatch):
+            charge(reference=Reference("", "C1")).require("P1", HKD, **given)
 
 
 def test_a_charge_about_our_money_is_returned() -> None:
@@ -294,6 +304,26 @@ def test_a_request_that_could_smuggle_is_refused(changes: Any) -> None:
 def test_ordinary_paths_are_taken(path: str) -> None:
     """An id that is encoded once stays an id."""
     assert Request("GET", path).target == path
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "a/b", "a%2fb", "a?b", "a#b", "a\\b", "a\nb", "a\x00", None])
+def test_a_segment_is_one_id(text: Any) -> None:
+    """What could be more than an id never becomes part of a path."""
+    with pytest.raises(InvalidRequest):
+        segment(text)
+    assert Request("GET", f"/a/{segment('ü b:c@d')}").target == "/a/%C3%BC%20b%3Ac%40d"
+
+
+def test_digests_are_compared_without_a_trap() -> None:
+    """Hexadecimal in either case, base64 padded; what is neither is simply not the same."""
+    digest, other = bytes(range(32)), bytes(32)
+    good = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+    assert same_base64_digest(good, [other, digest])
+    assert same_hex_digest(digest.hex().upper(), [other, digest])
+    for bad in ("", good[:-1], good + "=", good + "\n", "é" * 44, good.replace("A", "-"), digest.hex()):
+        assert not same_base64_digest(bad, [digest])
+    for bad in ("", digest.hex()[:-2], digest.hex() + "00", "é" * 64, good, " " + digest.hex()):
+        assert not same_hex_digest(bad, [digest])
 
 
 def test_a_response_is_read_in_one_way() -> None:
