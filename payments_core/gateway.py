@@ -5,30 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import math
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import Future, wait
-from pathlib import Path
-from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import msgspec
-
-from .account import load_account
-from .authorization import AuthorizationCache
-from .clock import Clock, SystemClock
-from .engine import Call, Effects, Engine, Join, Send
+from .calls import OpenedGateway
+from .engine import Join, Send
 from .errors import (
     ConfigurationError,
-    InvalidRequest,
-    Mismatch,
-    PaymentError,
-    UnsupportedOperation,
-    WebhookRejected,
 )
 from .flow import drive, drive_async
-from .info import ProviderInfo
 from .models import (
     Authorization,
     CaptureRequest,
@@ -40,11 +27,7 @@ from .models import (
     RefundRequest,
 )
 from .money import Money
-from .observers import OperationRecord
-from .plugins import Hook, Hooks, instance_info
-from .requests import check_charge_request, check_reference
-from .status import PaymentStatus, RefundStatus
-from .webhooks import MAX_DELIVERY_BYTES, Notification, WebhookDelivery, WebhookEvent
+from .webhooks import Notification, WebhookDelivery, WebhookEvent
 
 if TYPE_CHECKING:
     from .transport import AsyncTransport, Transport
@@ -56,354 +39,7 @@ logger = logging.getLogger("payments_core.gateway")
 T = TypeVar("T")
 
 
-class _Opened:
-    """What both gateways are made of: every call as a flow of effects, and not one of them doing I/O."""
-
-    def __init__(
-        self,
-        name: str,
-        provider: object,
-        info: ProviderInfo,
-        hooks: Hooks,
-        base_url: str,
-        deadline: float,
-        clock: Clock,
-    ) -> None:
-        self.name = name
-        self.info = info
-        self._provider = provider
-        self._hooks = hooks
-        self._deadline = deadline
-        self._clock = clock
-        self._engine = Engine(name, info, hooks, base_url, clock, AuthorizationCache())
-        self._parse = hooks.get("parse_webhook")
-        self._closed = False
-
-    @classmethod
-    def open(
-        cls,
-        name: str,
-        config: Mapping[str, Any] | msgspec.Struct | Path | None = None,
-        *,
-        deadline: float = 10.0,
-        transport: Any = None,
-        clock: Clock | None = None,
-        plugins: Sequence[object] = (),
-    ) -> Self:
-        """Open the gateway `name`: its settings, its provider, its plugins, all checked before the first call.
-
-        Without `config` the settings come from `[gateways.NAME]` of payments.toml and `PAYMENTS_<NAME>_<FIELD>`; a mapping
-        (or the provider's own configuration struct) replaces them, and a Path names another payments.toml. `deadline` is the seconds that one whole call may
-        take. A `transport` that is given is not closed with the gateway. Raises `ConfigurationError`,
-        `ProviderNotFound` or `ProviderContractError`.
-        """
-        _check_deadline(deadline)
-        cls._check_transport(transport)
-        account = load_account(name, config)
-        provider = account.make_provider()
-        info = instance_info(account.info, provider)
-        hooks = Hooks(account.provider, provider, info, plugins)
-        base_url = getattr(account.config, "base_url", "")
-        opened = cls(name, provider, info, hooks, base_url, deadline, clock or SystemClock())
-        opened._attach(transport)
-        return opened
-
-    @classmethod
-    def _check_transport(cls, transport: object) -> None:
-        raise NotImplementedError
-
-    def _attach(self, transport: Any) -> None:
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
-
-    # -- the calls, as flows ----------------------------------------------------------------------------------------
-
-    def _authorize(self, deadline: float | None) -> Effects[Authorization]:
-        def work(call: Call) -> Effects[Authorization]:
-            if self._hooks.get("authorize") is None:
-                raise UnsupportedOperation(f"{self.info.title} needs no authorization step")
-            return self._engine.authorization(call)
-
-        return self._call("authorize", deadline, work)
-
-    def _create_charge(self, request: ChargeRequest, deadline: float | None) -> Effects[Charge]:
-        def accept(result: object) -> Charge:
-            charge = self._charge(result)
-            known = charge.reference.order_id
-            if (known and known != asked.order_id) or (charge.amount is not None and charge.amount != asked.amount):
-                raise Mismatch("the gateway's answer is about another order or amount", request_id=charge.request_id)
-            return charge
-
-        asked = request
-
-        def work(call: Call) -> Effects[Charge]:
-            nonlocal asked
-            asked = check_charge_request(request, self.info)
-            return self._hook(call, {"request": asked}, accept)
-
-        return self._call("create_charge", deadline, work)
-
-    def _get_status(self, reference: Reference, deadline: float | None) -> Effects[Charge]:
-        return self._about("get_status", reference, deadline, lambda: check_reference(reference, self.info.query_by))
-
-    def _complete_charge(
-        self, reference: Reference, returned: Mapping[str, str] | Iterable[tuple[str, str]], deadline: float | None
-    ) -> Effects[Charge]:
-        def work(call: Call) -> Effects[Charge]:
-            asked = _typed(reference, Reference)
-            arguments = {"reference": asked, "returned": _pairs(returned)}
-            return self._hook(call, arguments, lambda result: self._same_charge(result, asked))
-
-        return self._call("complete_charge", deadline, work)
-
-    def _cancel_charge(self, reference: Reference, deadline: float | None) -> Effects[Charge]:
-        return self._about("cancel_charge", reference, deadline)
-
-    def _capture_charge(self, request: CaptureRequest, deadline: float | None) -> Effects[Charge]:
-        return self._call(
-            "capture_charge",
-            deadline,
-            lambda call: self._hook(
-                call,
-                {"request": _typed(request, CaptureRequest)},
-                lambda result: self._same_charge(result, request.reference),
-            ),
-        )
-
-    def _refund_charge(self, request: RefundRequest, deadline: float | None) -> Effects[Refund]:
-        def accept(result: object) -> Refund:
-            refund = self._refund(result)
-            if refund.refund_id and refund.refund_id != request.refund_id:
-                raise Mismatch("the gateway's answer is about another refund", field="refund_id")
-            if refund.amount is not None and refund.amount != request.amount:
-                raise Mismatch("the gateway's answer is about another amount", field="amount")
-            return refund
-
-        return self._call(
-            "refund_charge",
-            deadline,
-            lambda call: self._hook(call, {"request": _typed(request, RefundRequest)}, accept),
-        )
-
-    def _get_refund(self, reference: RefundReference, deadline: float | None) -> Effects[Refund]:
-        def accept(result: object) -> Refund:
-            refund = self._refund(result)
-            for field in ("refund_id", "provider_id"):
-                asked, answered = getattr(reference, field), getattr(refund, field)
-                if asked and answered and asked != answered:
-                    raise Mismatch("the gateway's answer is about another refund", field=field)
-            return refund
-
-        return self._call(
-            "get_refund",
-            deadline,
-            lambda call: self._hook(call, {"reference": _typed(reference, RefundReference)}, accept),
-        )
-
-    def _confirm(self, order_id: str, amount: Money, provider_id: str, deadline: float | None) -> Effects[Charge]:
-        if type(amount) is not Money:
-            raise InvalidRequest("amount is the Money that was asked for", field="amount")
-        if not order_id:
-            raise InvalidRequest("order_id is the merchant order id that was asked for", field="order_id")
-        charge = yield from self._get_status(Reference(order_id, provider_id), deadline)
-        try:
-            return charge.require(order_id, amount, provider_id=provider_id)
-        except Mismatch as exc:
-            error = exc
-        error.operation = "confirm"
-        logger.error("%s: %s", self.name, error)
-        raise error
-
-    def _confirm_event(
-        self, event: WebhookEvent, order_id: str, amount: Money, deadline: float | None
-    ) -> Effects[Charge]:
-        _typed(event, WebhookEvent)
-        if event.charge is None:
-            provider_id = event.reference.provider_id if event.reference is not None else ""
-            return (yield from self._confirm(order_id, amount, provider_id, deadline))
-        if event.provider != self.info.id:
-            raise InvalidRequest(f"the event is of {event.provider}, not of this gateway", field="event")
-        return event.charge.require(order_id, amount, provider_id=event.charge.reference.provider_id)
-
-    def _parse_flow(self, delivery: WebhookDelivery, outcome: object, deadline: float | None) -> Effects[Notification]:
-        """The rest of a parse_webhook whose hook turned out to be a flow (it may need the gateway's certificate)."""
-        hook = _Resumed(self._parse, outcome) if self._parse is not None else None
-        return self._call(
-            "parse_webhook",
-            deadline,
-            lambda call: self._engine.perform(call, hook, self._webhook_arguments(delivery), self._notification),  # type: ignore[arg-type]
-        )
-
-    # -- what the calls share ---------------------------------------------------------------------------------------
-
-    def _call(self, operation: str, deadline: float | None, work: Callable[[Call], Effects[T]]) -> Effects[T]:
-        """One public call: named errors, records for observers, and a line in the log."""
-        limit = self._deadline if deadline is None else deadline
-        call = Call(operation, limit if _is_deadline(limit) else 0)
-        watched = self._hooks.observed("operation_finished")
-        started_at = self._clock.now() if watched else None
-        error: PaymentError | None = None
-        try:
-            if self._closed:
-                raise InvalidRequest("this gateway is closed: open it again", field="gateway")
-            _check_deadline(limit)
-            result = yield from work(call)
-        except PaymentError as exc:
-            error = exc
-            exc.provider, exc.operation = exc.provider or self.info.id, exc.operation or operation
-            logger.info("%s.%s failed: %s", self.name, operation, type(exc).__name__)
-            raise
-        else:
-            self._observe(result)
-            return result
-        finally:
-            if started_at is not None:
-                self._hooks.notify(
-                    "operation_finished",
-                    operation=OperationRecord(
-                        provider=self.info.id,
-                        name=operation,
-                        started_at=started_at,
-                        seconds=time.monotonic() - call.began,
-                        runs=call.runs,
-                        error=type(error).__name__ if error is not None else "",
-                    ),
-                )
-
-    def _hook(self, call: Call, arguments: Mapping[str, object], accept: Callable[[object], T]) -> Effects[T]:
-        hook = self._hooks.get(call.operation)
-        if hook is None:
-            raise UnsupportedOperation(f"{self.info.title} has no {call.operation}")
-        return self._engine.perform(call, hook, arguments, accept)
-
-    def _about(
-        self,
-        operation: str,
-        reference: Reference,
-        deadline: float | None,
-        check: Callable[[], None] = lambda: None,
-    ) -> Effects[Charge]:
-        def work(call: Call) -> Effects[Charge]:
-            _typed(reference, Reference)
-            if self._hooks.get(operation) is not None:
-                check()
-            return self._hook(call, {"reference": reference}, lambda result: self._same_charge(result, reference))
-
-        return self._call(operation, deadline, work)
-
-    def _charge(self, result: object) -> Charge:
-        if type(result) is not Charge:
-            raise TypeError(f"the hook returned {_kind(result)} and not a Charge")
-        if result.provider != self.info.id:
-            raise TypeError("the Charge names another provider")
-        return result
-
-    def _same_charge(self, result: object, asked: Reference) -> Charge:
-        charge = self._charge(result)
-        for field in ("order_id", "provider_id"):
-            wanted, answered = getattr(asked, field), getattr(charge.reference, field)
-            if wanted and answered and wanted != answered:
-                raise Mismatch(
-                    "the gateway's answer is about another charge than the one asked about",
-                    field=field,
-                    request_id=charge.request_id,
-                )
-        return charge
-
-    def _refund(self, result: object) -> Refund:
-        if type(result) is not Refund:
-            raise TypeError(f"the hook returned {_kind(result)} and not a Refund")
-        if result.provider != self.info.id:
-            raise TypeError("the Refund names another provider")
-        return result
-
-    def _notification(self, result: object) -> Notification:
-        if type(result) is not Notification:
-            raise TypeError(f"the hook returned {_kind(result)} and not a Notification")
-        for event in result.events:
-            if type(event) is not WebhookEvent or event.provider != self.info.id:
-                raise TypeError("a Notification holds WebhookEvents of its own provider")
-            if event.authoritative and not self.info.authoritative_webhooks:
-                raise TypeError("the provider does not declare authoritative_webhooks")
-        return result
-
-    def _observe(self, result: object) -> None:
-        if isinstance(result, Charge):
-            if result.status is PaymentStatus.UNKNOWN:
-                logger.warning("%s answered a status that is not in its table: %.64r", self.name, result.raw_status)
-            self._hooks.notify("charge_observed", charge=result)
-        elif isinstance(result, Refund) and result.status is RefundStatus.UNKNOWN:
-            logger.warning("%s answered a refund status that is not in its table: %.64r", self.name, result.raw_status)
-
-    # -- webhooks: no generator and no record on the way, because most need no I/O --------------------------------------
-
-    def _webhook_arguments(self, delivery: WebhookDelivery) -> dict[str, object]:
-        arguments: dict[str, object] = {"delivery": delivery}
-        if self._parse is not None and "context" in self._parse.accepts:
-            context = self._engine.context()
-            if delivery.received_at is not None:
-                context = msgspec.structs.replace(context, now=delivery.received_at)
-            arguments["context"] = context
-        return arguments
-
-    def _receive(self, delivery: WebhookDelivery, deadline: float | None) -> Notification | Effects[Notification]:
-        hook = self._parse
-        if hook is None:
-            raise self._named(UnsupportedOperation(f"{self.info.title} sends no notifications"))
-        if type(delivery) is not WebhookDelivery:
-            raise self._named(InvalidRequest("delivery is a WebhookDelivery", field="delivery"))
-        if self._closed:
-            raise self._named(InvalidRequest("this gateway is closed: open it again", field="gateway"))
-        if len(delivery.body) > MAX_DELIVERY_BYTES or delivery.method not in self.info.webhook_methods:
-            raise self._rejected(WebhookRejected("malformed"))
-        if "authorization" in hook.accepts:
-            return self._watched(self._parse_flow(delivery, None, deadline))
-        error: BaseException | None = None
-        outcome: object = None
-        notification: Notification | None = None
-        try:
-            outcome = hook(self._webhook_arguments(delivery))
-            if type(outcome) is not GeneratorType:
-                notification = self._notification(outcome)
-        except (KeyboardInterrupt, MemoryError):
-            raise
-        except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
-            error = exc
-        if error is not None:
-            raise self._rejected(self._engine.before_first_request(error, "parse_webhook"))
-        if notification is None:
-            return self._watched(self._parse_flow(delivery, outcome, deadline))
-        self._believed(notification)
-        return notification
-
-    def _watched(self, flow: Effects[Notification]) -> Effects[Notification]:
-        try:
-            notification = yield from flow
-        except WebhookRejected as exc:
-            self._rejected(exc)
-            raise
-        self._believed(notification)
-        return notification
-
-    def _believed(self, notification: Notification) -> None:
-        if self._hooks.observed("webhook_observed"):
-            for event in notification.events:
-                self._hooks.notify("webhook_observed", event=event)
-
-    def _rejected(self, error: PaymentError) -> PaymentError:
-        if isinstance(error, WebhookRejected):
-            logger.warning("%s: a notification was rejected: %s", self.name, error.reason)
-            self._hooks.notify("webhook_rejected", provider=self.info.id, reason=error.reason)
-        return self._named(error)
-
-    def _named(self, error: PaymentError) -> PaymentError:
-        error.provider, error.operation = self.info.id, error.operation or "parse_webhook"
-        return error
-
-
-class Gateway(_Opened):
+class Gateway(OpenedGateway):
     """A gateway for sync callers, safe to share among threads.
 
     Every call takes `deadline=` in seconds and raises only `PaymentError`s. Use it in a `with` block, or `close()` it.
@@ -428,10 +64,19 @@ class Gateway(_Opened):
         return self._perform(self._confirm(order_id, amount, provider_id, deadline))
 
     def confirm_event(
-        self, event: WebhookEvent, order_id: str, amount: Money, *, deadline: float | None = None
+        self,
+        event: WebhookEvent,
+        order_id: str,
+        amount: Money,
+        *,
+        provider_id: str = "",
+        deadline: float | None = None,
     ) -> Charge:
-        """`confirm` what an event is about: by its own charge where that is authoritative, else by asking."""
-        return self._perform(self._confirm_event(event, order_id, amount, deadline))
+        """`confirm` what an event is about: by its own charge where that is authoritative, else by asking.
+
+        `order_id`, `amount` and `provider_id` are those that were stored when the charge was made.
+        """
+        return self._perform(self._confirm_event(event, order_id, amount, provider_id, deadline))
 
     def parse_webhook(self, delivery: WebhookDelivery, *, deadline: float | None = None) -> Notification:
         """Verify and read a notification; `WebhookRejected` means: answer 4xx and change nothing."""
@@ -502,7 +147,7 @@ class Gateway(_Opened):
         return None
 
 
-class AsyncGateway(_Opened):
+class AsyncGateway(OpenedGateway):
     """A gateway for asyncio; the calls are those of `Gateway`, awaited. Use it in one event loop."""
 
     _transport: AsyncTransport
@@ -526,10 +171,19 @@ class AsyncGateway(_Opened):
         return await self._perform(self._confirm(order_id, amount, provider_id, deadline))
 
     async def confirm_event(
-        self, event: WebhookEvent, order_id: str, amount: Money, *, deadline: float | None = None
+        self,
+        event: WebhookEvent,
+        order_id: str,
+        amount: Money,
+        *,
+        provider_id: str = "",
+        deadline: float | None = None,
     ) -> Charge:
-        """`confirm` what an event is about: by its own charge where that is authoritative, else by asking."""
-        return await self._perform(self._confirm_event(event, order_id, amount, deadline))
+        """`confirm` what an event is about: by its own charge where that is authoritative, else by asking.
+
+        `order_id`, `amount` and `provider_id` are those that were stored when the charge was made.
+        """
+        return await self._perform(self._confirm_event(event, order_id, amount, provider_id, deadline))
 
     async def parse_webhook(self, delivery: WebhookDelivery, *, deadline: float | None = None) -> Notification:
         """Verify and read a notification; `WebhookRejected` means: answer 4xx and change nothing."""
@@ -601,55 +255,5 @@ class AsyncGateway(_Opened):
         return None
 
 
-class _Resumed:
-    """A parse_webhook hook whose first run was already begun: hands out that flow first, then calls the hook again."""
-
-    def __init__(self, hook: Hook, begun: object) -> None:
-        self._hook = hook
-        self._begun = begun
-        self.accepts = hook.accepts
-
-    def __call__(self, arguments: Mapping[str, object]) -> object:
-        begun, self._begun = self._begun, None
-        return begun if begun is not None else self._hook(arguments)
-
-
 def _in_loop(future: Future[None]) -> asyncio.Future[None]:
     return asyncio.wrap_future(future)
-
-
-def _pairs(returned: object) -> tuple[tuple[str, str], ...]:
-    """What the shopper came back with, as pairs of text."""
-    found: list[tuple[str, str]] = []
-    pairs = returned.items() if isinstance(returned, Mapping) else returned
-    if isinstance(pairs, Iterable) and not isinstance(pairs, str | bytes):
-        for pair in pairs:
-            if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(each, str) for each in pair)):
-                break
-            found.append((pair[0], pair[1]))
-        else:
-            return tuple(found)
-    raise InvalidRequest("returned is a mapping or pairs of text: the query or the form", field="returned")
-
-
-def _typed(value: Any, kind: type[T]) -> T:
-    if type(value) is not kind:
-        raise InvalidRequest(f"this call takes a {kind.__name__}", field=kind.__name__.lower())
-    return value
-
-
-def _is_deadline(deadline: object) -> bool:
-    number = isinstance(deadline, int | float) and not isinstance(deadline, bool)
-    return number and math.isfinite(deadline) and deadline > 0  # type: ignore[arg-type, operator]
-
-
-def _check_deadline(deadline: object) -> None:
-    if not _is_deadline(deadline):
-        raise InvalidRequest("deadline is a number of seconds above zero", field="deadline")
-
-
-def _kind(result: object) -> str:
-    if inspect.iscoroutine(result):
-        result.close()
-        return "a coroutine"
-    return "None" if result is None else f"a {type(result).__name__}"

@@ -489,9 +489,30 @@ def test_an_event_is_confirmed_in_one_way_for_every_provider(install: Any, openi
             gateway.confirm_event(event, "P1", Money.of("88.01", "HKD"))
     with pytest.raises(Mismatch):
         gateway.confirm_event(whole, "P2", HKD)
+    nameless = msgspec.structs.replace(whole, charge=charge(Reference("", "C1"), PaymentStatus.SUCCEEDED))
+    assert gateway.confirm_event(nameless, "P1", HKD, provider_id="C1").is_paid
+    for provider_id in ("", "C2"):
+        with pytest.raises(Mismatch):
+            gateway.confirm_event(nameless, "P1", HKD, provider_id=provider_id)
+    for due in (("", HKD), ("P1", "88.00")):
+        with pytest.raises(InvalidRequest):
+            gateway.confirm_event(whole, *due)
     for event in (msgspec.structs.replace(whole, provider="other"), "paid"):
         with pytest.raises(InvalidRequest):
             gateway.confirm_event(event, "P1", HKD)
+
+
+def test_an_id_that_only_a_hint_named_proves_nothing(install: Any, opening: Any) -> None:
+    """Where the answer names no order, the charge must be the one that was stored, not the one that was hinted at."""
+
+    def get_status(self: Any, reference: Reference) -> Charge:
+        return charge(Reference("", reference.provider_id), PaymentStatus.SUCCEEDED)
+
+    gateway = opened(install, opening, without(get_status=hookimpl(get_status)))
+    hint = WebhookEvent("good", Subject.CHARGE, "paid", Reference("", "C-of-another"), "1")
+    with pytest.raises(Mismatch):
+        gateway.confirm_event(hint, "P1", HKD)
+    assert gateway.confirm_event(hint, "P1", HKD, provider_id="C1").reference.provider_id == "C1"
 
 
 @pytest.mark.parametrize(("url", "sent"), [("/pay", "/prefix/pay"), ("http://127.0.0.1:9/prefix/pay", "/prefix/pay")])

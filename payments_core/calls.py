@@ -1,0 +1,462 @@
+"""Every public call as a flow of effects, shared by the sync and the async gateway; nothing here does I/O."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import msgspec
+
+from .account import load_account
+from .authorization import AuthorizationCache
+from .clock import Clock, SystemClock
+from .engine import Call, Effects, Engine
+from .errors import (
+    InvalidRequest,
+    Mismatch,
+    PaymentError,
+    UnsupportedOperation,
+    WebhookRejected,
+)
+from .info import ProviderInfo
+from .models import (
+    Authorization,
+    CaptureRequest,
+    Charge,
+    ChargeRequest,
+    Reference,
+    Refund,
+    RefundReference,
+    RefundRequest,
+)
+from .money import Money
+from .observers import OperationRecord
+from .plugins import Hook, Hooks, instance_info
+from .requests import check_charge_request, check_reference
+from .status import PaymentStatus, RefundStatus
+from .webhooks import MAX_DELIVERY_BYTES, Notification, WebhookDelivery, WebhookEvent
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["OpenedGateway"]
+
+logger = logging.getLogger("payments_core.gateway")
+
+T = TypeVar("T")
+
+
+class OpenedGateway:
+    """What both gateways are made of: every call as a flow of effects, and not one of them doing I/O."""
+
+    def __init__(
+        self,
+        name: str,
+        provider: object,
+        info: ProviderInfo,
+        hooks: Hooks,
+        base_url: str,
+        deadline: float,
+        clock: Clock,
+    ) -> None:
+        self.name = name
+        self.info = info
+        self._provider = provider
+        self._hooks = hooks
+        self._deadline = deadline
+        self._clock = clock
+        self._engine = Engine(name, info, hooks, base_url, clock, AuthorizationCache())
+        self._parse = hooks.get("parse_webhook")
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        config: Mapping[str, Any] | msgspec.Struct | Path | None = None,
+        *,
+        deadline: float = 10.0,
+        transport: Any = None,
+        clock: Clock | None = None,
+        plugins: Sequence[object] = (),
+    ) -> Self:
+        """Open the gateway `name`: its settings, its provider, its plugins, all checked before the first call.
+
+        Without `config` the settings come from `[gateways.NAME]` of payments.toml and `PAYMENTS_<NAME>_<FIELD>`; a mapping
+        (or the provider's own configuration struct) replaces them, and a Path names another payments.toml. `deadline`
+        is the seconds that one whole call may take. A `transport` that is given is not closed with the gateway. Raises
+        `ConfigurationError`, `ProviderNotFound` or `ProviderContractError`.
+        """
+        _check_deadline(deadline)
+        cls._check_transport(transport)
+        account = load_account(name, config)
+        provider = account.make_provider()
+        info = instance_info(account.info, provider)
+        hooks = Hooks(account.provider, provider, info, plugins)
+        base_url = getattr(account.config, "base_url", "")
+        opened = cls(name, provider, info, hooks, base_url, deadline, clock or SystemClock())
+        opened._attach(transport)
+        return opened
+
+    @classmethod
+    def _check_transport(cls, transport: object) -> None:
+        raise NotImplementedError
+
+    def _attach(self, transport: Any) -> None:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    # -- the calls, as flows ----------------------------------------------------------------------------------------
+
+    def _authorize(self, deadline: float | None) -> Effects[Authorization]:
+        def work(call: Call) -> Effects[Authorization]:
+            if self._hooks.get("authorize") is None:
+                raise UnsupportedOperation(f"{self.info.title} needs no authorization step")
+            return self._engine.authorization(call)
+
+        return self._call("authorize", deadline, work)
+
+    def _create_charge(self, request: ChargeRequest, deadline: float | None) -> Effects[Charge]:
+        def work(call: Call) -> Effects[Charge]:
+            asked = check_charge_request(request, self.info)
+            return self._hook(call, {"request": asked}, lambda result: self._charge_asked_for(result, asked))
+
+        return self._call("create_charge", deadline, work)
+
+    def _get_status(self, reference: Reference, deadline: float | None) -> Effects[Charge]:
+        return self._about("get_status", reference, deadline, lambda: check_reference(reference, self.info.query_by))
+
+    def _complete_charge(
+        self, reference: Reference, returned: Mapping[str, str] | Iterable[tuple[str, str]], deadline: float | None
+    ) -> Effects[Charge]:
+        def work(call: Call) -> Effects[Charge]:
+            asked = _typed(reference, Reference)
+            arguments = {"reference": asked, "returned": _pairs(returned)}
+            return self._hook(call, arguments, lambda result: self._same_charge(result, asked))
+
+        return self._call("complete_charge", deadline, work)
+
+    def _cancel_charge(self, reference: Reference, deadline: float | None) -> Effects[Charge]:
+        return self._about("cancel_charge", reference, deadline)
+
+    def _capture_charge(self, request: CaptureRequest, deadline: float | None) -> Effects[Charge]:
+        return self._call(
+            "capture_charge",
+            deadline,
+            lambda call: self._hook(
+                call,
+                {"request": _typed(request, CaptureRequest)},
+                lambda result: self._same_charge(result, request.reference),
+            ),
+        )
+
+    def _refund_charge(self, request: RefundRequest, deadline: float | None) -> Effects[Refund]:
+        def accept(result: object) -> Refund:
+            refund = self._same_refund(result, RefundReference(request.refund_id, reference=request.reference))
+            if refund.amount is not None and refund.amount != request.amount:
+                raise Mismatch("the gateway's answer is about another amount", field="amount")
+            return refund
+
+        return self._call(
+            "refund_charge",
+            deadline,
+            lambda call: self._hook(call, {"request": _typed(request, RefundRequest)}, accept),
+        )
+
+    def _get_refund(self, reference: RefundReference, deadline: float | None) -> Effects[Refund]:
+        return self._call(
+            "get_refund",
+            deadline,
+            lambda call: self._hook(
+                call,
+                {"reference": _typed(reference, RefundReference)},
+                lambda result: self._same_refund(result, reference),
+            ),
+        )
+
+    def _confirm(
+        self, order_id: str, amount: Money, provider_id: str, deadline: float | None, *, hinted_id: str = ""
+    ) -> Effects[Charge]:
+        """Ask, then compare with what the caller knows; an id that only a hint named is asked about, not trusted."""
+        _check_due(order_id, amount)
+        charge = yield from self._get_status(Reference(order_id, provider_id or hinted_id), deadline)
+        return self._required(charge, order_id, amount, provider_id)
+
+    def _confirm_event(
+        self, event: WebhookEvent, order_id: str, amount: Money, provider_id: str, deadline: float | None
+    ) -> Effects[Charge]:
+        _check_due(order_id, amount)
+        if _typed(event, WebhookEvent).provider != self.info.id:
+            raise InvalidRequest(f"the event is of {event.provider}, and not of this gateway", field="event")
+        if event.charge is not None:
+            return self._required(event.charge, order_id, amount, provider_id)
+        hinted_id = event.reference.provider_id if event.reference is not None else ""
+        return (yield from self._confirm(order_id, amount, provider_id, deadline, hinted_id=hinted_id))
+
+    def _required(self, charge: Charge, order_id: str, amount: Money, provider_id: str) -> Charge:
+        try:
+            return charge.require(order_id, amount, provider_id=provider_id)
+        except Mismatch as exc:
+            error = exc
+        error.operation = "confirm"
+        logger.error("%s: %s", self.name, error)
+        raise error
+
+    def _parse_flow(
+        self, hook: Hook, delivery: WebhookDelivery, outcome: object, deadline: float | None
+    ) -> Effects[Notification]:
+        """The rest of a parse_webhook whose hook turned out to be a flow (it may need the gateway's certificate)."""
+        resumed = _Resumed(hook, outcome)
+        return self._call(
+            "parse_webhook",
+            deadline,
+            lambda call: self._engine.perform(call, resumed, self._webhook_arguments(delivery), self._notification),
+        )
+
+    # -- what the calls share ---------------------------------------------------------------------------------------
+
+    def _call(self, operation: str, deadline: float | None, work: Callable[[Call], Effects[T]]) -> Effects[T]:
+        """One public call: named errors, records for observers, and a line in the log."""
+        limit = self._deadline if deadline is None else deadline
+        call = Call(operation, limit if _is_deadline(limit) else 0)
+        watched = self._hooks.observed("operation_finished")
+        started_at = self._clock.now() if watched else None
+        error: PaymentError | None = None
+        try:
+            if self._closed:
+                raise InvalidRequest("this gateway is closed: open it again", field="gateway")
+            _check_deadline(limit)
+            result = yield from work(call)
+        except PaymentError as exc:
+            error = exc
+            exc.provider, exc.operation = exc.provider or self.info.id, exc.operation or operation
+            logger.info("%s.%s failed: %s", self.name, operation, type(exc).__name__)
+            raise
+        else:
+            self._observe(result)
+            return result
+        finally:
+            if started_at is not None:
+                self._hooks.notify(
+                    "operation_finished",
+                    operation=OperationRecord(
+                        provider=self.info.id,
+                        name=operation,
+                        started_at=started_at,
+                        seconds=time.monotonic() - call.began,
+                        runs=call.runs,
+                        error=type(error).__name__ if error is not None else "",
+                    ),
+                )
+
+    def _hook(self, call: Call, arguments: Mapping[str, object], accept: Callable[[object], T]) -> Effects[T]:
+        hook = self._hooks.get(call.operation)
+        if hook is None:
+            raise UnsupportedOperation(f"{self.info.title} has no {call.operation}")
+        return self._engine.perform(call, hook, arguments, accept)
+
+    def _about(
+        self,
+        operation: str,
+        reference: Reference,
+        deadline: float | None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Effects[Charge]:
+        def work(call: Call) -> Effects[Charge]:
+            _typed(reference, Reference)
+            if self._hooks.get(operation) is not None:
+                check()
+            return self._hook(call, {"reference": reference}, lambda result: self._same_charge(result, reference))
+
+        return self._call(operation, deadline, work)
+
+    def _charge(self, result: object) -> Charge:
+        if type(result) is not Charge:
+            raise TypeError(f"the hook returned {_kind(result)} and not a Charge")
+        if result.provider != self.info.id:
+            raise TypeError("the Charge names another provider")
+        return result
+
+    def _charge_asked_for(self, result: object, asked: ChargeRequest) -> Charge:
+        charge = self._charge(result)
+        known = charge.reference.order_id
+        if (known and known != asked.order_id) or (charge.amount is not None and charge.amount != asked.amount):
+            raise Mismatch("the gateway's answer is about another order or amount", request_id=charge.request_id)
+        return charge
+
+    def _same_charge(self, result: object, asked: Reference) -> Charge:
+        charge = self._charge(result)
+        _same(charge.reference, asked, charge.request_id)
+        return charge
+
+    def _same_refund(self, result: object, asked: RefundReference) -> Refund:
+        if type(result) is not Refund:
+            raise TypeError(f"the hook returned {_kind(result)} and not a Refund")
+        if result.provider != self.info.id:
+            raise TypeError("the Refund names another provider")
+        for field in ("refund_id", "provider_id"):
+            wanted, answered = getattr(asked, field), getattr(result, field)
+            if wanted and answered and wanted != answered:
+                raise Mismatch(
+                    "the gateway's answer is about another refund", field=field, request_id=result.request_id
+                )
+        if asked.reference is not None and result.reference is not None:
+            _same(result.reference, asked.reference, result.request_id)
+        return result
+
+    def _notification(self, result: object) -> Notification:
+        if type(result) is not Notification:
+            raise TypeError(f"the hook returned {_kind(result)} and not a Notification")
+        for event in result.events:
+            if type(event) is not WebhookEvent or event.provider != self.info.id:
+                raise TypeError("a Notification holds WebhookEvents of its own provider")
+            if event.authoritative and not self.info.authoritative_webhooks:
+                raise TypeError("the provider does not declare authoritative_webhooks")
+        return result
+
+    def _observe(self, result: object) -> None:
+        if isinstance(result, Charge):
+            if result.status is PaymentStatus.UNKNOWN:
+                logger.warning("%s answered a status that is not in its table: %.64r", self.name, result.raw_status)
+            self._hooks.notify("charge_observed", charge=result)
+        elif isinstance(result, Refund) and result.status is RefundStatus.UNKNOWN:
+            logger.warning("%s answered a refund status that is not in its table: %.64r", self.name, result.raw_status)
+
+    # -- webhooks: no generator and no record on the way, because most need no I/O --------------------------------------
+
+    def _webhook_arguments(self, delivery: WebhookDelivery) -> dict[str, object]:
+        arguments: dict[str, object] = {"delivery": delivery}
+        if self._parse is not None and "context" in self._parse.accepts:
+            context = self._engine.context()
+            if delivery.received_at is not None:
+                context = msgspec.structs.replace(context, now=delivery.received_at)
+            arguments["context"] = context
+        return arguments
+
+    def _receive(self, delivery: WebhookDelivery, deadline: float | None) -> Notification | Effects[Notification]:
+        hook = self._parse
+        if hook is None:
+            raise self._named(UnsupportedOperation(f"{self.info.title} sends no notifications"))
+        if type(delivery) is not WebhookDelivery:
+            raise self._named(InvalidRequest("delivery is a WebhookDelivery", field="delivery"))
+        if self._closed:
+            raise self._named(InvalidRequest("this gateway is closed: open it again", field="gateway"))
+        if len(delivery.body) > MAX_DELIVERY_BYTES or delivery.method not in self.info.webhook_methods:
+            raise self._rejected(WebhookRejected("malformed"))
+        if "authorization" in hook.accepts:
+            return self._watched(self._parse_flow(hook, delivery, None, deadline))
+        error: BaseException | None = None
+        outcome: object = None
+        notification: Notification | None = None
+        try:
+            outcome = hook(self._webhook_arguments(delivery))
+            if type(outcome) is not GeneratorType:
+                notification = self._notification(outcome)
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
+            error = exc
+        if error is not None:
+            raise self._rejected(self._engine.before_first_request(error, "parse_webhook"))
+        if notification is None:
+            return self._watched(self._parse_flow(hook, delivery, outcome, deadline))
+        self._believed(notification)
+        return notification
+
+    def _watched(self, flow: Effects[Notification]) -> Effects[Notification]:
+        try:
+            notification = yield from flow
+        except WebhookRejected as exc:
+            self._rejected(exc)
+            raise
+        self._believed(notification)
+        return notification
+
+    def _believed(self, notification: Notification) -> None:
+        if self._hooks.observed("webhook_observed"):
+            for event in notification.events:
+                self._hooks.notify("webhook_observed", event=event)
+
+    def _rejected(self, error: PaymentError) -> PaymentError:
+        if isinstance(error, WebhookRejected):
+            logger.warning("%s: a notification was rejected: %s", self.name, error.reason)
+            self._hooks.notify("webhook_rejected", provider=self.info.id, reason=error.reason)
+        return self._named(error)
+
+    def _named(self, error: PaymentError) -> PaymentError:
+        error.provider, error.operation = self.info.id, error.operation or "parse_webhook"
+        return error
+
+
+class _Resumed(Hook):
+    """A parse_webhook hook whose first run was already begun: hands out that flow first, then calls the hook again."""
+
+    __slots__ = ()
+
+    def __init__(self, hook: Hook, begun: object) -> None:
+        outcomes = [begun] if begun is not None else []
+        self.name, self.accepts = hook.name, hook.accepts
+        self._call = lambda arguments: outcomes.pop() if outcomes else hook(arguments)
+
+
+def _same(answered: Reference, asked: Reference, request_id: str) -> None:
+    for field in ("order_id", "provider_id"):
+        wanted, known = getattr(asked, field), getattr(answered, field)
+        if wanted and known and wanted != known:
+            raise Mismatch(
+                "the gateway's answer is about another charge than the one asked about",
+                field=field,
+                request_id=request_id,
+            )
+
+
+def _check_due(order_id: object, amount: object) -> None:
+    if type(amount) is not Money:
+        raise InvalidRequest("amount is the Money that was asked for", field="amount")
+    if not order_id:
+        raise InvalidRequest("order_id is the merchant order id that was asked for", field="order_id")
+
+
+def _pairs(returned: object) -> tuple[tuple[str, str], ...]:
+    """What the shopper came back with, as pairs of text."""
+    found: list[tuple[str, str]] = []
+    pairs = returned.items() if isinstance(returned, Mapping) else returned
+    if isinstance(pairs, Iterable) and not isinstance(pairs, str | bytes):
+        for pair in pairs:
+            if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(each, str) for each in pair)):
+                break
+            found.append((pair[0], pair[1]))
+        else:
+            return tuple(found)
+    raise InvalidRequest("returned is a mapping or pairs of text: the query or the form", field="returned")
+
+
+def _typed(value: Any, kind: type[T]) -> T:
+    if type(value) is not kind:
+        raise InvalidRequest(f"this call takes a {kind.__name__}", field=kind.__name__.lower())
+    return value
+
+
+def _is_deadline(deadline: object) -> bool:
+    number = isinstance(deadline, int | float) and not isinstance(deadline, bool)
+    return number and math.isfinite(deadline) and deadline > 0  # type: ignore[arg-type, operator]
+
+
+def _check_deadline(deadline: object) -> None:
+    if not _is_deadline(deadline):
+        raise InvalidRequest("deadline is a number of seconds above zero", field="deadline")
+
+
+def _kind(result: object) -> str:
+    if inspect.iscoroutine(result):
+        result.close()
+        return "a coroutine"
+    return "None" if result is None else f"a {type(result).__name__}"
