@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import pluggy
@@ -34,7 +35,13 @@ class Hook:
         if len(implementations) == 1:
             # pluggy's own call costs more than a whole webhook; with nothing around the hook it would add nothing.
             function, wanted = implementations[0].function, implementations[0].argnames
-            self._call = lambda arguments: function(*[arguments[name] for name in wanted])
+            pick = itemgetter(*wanted) if wanted else None
+            if pick is None:
+                self._call = lambda arguments: function()  # noqa: ARG005
+            elif len(wanted) == 1:
+                self._call = lambda arguments: function(pick(arguments))
+            else:
+                self._call = lambda arguments: function(*pick(arguments))
         else:
             # pluggy wants every argument of the specification, also one that nobody accepts and so nobody sees.
             named = caller.spec.argnames

@@ -1,19 +1,19 @@
 """Adyen: Checkout's /payments, and standard webhooks that come in batches. The difficulties are in README.md.
 
 Sources: docs.adyen.com: api-explorer/Checkout/71/post/payments, online-payments/.../payment-result-codes,
-development-resources/api-idempotency, /webhooks/verify-hmac-signatures, /webhooks/webhook-types, /currency-codes.
+development-resources/api-idempotency, /refusal-reasons, /webhooks/verify-hmac-signatures, /webhooks/webhook-types, /currency-codes.
 """
 
 from __future__ import annotations
 
 import hmac
-from base64 import b64decode
 from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
 
 from payments_core import (
+    CURRENCY_EXPONENTS,
     Acknowledgement,
     AwaitShopper,
     CallSDK,
@@ -43,6 +43,7 @@ from payments_core import (
     WebhookEvent,
     WebhookRejected,
     hookimpl,
+    same_base64_digest,
     unify,
 )
 
@@ -64,8 +65,16 @@ STATUSES: Final = {
     "CAPTURE:true": PaymentStatus.SUCCEEDED,
     "CANCELLATION:true": PaymentStatus.CANCELLED,
 }
-# README, difficulty 3: which table holds is known only with the configuration, and `info` belongs to the class.
 MANUAL: Final = {"Authorised": PaymentStatus.AUTHORIZED, "AUTHORISATION:true": PaymentStatus.AUTHORIZED}
+
+REASONS: Final = {  # refusalReasonCode; any other that is Refused is DECLINED
+    "12": RejectionCode.INSUFFICIENT_FUNDS,
+    "14": RejectionCode.RISK,
+    "20": RejectionCode.RISK,
+    "22": RejectionCode.RISK,
+    "31": RejectionCode.RISK,
+}
+EXPONENTS: Final = {**CURRENCY_EXPONENTS, "ISK": 2, "CLP": 2, "CVE": 0, "IDR": 0}  # source: /currency-codes
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +87,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 class Amount(msgspec.Struct, frozen=True):
     currency: str
-    value: int  # minor units, by Adyen's own table: ISK has 2, IDR 0. The currencies below agree with ISO 4217.
+    value: int
+
+    def money(self) -> Money:
+        return Money.of_scaled(self.value, EXPONENTS.get(self.currency, 0), self.currency)
 
 
 class Payment(msgspec.Struct, frozen=True, rename="camel"):
@@ -87,6 +99,8 @@ class Payment(msgspec.Struct, frozen=True, rename="camel"):
     merchant_reference: str = ""
     amount: Amount | None = None
     action: dict[str, Any] | None = None
+    refusal_reason: str = ""
+    refusal_reason_code: str = ""
 
 
 class Problem(msgspec.Struct, frozen=True, rename="camel"):
@@ -123,7 +137,7 @@ class AdyenProvider:
     info = ProviderInfo(
         id="adyen",
         title="Adyen",
-        currencies=frozenset({"HKD", "EUR", "JPY"}),
+        currencies=frozenset({"HKD", "EUR", "JPY", "ISK"}),
         methods=(Method("alipay_hk", "AlipayHK"), Method("wechatpayQR", "WeChat Pay")),
         channels=frozenset(CHANNELS),
         # The signature joins its fields with ":" and does not escape it, so an id must not have one.
@@ -137,13 +151,15 @@ class AdyenProvider:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._key = bytes.fromhex(config.hmac_key.reveal())
-        self._statuses = STATUSES | MANUAL if config.manual_capture else STATUSES
+        if config.manual_capture:
+            self.info = msgspec.structs.replace(self.info, raw_statuses=STATUSES | MANUAL)
 
     @hookimpl
     def create_charge(self, request: ChargeRequest) -> Flow[Charge]:
+        currency = request.amount.currency
         body = {
             "merchantAccount": self._config.merchant_account,
-            "amount": {"currency": request.amount.currency, "value": request.amount.minor},
+            "amount": {"currency": currency, "value": request.amount.scaled(EXPONENTS[currency])},
             "reference": request.order_id,
             "paymentMethod": {"type": request.method},
             "returnUrl": request.return_url,
@@ -190,9 +206,10 @@ class AdyenProvider:
         charge = Charge(
             provider="adyen",
             reference=reference,
-            status=unify(raw, self._statuses),
+            status=unify(raw, self.info.raw_statuses),
             raw_status=raw,
-            amount=Money(item.amount.value, item.amount.currency),
+            amount=item.amount.money(),
+            # No reason: the item has one, and the signature does not cover it.
         )
         return WebhookEvent("adyen", Subject.CHARGE, item.event_code, reference, event_id, charge=charge)
 
@@ -208,25 +225,25 @@ class AdyenProvider:
             item.success,
         )
         expected = hmac.digest(self._key, ":".join(fields).encode(), "sha256")
-        try:
-            given = b64decode(item.additional_data.get("hmacSignature", ""), validate=True)
-        except ValueError:
-            given = b""
-        if not hmac.compare_digest(given, expected) or any(":" in field for field in fields):
+        given = item.additional_data.get("hmacSignature", "")
+        if not same_base64_digest(given, [expected]) or any(":" in field for field in fields):
             raise WebhookRejected("signature")
         if item.merchant_account_code != self._config.merchant_account:
             raise WebhookRejected("malformed", "the notification is about another merchant account")
 
     def _charge(self, payment: Payment, order_id: str) -> Charge:
-        action = _next_action(payment.action)
+        action, code = _next_action(payment.action), payment.refusal_reason_code
+        # An answer that asks for a redirect may have no id at all; only then the one that was sent is named.
+        nameless = not payment.merchant_reference and not payment.psp_reference
         return Charge(
             provider="adyen",
-            # README, difficulty 2: an answer that asks for a redirect may name the payment in no way.
-            reference=Reference(payment.merchant_reference or order_id, payment.psp_reference),
-            status=unify(payment.result_code, self._statuses, action),
+            reference=Reference(order_id if nameless else payment.merchant_reference, payment.psp_reference),
+            status=unify(payment.result_code, self.info.raw_statuses, action),
             raw_status=payment.result_code,
-            amount=Money(payment.amount.value, payment.amount.currency) if payment.amount else None,
+            amount=payment.amount.money() if payment.amount else None,
             next_action=action,
+            reason=REASONS.get(code, RejectionCode.DECLINED if payment.result_code == "Refused" else None),
+            raw_reason=payment.refusal_reason,
         )
 
 

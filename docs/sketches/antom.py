@@ -49,8 +49,8 @@ from payments_core import (
 
 T = TypeVar("T")
 
-PAY: Final = "/ams/api/v1/payments/pay"
-INQUIRY: Final = "/ams/api/v1/payments/inquiryPayment"
+PAY: Final = "/api/v1/payments/pay"
+INQUIRY: Final = "/api/v1/payments/inquiryPayment"
 TERMINALS: Final = {Channel.WEB: "WEB", Channel.MOBILE_WEB: "WAP"}
 STATUSES: Final = {
     "PAYMENT_IN_PROCESS": PaymentStatus.PENDING,  # pay, result.resultCode: the shopper's turn
@@ -60,6 +60,11 @@ STATUSES: Final = {
     "FAIL": PaymentStatus.FAILED,
     "CANCELLED": PaymentStatus.CANCELLED,
 }
+REASONS: Final = {  # result codes of a payment that failed; any other is DECLINED
+    "USER_BALANCE_NOT_ENOUGH": RejectionCode.INSUFFICIENT_FUNDS,
+    "RISK_REJECT": RejectionCode.RISK,
+    "REPEAT_REQ_INCONSISTENT": RejectionCode.DUPLICATE,
+}
 RECEIVED: Final = b'{"result":{"resultCode":"SUCCESS","resultStatus":"S","resultMessage":"success"}}'
 
 
@@ -67,7 +72,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str
     sign: Callable[[bytes], bytes]  # RSA-SHA256 with the merchant's key; shipped, this is a PEM in a Secret
     verify: Callable[[bytes, bytes], bool]  # (content, signature) with Antom's public key
-    base_url: str = "https://open-sea-global.alipay.com"
+    base_url: str = "https://open-sea-global.alipay.com/ams"  # the sandbox: …/ams/sandbox
 
 
 class Amount(msgspec.Struct, frozen=True):
@@ -98,6 +103,7 @@ class Payment(msgspec.Struct, frozen=True, rename="camel"):
     payment_id: str = ""
     payment_amount: Amount | None = None
     payment_status: str = ""
+    payment_result_code: str = ""
     normal_url: str = ""
     redirect_action_form: Form | None = None
     notify_type: str = ""
@@ -136,23 +142,26 @@ class AntomProvider:
             "paymentNotifyUrl": request.notify_url,
             "env": {"terminalType": TERMINALS[request.channel]},
         }
-        response = yield self._post(context, PAY, body, idempotent=True)
-        payment = self._read(PAY, response)
+        post = self._post(context, PAY, body, idempotent=True)
+        payment = self._read(post, (yield post))
         match payment.result:
             case Result("SUCCESS" | "PAYMENT_IN_PROCESS" as code):
                 return _charge(payment, code)
             case Result(code, "F", message):
-                raise Rejected(message, code=RejectionCode.DECLINED, definitive=True, raw_code=code)
+                # Without a paymentId: a refusal, and no charge. After a repeated id there may be one.
+                reason = REASONS.get(code, RejectionCode.DECLINED)
+                definitive = reason is not RejectionCode.DUPLICATE
+                raise Rejected(message, code=reason, definitive=definitive, raw_code=code)
             case Result(code):
                 raise OutcomeUnknown(f"Antom itself does not know ({code})", raw_code=code)
 
     @hookimpl
     def get_status(self, context: Context, reference: Reference) -> Flow[Charge]:
-        body = {"paymentRequestId": reference.order_id, "paymentId": reference.provider_id}
-        response = yield self._post(context, INQUIRY, {key: value for key, value in body.items() if value}, safe=True)
-        payment = self._read(INQUIRY, response)
+        ids = {"paymentRequestId": reference.order_id, "paymentId": reference.provider_id}
+        post = self._post(context, INQUIRY, {key: value for key, value in ids.items() if value}, safe=True)
+        payment = self._read(post, (yield post))
         if payment.result.result_status == "S":
-            return _charge(payment, payment.payment_status)
+            return _charge(payment, payment.payment_status, payment.payment_result_code)
         if payment.result.result_code == "ORDER_NOT_EXIST":
             raise NotFound("Antom has no such payment", raw_code="ORDER_NOT_EXIST")
         raise GatewayUnavailable(f"Antom did not answer the question ({payment.result.result_code})")
@@ -169,16 +178,18 @@ class AntomProvider:
         if payment.notify_type != "PAYMENT_RESULT":
             other = WebhookEvent("antom", Subject.OTHER, payment.notify_type, None, event_id)
             return Notification((other,), Acknowledgement(body=RECEIVED))
-        charge = _charge(payment, "SUCCESS" if payment.result.result_status == "S" else "FAIL")
+        paid = payment.result.result_status == "S"
+        charge = _charge(payment, "SUCCESS" if paid else "FAIL", payment.result.result_code)
         event = WebhookEvent("antom", Subject.CHARGE, payment.notify_type, charge.reference, event_id, charge=charge)
         return Notification((event,), Acknowledgement(headers=(("content-type", "application/json"),), body=RECEIVED))
 
     def _post(
         self, context: Context, path: str, body: object, *, idempotent: bool = False, safe: bool = False
     ) -> Request:
-        request = Request("POST", path, body=msgspec.json.encode(body), idempotent=idempotent, safe=safe)
+        # Absolute, so that `target` has base_url's own path: it is signed too.
+        url = f"{self._config.base_url}{path}"
+        request = Request("POST", url, body=msgspec.json.encode(body), idempotent=idempotent, safe=safe)
         time = str(int(context.now.timestamp() * 1000))
-        # README, difficulty 4: `target` is the path as written here, without a path that base_url may have.
         signature = b64encode(self._config.sign(self._content(request.target, time, request.body))).decode()
         headers = (
             ("content-type", "application/json; charset=UTF-8"),
@@ -188,9 +199,9 @@ class AntomProvider:
         )
         return msgspec.structs.replace(request, headers=headers)
 
-    def _read(self, path: str, response: Response) -> Payment:
+    def _read(self, request: Request, response: Response) -> Payment:
         time, signature = response.header("response-time") or "", response.header("signature") or ""
-        if not self._signed(path, time, response.body, signature):
+        if not self._signed(request.target, time, response.body, signature):
             raise ProtocolViolation("Antom's answer is not signed by Antom")
         return response.decode(PAYMENT)
 
@@ -206,8 +217,9 @@ class AntomProvider:
         return f"POST {path}\n{self._config.client_id}.{time}.".encode() + body
 
 
-def _charge(payment: Payment, raw_status: str) -> Charge:
+def _charge(payment: Payment, raw_status: str, result_code: str = "") -> Charge:
     action = _next_action(payment)
+    failed = raw_status == "FAIL"
     return Charge(
         provider="antom",
         reference=Reference(payment.payment_request_id, payment.payment_id),
@@ -215,6 +227,8 @@ def _charge(payment: Payment, raw_status: str) -> Charge:
         raw_status=raw_status,
         amount=payment.payment_amount.money() if payment.payment_amount else None,
         next_action=action,
+        reason=REASONS.get(result_code, RejectionCode.DECLINED) if failed else None,
+        raw_reason=result_code if failed else "",
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from typing import Final
-from urllib.parse import quote
 
 import msgspec
 
@@ -39,6 +38,7 @@ from payments_core import (
     WebhookEvent,
     WebhookRejected,
     hookimpl,
+    segment,
     unify,
 )
 
@@ -58,12 +58,15 @@ STATUSES: Final = {
 }
 WHOLE_UNITS: Final = frozenset({"HUF", "TWD"})  # two decimals by ISO 4217, none at PayPal
 ORDERS: Final = "/v2/checkout/orders"
+# Source: docs/api/orders/v2, processor_response.response_code; any other is DECLINED.
+REASONS: Final = {"5120": RejectionCode.INSUFFICIENT_FUNDS, "9500": RejectionCode.RISK}
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str
     client_secret: Secret
     webhook_id: str
+    key_hours: int = 6  # how long PayPal keeps a request id: up to 72 by agreement
     base_url: str = "https://api-m.sandbox.paypal.com"
 
 
@@ -80,9 +83,14 @@ class Amount(msgspec.Struct, frozen=True):
         return Money.of(self.value, self.currency_code)
 
 
+class Processor(msgspec.Struct, frozen=True):
+    response_code: str = ""
+
+
 class Capture(msgspec.Struct, frozen=True):
     status: str
     amount: Amount
+    processor_response: Processor = Processor()
 
 
 class Payments(msgspec.Struct, frozen=True):
@@ -161,10 +169,10 @@ class PayPalProvider:
         limits=Limits(order_id_length=100, description_length=127),  # the request id takes 108
         raw_statuses=STATUSES,
         query_by=frozenset({"provider_id"}),
-        key_lifetime=6 * 3600,  # up to 72 hours by agreement: see README, difficulty 3
     )
 
     def __init__(self, config: Config) -> None:
+        self.info = msgspec.structs.replace(self.info, key_lifetime=config.key_hours * 3600)
         self._config = config
         basic = b64encode(f"{config.client_id}:{config.client_secret.reveal()}".encode()).decode()
         self._basic = Secret(f"Basic {basic}")
@@ -196,7 +204,7 @@ class PayPalProvider:
     @hookimpl
     def get_status(self, authorization: Authorization, reference: Reference) -> Flow[Charge]:
         headers = (("authorization", authorization.credentials),)
-        response = yield Request("GET", _path(reference.provider_id), headers=headers, safe=True)
+        response = yield Request("GET", f"{ORDERS}/{segment(reference.provider_id)}", headers=headers, safe=True)
         return _charge(response)
 
     @hookimpl
@@ -205,7 +213,8 @@ class PayPalProvider:
         if not isinstance(charge.next_action, Complete):
             return charge
         order_id = charge.reference.provider_id
-        response = yield _post(f"{_path(order_id)}/capture", {}, authorization, key=f"capture:{order_id}")
+        path = f"{ORDERS}/{segment(order_id)}/capture"
+        response = yield _post(path, {}, authorization, key=f"capture:{order_id}")
         if response.status == 422 and response.decode(PROBLEM).named("ORDER_ALREADY_CAPTURED"):
             return (yield from self.get_status(authorization, reference))
         return _charge(response)
@@ -244,11 +253,6 @@ def _post(path: str, body: object, authorization: Authorization, *, key: str = "
     return Request("POST", path, headers=headers, body=msgspec.json.encode(body), idempotent=bool(key), safe=safe)
 
 
-def _path(order_id: str) -> str:
-    # Encoded, so that an id with a slash is refused by Request and never becomes another call.
-    return f"{ORDERS}/{quote(order_id, safe='')}"
-
-
 def _charge(response: Response) -> Charge:
     if response.status not in {200, 201}:
         raise _refusal(response)
@@ -257,6 +261,7 @@ def _charge(response: Response) -> Charge:
     capture = unit.payments.captures[0] if unit.payments.captures else None
     raw = f"{order.status}:{capture.status}" if capture is not None else order.status
     action = _next_action(order)
+    reason, raw_reason = _reason(capture)
     return Charge(
         provider="paypal",
         reference=Reference(unit.custom_id, order.id),
@@ -265,7 +270,16 @@ def _charge(response: Response) -> Charge:
         amount=unit.amount.money(),
         captured=capture.amount.money() if capture is not None else None,
         next_action=action,
+        reason=reason,
+        raw_reason=raw_reason,
     )
+
+
+def _reason(capture: Capture | None) -> tuple[RejectionCode | None, str]:
+    if capture is None or capture.status not in {"DECLINED", "FAILED"}:
+        return None, ""  # a capture that came in has a response code too
+    code = capture.processor_response.response_code
+    return REASONS.get(code, RejectionCode.DECLINED), code
 
 
 def _refusal(response: Response) -> Rejected | NotFound:

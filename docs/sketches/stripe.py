@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -41,6 +41,7 @@ from payments_core import (
     WebhookRejected,
     hookimpl,
     same_hex_digest,
+    segment,
     unify,
 )
 
@@ -54,6 +55,11 @@ STATUSES: Final = {
     "canceled": PaymentStatus.CANCELLED,
 }
 TWO_DECIMALS: Final = frozenset({"ISK", "UGX"})  # none by ISO 4217; source: /currencies, special cases
+REASONS: Final = {  # decline codes; any other is DECLINED
+    "insufficient_funds": RejectionCode.INSUFFICIENT_FUNDS,
+    "fraudulent": RejectionCode.RISK,
+    "duplicate_transaction": RejectionCode.DUPLICATE,
+}
 TOLERANCE: Final = 300  # seconds; source: /webhooks/signature
 
 
@@ -61,6 +67,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: Secret
     webhook_secret: Secret
     base_url: str = "https://api.stripe.com"
+
+
+class Problem(msgspec.Struct, frozen=True):
+    type: str
+    code: str = ""
+    decline_code: str = ""
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -71,16 +83,15 @@ class Intent(msgspec.Struct, frozen=True):
     status: str
     metadata: dict[str, str]
     next_action: dict[str, Any] | None = None
+    last_payment_error: Problem | None = None
 
 
-class Problem(msgspec.Struct, frozen=True):
-    type: str
-    code: str = ""
-    decline_code: str = ""
+class Refusal(Problem, frozen=True):
+    payment_intent: Intent | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
-    error: Problem
+    error: Refusal
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -142,7 +153,7 @@ class StripeProvider:
 
     @hookimpl
     def get_status(self, reference: Reference) -> Flow[Charge]:
-        path = f"/v1/payment_intents/{quote(reference.provider_id, safe='')}"
+        path = f"/v1/payment_intents/{segment(reference.provider_id)}"
         response = yield Request("GET", path, headers=(("authorization", self._bearer),), safe=True)
         return _charge(response)
 
@@ -169,10 +180,17 @@ class StripeProvider:
 
 
 def _charge(response: Response) -> Charge:
-    if response.status != 200:
-        raise _refusal(response)
-    intent = response.decode(INTENT)
-    action = _next_action(intent)
+    if response.status == 200:
+        return _from_intent(response.decode(INTENT))
+    error = response.decode(ANSWER).error
+    if error.type == "card_error" and error.payment_intent is not None:
+        return _from_intent(error.payment_intent)  # a refusal with an id is a Charge
+    raise _refusal(response, error)
+
+
+def _from_intent(intent: Intent) -> Charge:
+    action, failure = _next_action(intent), intent.last_payment_error
+    raw_reason = (failure.decline_code or failure.code) if failure is not None else ""
     return Charge(
         provider="stripe",
         reference=Reference(intent.metadata.get("order_id", ""), intent.id),
@@ -181,15 +199,17 @@ def _charge(response: Response) -> Charge:
         amount=_money(intent.amount, intent.currency),
         captured=_money(intent.amount_received, intent.currency) if intent.amount_received else None,
         next_action=action,
+        reason=REASONS.get(raw_reason, RejectionCode.DECLINED) if failure is not None else None,
+        raw_reason=raw_reason,
     )
 
 
-def _refusal(response: Response) -> Rejected | NotFound | ProtocolViolation:
-    error = response.decode(ANSWER).error
+def _refusal(response: Response, error: Refusal) -> Rejected | NotFound | ProtocolViolation:
     if response.status == 404:
         return NotFound("Stripe has no such PaymentIntent", raw_code=error.code)
     if error.type == "card_error":
-        return Rejected("declined", code=RejectionCode.DECLINED, definitive=True, raw_code=error.decline_code)
+        code = REASONS.get(error.decline_code, RejectionCode.DECLINED)
+        return Rejected("declined", code=code, definitive=True, raw_code=error.decline_code)
     if error.type == "invalid_request_error" and response.status != 409:
         return Rejected("Stripe refuses the request", code=RejectionCode.INVALID, definitive=True, raw_code=error.code)
     # 409: the same key is under way. On a create the core makes this OutcomeUnknown(repeatable=True), which is right.
@@ -213,9 +233,4 @@ def _units(amount: Money) -> int:
 
 def _money(units: int, currency: str) -> Money:
     code = currency.upper()
-    if code not in TWO_DECIMALS:
-        return Money(units, code)
-    whole, rest = divmod(units, 100)  # README, difficulty 1: Money.scaled has no way back
-    if rest:
-        raise ProtocolViolation(f"Stripe answered a fraction of {code}")
-    return Money(whole, code)
+    return Money.of_scaled(units, 2, code) if code in TWO_DECIMALS else Money(units, code)

@@ -4,11 +4,13 @@ import hashlib
 import hmac
 import importlib.util
 import json
+import re
 import sys
 from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import parse_qsl, quote
+from types import SimpleNamespace
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
@@ -21,6 +23,7 @@ from payments_core import (
     Gateway,
     GatewayUnavailable,
     InvalidRequest,
+    Mismatch,
     Money,
     NotFound,
     OutcomeUnknown,
@@ -40,8 +43,10 @@ from payments_core import (
     WebhookRejected,
 )
 
-SKETCHES = Path(__file__).resolve().parents[2] / "docs" / "sketches"
+ROOT = Path(__file__).resolve().parents[2]
+SKETCHES = ROOT / "docs" / "sketches"
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)  # when the fixed clock stands still
+README = (ROOT / "README.md").read_text("utf-8")
 ORDER = ChargeRequest("P1001", Money.of("88.00", "HKD"), "Tea", return_url="https://shop.example/back")
 
 
@@ -132,6 +137,8 @@ def test_stripe_scales_the_currencies_that_it_counts_differently(stripe):
     charge = gateway.create_charge(ChargeRequest("P1001", Money(500, "ISK"), "Tea", return_url="https://shop.example/"))
     assert b"amount=50000" in gateway._transport.sent[0].body
     assert charge.amount == Money(500, "ISK")
+    with pytest.raises(ProtocolViolation):  # half a krona
+        stripe((200, intent(amount=50050, currency="isk"))).get_status(Reference(provider_id="pi_1"))
 
 
 def test_stripe_needs_a_return_url_before_anything_is_sent(stripe):
@@ -143,13 +150,21 @@ def test_stripe_needs_a_return_url_before_anything_is_sent(stripe):
     assert not gateway._transport.sent
 
 
-def test_a_declined_card_is_a_definitive_rejection_at_stripe(stripe):
-    """Stripe documents that a 402 moved nothing."""
-    gateway = stripe((402, {"error": {"type": "card_error", "code": "card_declined", "decline_code": "lost_card"}}))
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [("lost_card", RejectionCode.DECLINED), ("insufficient_funds", RejectionCode.INSUFFICIENT_FUNDS)],
+)
+def test_a_refusal_of_stripe_is_a_charge_where_it_names_one(stripe, raw, reason):
+    """Else a rejection, and a definitive one: Stripe documents that a 402 moved nothing."""
+    error = {"type": "card_error", "code": "card_declined", "decline_code": raw}
+    refused = intent(status="requires_payment_method", next_action=None, last_payment_error=error)
+    charge = stripe((402, {"error": error | {"payment_intent": refused}})).create_charge(ORDER)
+    assert charge.reference == Reference("P1001", "pi_1")
+    assert (charge.status, charge.reason, charge.raw_reason) == (PaymentStatus.PENDING, reason, raw)
     with pytest.raises(Rejected) as caught:
-        gateway.create_charge(ORDER)
+        stripe((402, {"error": error})).create_charge(ORDER)
     assert caught.value.definitive
-    assert (caught.value.code, caught.value.raw_code) == (RejectionCode.DECLINED, "lost_card")
+    assert (caught.value.code, caught.value.raw_code) == (reason, raw)
 
 
 def test_a_key_that_is_under_way_is_an_unknown_outcome_that_may_be_repeated(stripe):
@@ -177,12 +192,14 @@ def test_stripe_is_asked_by_its_own_id_only(stripe):
     ]
 
 
-def test_an_id_with_a_slash_never_becomes_another_call(stripe):
-    """Quoted by the sketch, and refused by Request."""
-    gateway = stripe()
-    with pytest.raises(InvalidRequest):
-        gateway.get_status(Reference(provider_id="pi_1/capture"))
-    assert not gateway._transport.sent
+@pytest.mark.parametrize("wrong", ["pi_1/capture", "..", "pi_1?expand=x", "pi_1%2Fcapture"])
+def test_an_id_never_becomes_another_call(stripe, paypal, wrong):
+    """`segment` refuses it, before anything is sent about it."""
+    for gateway in (stripe(), paypal()):
+        with pytest.raises(InvalidRequest) as caught:
+            gateway.get_status(Reference(provider_id=wrong))
+        assert caught.value.field == "reference"
+        assert [request.path for request in gateway._transport.sent if "token" not in request.path] == []
 
 
 def test_a_partial_capture_is_not_the_whole_price(stripe):
@@ -230,12 +247,17 @@ def made_up_signature(key, content):
 @pytest.fixture
 def antom(sketch, clock):
     module = sketch("antom", "AntomProvider")
-    config = module.Config(
-        client_id="CLIENT",
-        sign=lambda content: made_up_signature(b"merchant", content),
-        verify=lambda content, signature: hmac.compare_digest(made_up_signature(b"antom", content), signature),
-    )
-    return lambda *answers: Gateway.open("antom", config, transport=Script(*answers), clock=clock)
+
+    def opened(*answers, **changes):
+        config = module.Config(
+            client_id="CLIENT",
+            sign=lambda content: made_up_signature(b"merchant", content),
+            verify=lambda content, signature: hmac.compare_digest(made_up_signature(b"antom", content), signature),
+            **changes,
+        )
+        return Gateway.open("antom", config, transport=Script(*answers), clock=clock)
+
+    return opened
 
 
 def antom_headers(path, body, time="1685599933871"):
@@ -247,7 +269,7 @@ def antom_headers(path, body, time="1685599933871"):
     }
 
 
-PAY = "/ams/api/v1/payments/pay"
+PAY = "/ams/api/v1/payments/pay"  # as it is sent: the sketch's base_url ends with /ams
 INQUIRY = "/ams/api/v1/payments/inquiryPayment"
 
 
@@ -261,24 +283,35 @@ IN_PROCESS = {"resultCode": "PAYMENT_IN_PROCESS", "resultStatus": "U", "resultMe
 SUCCESS = {"resultCode": "SUCCESS", "resultStatus": "S", "resultMessage": "success"}
 
 
-def test_antom_signs_the_path_its_clock_and_the_body(antom):
-    """`context.now` and `Request.target` are all that signing needs."""
+@pytest.mark.parametrize(
+    ("changes", "target"),
+    [
+        ({}, PAY),
+        ({"base_url": "https://open-sea-global.alipay.com/ams/sandbox"}, "/ams/sandbox/api/v1/payments/pay"),
+        ({"base_url": "https://proxy.example/"}, "/api/v1/payments/pay"),
+    ],
+    ids=["live", "sandbox", "no path"],
+)
+def test_antom_signs_the_path_that_is_sent_its_clock_and_the_body(antom, changes, target):
+    """`context.now` and `Request.target` are all that signing needs, whatever path base_url has."""
     form = {"redirectUrl": "https://pay.example/1", "method": "POST", "parameters": {"token": "abc"}}
     gateway = antom(
         antom_answer(
-            PAY,
+            target,
             result=IN_PROCESS,
             paymentRequestId="P1001",
             paymentId="A1",
             paymentAmount=AMOUNT,
             redirectActionForm=form,
-        )
+        ),
+        **changes,
     )
     charge = gateway.create_charge(ORDER)
     (request,) = gateway._transport.sent
     time = str(int(NOW.timestamp() * 1000))
     assert header(request, "request-time") == time
-    expected = made_up_signature(b"merchant", f"POST {PAY}\nCLIENT.{time}.".encode() + request.body)
+    assert urlsplit(request.url).path == request.target == target
+    expected = made_up_signature(b"merchant", f"POST {target}\nCLIENT.{time}.".encode() + request.body)
     assert header(request, "signature").endswith(f"signature={quote(b64encode(expected).decode(), safe='')}")
     assert charge.next_action == SubmitForm("https://pay.example/1", (("token", "abc"),))
     assert charge.status is PaymentStatus.REQUIRES_ACTION
@@ -305,7 +338,27 @@ def test_antom_may_say_itself_that_it_does_not_know(antom):
         antom(antom_answer(PAY, result=unknown | {"resultStatus": "F", "resultCode": "RISK_REJECT"})).create_charge(
             ORDER
         )
-    assert refused.value.definitive
+    assert (refused.value.definitive, refused.value.code) == (True, RejectionCode.RISK)
+    again = unknown | {"resultStatus": "F", "resultCode": "REPEAT_REQ_INCONSISTENT"}
+    with pytest.raises(Rejected) as refused:
+        antom(antom_answer(PAY, result=again)).create_charge(ORDER)
+    assert not refused.value.definitive, "the order id has been accepted once"
+
+
+def test_a_payment_that_failed_at_antom_says_why(antom):
+    """The query and the notification use one list of codes, in different fields."""
+    ids = {"paymentRequestId": "P1001", "paymentId": "A1", "paymentAmount": AMOUNT}
+    code = "USER_BALANCE_NOT_ENOUGH"
+    asked = antom(
+        antom_answer(INQUIRY, result=SUCCESS, paymentStatus="FAIL", paymentResultCode=code, **ids),
+    ).get_status(Reference("P1001"))
+    result = {"resultCode": code, "resultStatus": "F"}
+    body = json.dumps({"notifyType": "PAYMENT_RESULT", "result": result, **ids}).encode()
+    delivery = WebhookDelivery(body, antom_headers("/hooks", body), url="https://shop.example/hooks")
+    (event,) = antom().parse_webhook(delivery).events
+    for charge in (asked, event.charge):
+        assert charge.status is PaymentStatus.FAILED
+        assert (charge.reason, charge.raw_reason) == (RejectionCode.INSUFFICIENT_FUNDS, code)
 
 
 def test_antom_is_asked_by_either_id(antom):
@@ -353,6 +406,7 @@ def test_antom_webhooks_are_authoritative_and_need_the_url(antom):
 
 
 ADYEN = {"api_key": "AQE_made_up", "merchant_account": "ShopHK", "hmac_key": "44782DEF" * 8}
+ADYEN_AMOUNT = {"amount": {"currency": "HKD", "value": 8800}}
 
 
 @pytest.fixture
@@ -410,6 +464,48 @@ def test_each_action_of_adyen_has_a_next_action(adyen, action, expected):
     assert charge.next_action == expected
     assert charge.status is PaymentStatus.REQUIRES_ACTION
     assert charge.amount is None
+    assert charge.reference == Reference("P1001")
+
+
+def test_adyen_is_given_the_order_id_only_where_it_names_nothing(adyen):
+    """An answer with its own id is compared by that one."""
+    charge = adyen((200, {"resultCode": "Pending", "pspReference": "A1"})).create_charge(ORDER)
+    assert charge.reference == Reference(provider_id="A1")
+    paid = adyen((200, {"resultCode": "Authorised", "pspReference": "A1"} | ADYEN_AMOUNT)).create_charge(ORDER)
+    with pytest.raises(Mismatch):
+        paid.require("P1001", ORDER.amount)
+    assert paid.require("P1001", ORDER.amount, provider_id="A1").is_paid
+
+
+@pytest.mark.parametrize(
+    ("result", "code", "raw", "reason"),
+    [
+        ("Refused", "2", "Refused", RejectionCode.DECLINED),
+        ("Refused", "12", "Not enough balance", RejectionCode.INSUFFICIENT_FUNDS),
+        ("Refused", "20", "FRAUD", RejectionCode.RISK),
+        ("Cancelled", "22", "FRAUD-CANCELLED", RejectionCode.RISK),
+        ("Error", "4", "Acquirer Error", None),
+        ("Authorised", "", "", None),
+    ],
+)
+def test_a_payment_that_adyen_refused_says_why(adyen, result, code, raw, reason):
+    """It is a charge, because it has an id."""
+    answer = {"resultCode": result, "pspReference": "A1", "merchantReference": "P1001"} | ADYEN_AMOUNT
+    gateway = adyen((200, answer | ({"refusalReason": raw, "refusalReasonCode": code} if code else {})))
+    charge = gateway.create_charge(ORDER)
+    assert (charge.reason, charge.raw_reason) == (reason, raw)
+    assert charge.status is not PaymentStatus.PENDING
+
+
+def test_adyen_counts_isk_in_hundredths_both_ways(adyen):
+    """By Adyen's own table, and the signature covers Adyen's number."""
+    amount = {"currency": "ISK", "value": 50000}
+    gateway = adyen((200, {"resultCode": "Pending", "merchantReference": "P1001", "amount": amount}))
+    price = Money(500, "ISK")
+    assert gateway.create_charge(ChargeRequest("P1001", price, "Tea")).amount == price
+    assert json.loads(gateway._transport.sent[0].body)["amount"] == amount
+    (event,) = gateway.parse_webhook(batch(item(amount=amount))).events
+    assert gateway.confirm_event(event, "P1001", price).is_paid
 
 
 def test_adyen_rejects_definitively_what_it_calls_a_validation_error(adyen):
@@ -422,11 +518,16 @@ def test_adyen_rejects_definitively_what_it_calls_a_validation_error(adyen):
 
 
 def test_adyen_cannot_be_asked(adyen):
-    """So its webhooks must be authoritative, and confirm is not offered."""
+    """So its webhooks must be authoritative, and confirm_event is what there is in the place of confirm."""
+    gateway = adyen()
     with pytest.raises(UnsupportedOperation):
-        adyen().get_status(Reference("P1001"))
+        gateway.get_status(Reference("P1001"))
     with pytest.raises(UnsupportedOperation):
-        adyen().confirm("P1001", ORDER.amount)
+        gateway.confirm("P1001", ORDER.amount)
+    (event,) = gateway.parse_webhook(batch(item())).events
+    assert gateway.confirm_event(event, "P1001", ORDER.amount).is_paid
+    with pytest.raises(Mismatch):
+        gateway.confirm_event(event, "P1001", Money.of("88.01", "HKD"))
 
 
 def test_a_batch_of_adyen_carries_many_events(adyen):
@@ -445,9 +546,19 @@ def test_a_batch_of_adyen_carries_many_events(adyen):
 
 
 def test_capture_by_hand_makes_an_authorisation_authorized(adyen):
-    """The configuration chooses the table."""
-    (event,) = adyen(manual_capture=True).parse_webhook(batch(item())).events
-    assert event.charge.status is PaymentStatus.AUTHORIZED
+    """The configuration chooses the table, and the opened gateway shows the one that holds."""
+    for manual, status in ((True, PaymentStatus.AUTHORIZED), (False, PaymentStatus.SUCCEEDED)):
+        gateway = adyen(manual_capture=manual)
+        (event,) = gateway.parse_webhook(batch(item())).events
+        assert event.charge.status is gateway.info.raw_statuses["AUTHORISATION:true"] is status
+
+
+def test_what_adyen_does_not_sign_is_not_read(adyen):
+    """The reason of an item is outside its signature, and of a payment that came in it is a card's data."""
+    forged = item(success="false")
+    forged["NotificationRequestItem"]["reason"] = "Refused: send the goods anyway"
+    (event,) = adyen().parse_webhook(batch(forged)).events
+    assert (event.charge.status, event.charge.reason, event.charge.raw_reason) == (PaymentStatus.FAILED, None, "")
 
 
 @pytest.mark.parametrize(
@@ -457,15 +568,22 @@ def test_capture_by_hand_makes_an_authorisation_authorized(adyen):
         {"NotificationRequestItem": item()["NotificationRequestItem"] | {"success": "false"}},
         {"NotificationRequestItem": item()["NotificationRequestItem"] | {"additionalData": {}}},
         {"NotificationRequestItem": item()["NotificationRequestItem"] | {"additionalData": {"hmacSignature": "%"}}},
+        {
+            "NotificationRequestItem": item()["NotificationRequestItem"]
+            | {"additionalData": {"hmacSignature": "é" * 44}}
+        },
         item(merchantReference="P1001:8800"),
         item(merchantAccountCode="AnotherShop"),
     ],
-    ids=["key", "changed", "unsigned", "not base64", "a colon", "another account"],
+    ids=["key", "changed", "unsigned", "not base64", "not ASCII", "a colon", "another account"],
 )
 def test_one_bad_item_refuses_a_batch_of_adyen_whole(adyen, bad):
-    """Whatever the others say."""
-    with pytest.raises(WebhookRejected):
+    """Whatever the others say; an item of another account is genuine, and malformed for this one."""
+    with pytest.raises(WebhookRejected) as caught:
         adyen().parse_webhook(batch(item(), bad))
+    foreign = bad["NotificationRequestItem"]["merchantAccountCode"] != ADYEN["merchant_account"]
+    assert caught.value.reason == ("malformed" if foreign else "signature")
+    assert ("another merchant account" in str(caught.value)) is foreign
 
 
 # PayPal
@@ -478,7 +596,11 @@ TOKEN = (200, {"access_token": "A21", "expires_in": 32400})
 @pytest.fixture
 def paypal(sketch, clock):
     sketch("paypal", "PayPalProvider")
-    return lambda *answers: Gateway.open("paypal", PAYPAL, transport=Script(TOKEN, *answers), clock=clock)
+
+    def opened(*answers, **changes):
+        return Gateway.open("paypal", PAYPAL | changes, transport=Script(TOKEN, *answers), clock=clock)
+
+    return opened
 
 
 def order(status, *captures, currency="HKD", value="88.00"):
@@ -539,6 +661,31 @@ def test_a_completed_order_with_a_pending_capture_is_not_paid(paypal):
     assert gateway.get_status(Reference(provider_id="O1")).next_action == Complete()
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        ("DECLINED", "5120", RejectionCode.INSUFFICIENT_FUNDS),
+        ("DECLINED", "9500", RejectionCode.RISK),
+        ("FAILED", "", RejectionCode.DECLINED),
+        ("COMPLETED", "0000", None),
+    ],
+)
+def test_a_capture_that_paypal_declined_says_why(paypal, status, code, reason):
+    """The response code of one that came in is no reason."""
+    answer = order("COMPLETED", status)
+    if code:
+        answer["purchase_units"][0]["payments"]["captures"][0]["processor_response"] = {"response_code": code}
+    charge = paypal((200, answer)).get_status(Reference(provider_id="O1"))
+    assert (charge.reason, charge.raw_reason) == (reason, code if reason else "")
+    assert charge.is_paid is (reason is None)
+
+
+def test_how_long_paypal_keeps_a_key_is_the_account_s(paypal):
+    """Six hours, or what was agreed."""
+    assert paypal().info.key_lifetime == 6 * 3600
+    assert paypal(key_hours=72).info.key_lifetime == 72 * 3600
+
+
 PAYPAL_HEADERS = {
     "PAYPAL-AUTH-ALGO": "SHA256withRSA",
     "PAYPAL-CERT-URL": "https://api.paypal.com/v1/notifications/certs/CERT-1",
@@ -576,3 +723,53 @@ def test_an_unreachable_verifier_is_no_verdict(paypal):
     gateway = paypal(*[(503, b"")] * 3)
     with pytest.raises(GatewayUnavailable):
         gateway.parse_webhook(WebhookDelivery(body, PAYPAL_HEADERS))
+
+
+# All four
+
+
+def stripe_event(gateway_of):
+    body = json.dumps({"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": {"id": "pi_1"}}}).encode()
+    asked = (200, intent(status="succeeded", amount_received=8800, next_action=None))
+    return gateway_of(asked), stripe_delivery(body)
+
+
+def antom_event(gateway_of):
+    ids = {"paymentRequestId": "P1001", "paymentId": "A1", "paymentAmount": AMOUNT}
+    body = json.dumps({"notifyType": "PAYMENT_RESULT", "result": SUCCESS, **ids}).encode()
+    return gateway_of(), WebhookDelivery(body, antom_headers("/hooks", body), url="https://shop.example/hooks")
+
+
+def adyen_event(gateway_of):
+    return gateway_of(), batch(item(), item(pspReference="R1", originalReference="A1", eventCode="REFUND"))
+
+
+def paypal_event(gateway_of):
+    related = {"supplementary_data": {"related_ids": {"order_id": "O1"}}}
+    body = json.dumps({"id": "WH-1", "event_type": "PAYMENT.CAPTURE.COMPLETED", "resource": related}).encode()
+    gateway = gateway_of((200, {"verification_status": "SUCCESS"}), (200, order("COMPLETED", "COMPLETED")))
+    return gateway, WebhookDelivery(body, PAYPAL_HEADERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "provider_id"),
+    [
+        ("stripe", stripe_event, "pi_1"),
+        ("antom", antom_event, "A1"),
+        ("adyen", adyen_event, "A1"),
+        ("paypal", paypal_event, "O1"),
+    ],
+)
+def test_the_readme_s_webhook_code_is_the_same_for_every_provider(request, name, made, provider_id):
+    """`settle`, as it stands: hints and whole statuses, events with our id and events with theirs alone."""
+    gateway, delivery = made(request.getfixturevalue(name))
+    (settle,) = re.findall(r"^```python\n((?:(?!```).)*def settle.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    namespace = {"gateway": gateway, "request": ORDER, "charge": SimpleNamespace(reference=Reference("", provider_id))}
+    exec(compile(settle, "README.md", "exec"), namespace)
+    settled = [namespace["settle"](event) for event in gateway.parse_webhook(delivery).events]
+    assert settled == [True] + [False] * (len(settled) - 1), "what is not about a charge settles nothing"
+    namespace["amounts"]["P1001"] = Money.of("88.01", "HKD")
+    if name in {"antom", "adyen"}:
+        (event, *_) = gateway.parse_webhook(delivery).events
+        with pytest.raises(Mismatch):
+            namespace["settle"](event)
