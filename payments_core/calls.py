@@ -196,8 +196,13 @@ class OpenedGateway:
         _check_due(order_id, amount)
         if _typed(event, WebhookEvent).provider != self.info.id:
             raise InvalidRequest(f"the event is of {event.provider}, and not of this gateway", field="event")
-        if event.charge is not None:
-            return self._required(event.charge, order_id, amount, provider_id)
+        if (charge := event.charge) is not None:
+
+            def work(_: Call) -> Effects[Charge]:
+                yield from ()
+                return self._required(charge, order_id, amount, provider_id)
+
+            return (yield from self._call("confirm", deadline, work))
         hinted_id = event.reference.provider_id if event.reference is not None else ""
         return (yield from self._confirm(order_id, amount, provider_id, deadline, hinted_id=hinted_id))
 

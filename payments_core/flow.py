@@ -26,7 +26,7 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"})
 _PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,;=:@.-]+)+/?|/", re.ASCII)
 _ORIGIN: Final = re.compile(r"(https?://[A-Za-z0-9.\[\]:-]+)(/.*)?", re.ASCII | re.DOTALL)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
-_NOT_IN_A_SEGMENT: Final = re.compile(r"[/\\?#%\x00-\x1f\x7f-\x9f]")
+_NOT_IN_A_SEGMENT: Final = re.compile("[/\\\\?#%\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 

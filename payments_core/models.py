@@ -182,7 +182,8 @@ class Charge(msgspec.Struct, frozen=True):
     """A charge as the gateway's answer describes it; nothing in it is copied from the request.
 
     (One exception: the answer to a create that names no id at all may be given the order id that was sent, because the
-    two share one exchange.) `reason` and `raw_reason` say why a charge failed, where the answer says. `amount`, `captured` and `refunded` are None where the answer does not say. Times are aware datetimes. `request_id`
+    two share one exchange.) `reason` and `raw_reason` say why it failed, or its last
+    attempt did, where the answer says; show a shopper the former only. `amount`, `captured` and `refunded` are None where the answer does not say. Times are aware datetimes. `request_id`
     is the gateway's id of the exchange.
     """
 
@@ -205,8 +206,8 @@ class Charge(msgspec.Struct, frozen=True):
         _result_types(self, PaymentStatus, (self.amount, self.captured, self.refunded))
         if self.next_action is not None and not isinstance(self.next_action, _Action):
             raise TypeError("next_action is one of the kinds of NextAction, or None")
-        if self.reason is not None and type(self.reason) is not RejectionCode:
-            raise TypeError("reason is a RejectionCode or None")
+        if (self.reason is not None and type(self.reason) is not RejectionCode) or type(self.raw_reason) is not str:
+            raise TypeError("reason is a RejectionCode or None, and raw_reason is text")
 
     @property
     def is_paid(self) -> bool:

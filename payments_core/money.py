@@ -82,7 +82,7 @@ class Money(msgspec.Struct, frozen=True, order=False):
     @classmethod
     def of_scaled(cls, units: int, exponent: int, currency: str) -> Money:
         """Read units of `10 ** -exponent`, for a gateway that deviates from ISO 4217: the inverse of `scaled`."""
-        shift = _exponent(currency) - exponent
+        shift = _exponent(currency) - _units(exponent)
         if type(units) is not int or units < 0:
             raise InvalidRequest("an amount is a whole number of units, zero or more", field="amount")
         if shift >= 0:
@@ -107,7 +107,7 @@ class Money(msgspec.Struct, frozen=True, order=False):
 
         What does not come out whole is `InvalidRequest`: nothing is rounded.
         """
-        shift = exponent - self.exponent
+        shift = _units(exponent) - self.exponent
         if shift >= 0:
             return self.minor * int(10**shift)
         unit = int(10**-shift)
@@ -135,6 +135,12 @@ def _exponent(currency: str) -> int:
     except (KeyError, TypeError):
         pass
     raise _unknown_currency(currency)
+
+
+def _units(exponent: object) -> int:
+    if type(exponent) is not int or not 0 <= exponent <= 12:
+        raise InvalidRequest("an exponent is a whole number of digits, 0 to 12", field="exponent")
+    return exponent
 
 
 def _unknown_currency(currency: object) -> InvalidRequest:

@@ -122,6 +122,10 @@ def test_a_deviating_exponent_is_scaled_exactly() -> None:
     assert Money(500, "KWD").scaled(2) == 50
     assert Money.of_scaled(500, 2, "ISK") == Money(5, "ISK")
     assert Money.of_scaled(50, 2, "KWD") == Money(500, "KWD")
+    for exponent in (-1, 2.0, None, True, 99):
+        for scale in (Money(5, "ISK").scaled, lambda exponent: Money.of_scaled(5, exponent, "ISK")):
+            with pytest.raises(InvalidRequest):
+                scale(exponent)
     for units in (505, -100, 5.0, True, "500"):
         with pytest.raises(InvalidRequest):
             Money.of_scaled(units, 2, "ISK")  # type: ignore[arg-type]

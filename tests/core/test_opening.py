@@ -494,6 +494,8 @@ def test_an_event_is_confirmed_in_one_way_for_every_provider(install: Any, openi
     for provider_id in ("", "C2"):
         with pytest.raises(Mismatch):
             gateway.confirm_event(nameless, "P1", HKD, provider_id=provider_id)
+    with pytest.raises(InvalidRequest):
+        gateway.confirm_event(whole, "P1", HKD, deadline=0)
     for due in (("", HKD), ("P1", "88.00")):
         with pytest.raises(InvalidRequest):
             gateway.confirm_event(whole, *due)

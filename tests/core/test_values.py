@@ -172,6 +172,8 @@ def test_a_charge_about_our_money_is_returned() -> None:
         {"next_action": "redirect"},
         {"raw_status": None},
         {"captured": 1},
+        {"reason": "DECLINED"},
+        {"raw_reason": 5},
     ],
 )
 def test_a_charge_of_the_wrong_types_cannot_be_made(changes: Any) -> None:
@@ -306,7 +308,7 @@ def test_ordinary_paths_are_taken(path: str) -> None:
     assert Request("GET", path).target == path
 
 
-@pytest.mark.parametrize("text", ["", ".", "..", "a/b", "a%2fb", "a?b", "a#b", "a\\b", "a\nb", "a\x00", None])
+@pytest.mark.parametrize("text", ["", ".", "..", "a/b", "a%2fb", "a?b", "a#b", "a\\b", "a\nb", "a\x00", "\ud800", None])
 def test_a_segment_is_one_id(text: Any) -> None:
     """What could be more than an id never becomes part of a path."""
     with pytest.raises(InvalidRequest):

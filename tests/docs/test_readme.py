@@ -144,6 +144,17 @@ def test_what_the_readme_calls_unpaid_is_unpaid(sandbox, shop):
     assert listener.statuses == [200]
 
 
+def test_a_refund_settles_nothing(sandbox, shop):
+    """Its event names no charge, and the README's code does not stumble over that."""
+    namespace, _, _, _ = shop
+    provider_id = namespace["charge"].reference.provider_id
+    sandbox.pay(provider_id, notify=False)
+    assert sandbox.refund(provider_id) == 200
+    event = namespace["inbox"].get(timeout=10)
+    assert event.reference is None
+    assert namespace["settle"](event) is False
+
+
 def test_a_forged_notification_is_answered_400_and_stored_nowhere(shop):
     """As the README says of WebhookRejected."""
     namespace, _, _, _ = shop
