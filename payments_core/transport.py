@@ -36,11 +36,27 @@ _POOLS, _POOL_SIZE = 5, 20
 _LIMITS: Final = httpx.Limits(max_connections=_POOL_SIZE, max_keepalive_connections=_POOL_SIZE, keepalive_expiry=5.0)
 # A status that decides by itself is not waited for longer than this: its body only helps a person.
 _GRACE: Final = 0.5
+# A proxy that refuses was written to, and the gateway was not.
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+# More than this is no deadline, and more than the operating system can wait for.
+_LONGEST: Final = 86_400.0
 
-# When the current request must have ended. Network reads look it up, because httpx's own timeouts begin anew with every
-# byte that drips in.
-_ends: ContextVar[float] = ContextVar("payments_core_request_ends")
+
+class _Exchange:
+    """What is under way: when it must have ended, and whether a byte of it has left."""
+
+    __slots__ = ("ends", "written")
+
+    def __init__(self, deadline: float) -> None:
+        self.ends = time.monotonic() + min(deadline, _LONGEST)
+        self.written = False
+
+    def left(self) -> float:
+        return max(self.ends - time.monotonic(), 0.0)
+
+
+# Network reads and writes look the current exchange up: httpx's own timeouts begin anew with every byte that drips in.
+_current: ContextVar[_Exchange] = ContextVar("payments_core_exchange")
 
 
 H = TypeVar("H", bound=httpx.HTTPTransport | httpx.AsyncHTTPTransport)
@@ -92,28 +108,35 @@ class HTTPTransport:
 
     def send(self, request: Request, *, deadline: float) -> Response:
         """Send it; see the module for what is raised."""
-        ends = time.monotonic() + deadline
-        if not self._slots.acquire(timeout=deadline):
-            raise GatewayUnavailable(_NO_SLOT)
-        pool = self._pools.take()
-        try:
-            outcome = self._exchange(pool.http, request, ends)
-        finally:
-            self._pools.give_back(pool)
-            self._slots.release()
+        outcome = self._outcome(request, _Exchange(deadline))
         # Raised from here and not where it was caught: no context, and no frame that holds the revealed request.
-        if isinstance(outcome, PaymentError):
+        if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
-    def _exchange(self, http: httpx.HTTPTransport, request: Request, ends: float) -> Response | PaymentError:
-        token = _ends.set(ends)
+    def _outcome(self, request: Request, exchange: _Exchange) -> Response | BaseException:
+        if not self._slots.acquire(timeout=exchange.left()):
+            return GatewayUnavailable(_NO_SLOT)
+        pool = self._pools.take()
+        token = _current.set(exchange)
         try:
-            answer = http.handle_request(_encode(request, ends))
-            body = _Body(answer)
+            return self._exchange(pool.http, request, exchange)
+        except BaseException as exc:  # noqa: BLE001 - Ctrl-C, which must not carry httpx's frames along either
+            return _bare(exc)
+        finally:
+            _current.reset(token)
+            self._pools.give_back(pool)
+            self._slots.release()
+
+    def _exchange(self, http: httpx.HTTPTransport, request: Request, exchange: _Exchange) -> Response | PaymentError:
+        try:
+            answer = http.handle_request(_encode(request, exchange))
+            body = _Body(answer, exchange)
             try:
                 for chunk in typing.cast("Iterable[bytes]", answer.stream):
                     body.feed(chunk)
+                if (stream := _unclean(http, answer)) is not None:
+                    stream.close()
             except (httpx.HTTPError, OSError, _Unreadable):
                 if not body.decisive:
                     raise
@@ -121,10 +144,10 @@ class HTTPTransport:
             finally:
                 answer.close()
             return body.response()
-        except (httpx.HTTPError, OSError, _Unreadable) as exc:
-            return _fault(exc)
-        finally:
-            _ends.reset(token)
+        except MemoryError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - httpx, its parts and the codecs each have their own
+            return _fault(exc, exchange)
 
     def close(self) -> None:
         """Give up the connections."""
@@ -150,19 +173,20 @@ class AsyncHTTPTransport:
 
         self._pools = _Pools(pool)
         self._slots = asyncio.Semaphore(_POOLS * _POOL_SIZE)
+        self._tasks: set[asyncio.Task[Response | BaseException]] = set()
 
     async def send(self, request: Request, *, deadline: float) -> Response:
         """Send it; see the module for what is raised."""
-        ends = time.monotonic() + deadline
-        if not await self._free_slot(deadline):
+        exchange = _Exchange(deadline)
+        if not await self._free_slot(exchange.left()):
             raise GatewayUnavailable(_NO_SLOT)
-        pool = self._pools.take()
-        try:
-            outcome = await self._exchange(pool.http, request, ends)
-        finally:
-            self._pools.give_back(pool)
-            self._slots.release()
-        if isinstance(outcome, PaymentError):
+        # In a task of its own, which a cancelled caller leaves behind to end by its deadline: cancelled in the middle,
+        # httpcore loses the connection and its place in the pool, and a pool that lost all of them is dead.
+        task = asyncio.create_task(self._outcome(request, exchange))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        outcome = await asyncio.shield(task)
+        if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
@@ -175,14 +199,30 @@ class AsyncHTTPTransport:
         except TimeoutError:
             return False
 
-    async def _exchange(self, http: httpx.AsyncHTTPTransport, request: Request, ends: float) -> Response | PaymentError:
-        token = _ends.set(ends)
+    async def _outcome(self, request: Request, exchange: _Exchange) -> Response | BaseException:
+        pool = self._pools.take()
+        _current.set(exchange)
         try:
-            answer = await http.handle_async_request(_encode(request, ends))
-            body = _Body(answer)
+            return await self._exchange(pool.http, request, exchange)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - nobody may be left to retrieve it, and its frames hold secrets
+            return _bare(exc)
+        finally:
+            self._pools.give_back(pool)
+            self._slots.release()
+
+    async def _exchange(
+        self, http: httpx.AsyncHTTPTransport, request: Request, exchange: _Exchange
+    ) -> Response | PaymentError:
+        try:
+            answer = await http.handle_async_request(_encode(request, exchange))
+            body = _Body(answer, exchange)
             try:
                 async for chunk in typing.cast("typing.AsyncIterable[bytes]", answer.stream):
                     body.feed(chunk)
+                if (stream := _unclean(http, answer)) is not None:
+                    await stream.aclose()
             except (httpx.HTTPError, OSError, _Unreadable):
                 if not body.decisive:
                     raise
@@ -190,13 +230,16 @@ class AsyncHTTPTransport:
             finally:
                 await answer.aclose()
             return body.response()
-        except (httpx.HTTPError, OSError, _Unreadable) as exc:
-            return _fault(exc)
-        finally:
-            _ends.reset(token)
+        except MemoryError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - httpx, its parts and the codecs each have their own
+            return _fault(exc, exchange)
 
     async def close(self) -> None:
-        """Give up the connections."""
+        """Give up the connections, and what cancelled callers have left behind."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for http in self._pools.drain():
             await http.aclose()
 
@@ -208,7 +251,7 @@ class _Unreadable(Exception):
 class _Body:
     """Collects an answer's body under the caps."""
 
-    def __init__(self, answer: httpx.Response) -> None:
+    def __init__(self, answer: httpx.Response, exchange: _Exchange) -> None:
         self.status = answer.status_code
         self.headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw)
         self.chunks: list[bytes] = []
@@ -218,7 +261,7 @@ class _Body:
             not 200 <= self.status < 300 and not 400 <= self.status < 500
         )
         if self.decisive:
-            _ends.set(min(_ends.get(), time.monotonic() + _GRACE))
+            exchange.ends = min(exchange.ends, time.monotonic() + _GRACE)
 
     def feed(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -254,19 +297,54 @@ def _decompress(body: bytes, encodings: list[str]) -> bytes:
     return plain
 
 
-def _fault(exc: Exception) -> PaymentError:
+def _fault(exc: Exception, exchange: _Exchange) -> PaymentError:
     """What a caller may know of a transport's exception, without the exception: it holds the request."""
     if isinstance(exc, _Unreadable):
         return ProtocolViolation(f"the gateway's answer {exc}")
-    if isinstance(exc, httpx.TimeoutException):
-        if isinstance(exc, _NEVER_SENT):
-            return GatewayUnavailable("no connection to the gateway within the deadline")
-        return OutcomeUnknown("no whole answer from the gateway within the deadline")
-    if isinstance(exc, _NEVER_SENT):
-        if _is_tls(exc):
-            return GatewayUnavailable("the gateway's TLS certificate is not trusted, or its TLS cannot be spoken")
+    late = isinstance(exc, httpx.TimeoutException)
+    if exchange.written and not isinstance(exc, _NEVER_SENT):
+        if late:
+            return OutcomeUnknown("no whole answer from the gateway within the deadline")
+        return OutcomeUnknown("the connection to the gateway broke before a whole answer arrived")
+    if late:
+        return GatewayUnavailable("no connection to the gateway within the deadline")
+    if _is_tls(exc):
+        return GatewayUnavailable("the gateway's TLS certificate is not trusted, or its TLS cannot be spoken")
+    if isinstance(exc, httpx.NetworkError | httpx.ProxyError):
         return GatewayUnavailable("the gateway cannot be reached: no connection")
-    return OutcomeUnknown("the connection to the gateway broke before a whole answer arrived")
+    return GatewayUnavailable(f"the request could not be sent ({type(exc).__name__})")
+
+
+def _bare(exc: BaseException) -> BaseException:
+    """The exception without the frames and the exceptions behind it, whose locals hold the revealed request."""
+    exc.__cause__ = exc.__context__ = None
+    return exc.with_traceback(None)
+
+
+def _is_tls(exc: BaseException | None) -> bool:
+    while exc is not None:
+        if isinstance(exc, ssl.SSLError):
+            return True
+        exc = exc.__cause__ or exc.__context__
+    return False
+
+
+def _unclean(http: httpx.HTTPTransport | httpx.AsyncHTTPTransport, answer: httpx.Response) -> Any:
+    """The stream of a connection that must not be used again, because more came than the answer.
+
+    The parser would keep those bytes and take them for the answer to the next request, which could be about anything.
+    """
+    stream = answer.extensions.get("network_stream")
+    if stream is None:  # no connection: a recorded answer
+        return None
+    for each in http._pool.connections:  # noqa: SLF001
+        connection: Any = each
+        while hasattr(connection, "_connection"):  # a connection through a proxy wraps another
+            connection = connection._connection  # noqa: SLF001
+        if getattr(connection, "_network_stream", None) is stream:
+            state = getattr(connection, "_h11_state", None)
+            return None if state is not None and not state.trailing_data[0] else stream
+    return stream
 
 
 _NO_SLOT: Final = f"all {_POOLS * _POOL_SIZE} connections were busy until the deadline: nothing was sent"
@@ -307,16 +385,8 @@ class _Pools(Generic[H]):
         return [pool.http for pool in drained]
 
 
-def _is_tls(exc: BaseException | None) -> bool:
-    while exc is not None:
-        if isinstance(exc, ssl.SSLError):
-            return True
-        exc = exc.__cause__ or exc.__context__
-    return False
-
-
-def _encode(request: Request, ends: float) -> httpx.Request:
-    deadline = max(ends - time.monotonic(), 0.0)
+def _encode(request: Request, exchange: _Exchange) -> httpx.Request:
+    deadline = exchange.left()
     headers = [(name, value.reveal() if isinstance(value, Secret) else value) for name, value in request.headers]
     named = {name.lower() for name, _ in headers}
     headers += [(name, value) for name, value in _DEFAULT_HEADERS if name not in named]
@@ -341,33 +411,48 @@ def _proxy(url: str | None) -> httpx.Proxy | None:
     if url is None:
         return None
     try:
-        return httpx.Proxy(url)
+        proxy = httpx.Proxy(url)
+        if proxy.url.scheme in {"http", "https"} and proxy.url.host:
+            return proxy
     except Exception:  # noqa: BLE001, S110 - a proxy's URL can hold a password
         pass
-    raise ConfigurationError("proxy is a URL such as http://proxy.internal:3128")
+    raise ConfigurationError("proxy is an http(s) URL such as http://proxy.internal:3128")
 
 
 @functools.cache
 def _shared_ssl_context() -> ssl.SSLContext:
     # Loading the CA bundle takes tens of milliseconds: once a process is enough.
-    return httpx.create_ssl_context(trust_env=False)
+    return _fresh_ssl_context(None)
 
 
-def _ssl_context(cert: str | tuple[str, str] | None, verify: str | ssl.SSLContext | None) -> ssl.SSLContext:
-    if isinstance(verify, ssl.SSLContext):
-        context = verify
-    elif isinstance(verify, str):
-        context = ssl.create_default_context(cafile=verify)
-    elif verify is None or verify is True:
-        context = httpx.create_ssl_context(trust_env=False) if cert else _shared_ssl_context()
-    else:
-        raise ConfigurationError("verify is a CA file's path or an ssl.SSLContext: certificates are always verified")
-    if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
-        raise ConfigurationError(
+def _fresh_ssl_context(cafile: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=cafile) if cafile else httpx.create_ssl_context(trust_env=False)
+    # The environment is never looked at: SSLKEYLOGFILE would write the keys of every connection to a file.
+    context.keylog_filename = None  # type: ignore[assignment]
+    return context
+
+
+def _ssl_context(cert: str | tuple[str, str] | None, verify: object) -> ssl.SSLContext:
+    problem, context = "", _shared_ssl_context()
+    try:
+        if isinstance(verify, ssl.SSLContext):
+            context = verify
+        elif verify is None or verify is True:
+            context = _fresh_ssl_context(None) if cert else context
+        elif isinstance(verify, str):
+            context = _fresh_ssl_context(verify)
+        else:
+            problem = "verify is a CA file's path or an ssl.SSLContext: certificates are always verified"
+        if not problem and cert is not None:
+            context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
+    except (OSError, ValueError, TypeError) as exc:  # ssl.SSLError is an OSError
+        problem = f"the certificates that verify and cert name cannot be used ({type(exc).__name__})"
+    if not problem and (context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname):
+        problem = (
             "this ssl.SSLContext does not verify who answers: set check_hostname, and verify_mode to CERT_REQUIRED"
         )
-    if cert is not None:
-        context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
+    if problem:
+        raise ConfigurationError(problem)
     return context
 
 
@@ -380,7 +465,7 @@ def _replace_backend(pool: Any, backend: object) -> None:
 
 
 def _left(timeout: type[httpcore.TimeoutException]) -> float:
-    left = _ends.get() - time.monotonic()
+    left = _current.get().ends - time.monotonic()
     if left <= 0:
         raise timeout
     return left
@@ -398,7 +483,9 @@ class _Stream(httpcore.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         # In pieces, because the inner stream's timeout begins anew whenever the peer takes a few bytes.
         for start in range(0, len(buffer), 4096):
-            self._inner.write(buffer[start : start + 4096], _left(httpcore.WriteTimeout))
+            left = _left(httpcore.WriteTimeout)
+            _current.get().written = True
+            self._inner.write(buffer[start : start + 4096], left)
 
     def close(self) -> None:
         self._inner.close()
@@ -454,7 +541,9 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         return await self._inner.read(max_bytes, _left(httpcore.ReadTimeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
-        await self._inner.write(buffer, _left(httpcore.WriteTimeout))
+        left = _left(httpcore.WriteTimeout)
+        _current.get().written = True
+        await self._inner.write(buffer, left)
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import random
 import secrets
 import socket
 import ssl
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from payments_core import (
     ConfigurationError,
     GatewayUnavailable,
     HTTPTransport,
+    InvalidRequest,
     OutcomeUnknown,
     PaymentError,
     ProtocolViolation,
@@ -28,7 +32,8 @@ from payments_core import (
 )
 from payments_core.testing import faults
 from payments_core.testing.faults import FaultGateway
-from payments_core.transport import MAX_BODY_BYTES
+from payments_core.testing.leaks import exception_texts, scan
+from payments_core.transport import MAX_BODY_BYTES, _fresh_ssl_context
 
 
 @pytest.fixture
@@ -226,8 +231,6 @@ def test_certificates_are_always_verified(send: Sender, tmp_path: Any) -> None:
 
 def test_a_fault_holds_no_secret_and_no_exception_of_httpx(server: FaultGateway, send: Sender) -> None:
     """httpx's own exception holds the whole request."""
-    from payments_core.testing.leaks import exception_texts, scan
-
     canary = secrets.token_hex(16)  # not a literal, which a traceback would quote from this file
     for fault in (faults.Reset(), faults.Hang(), faults.BadGzip(), faults.Truncate()):
         rule = server.inject(fault)
@@ -236,3 +239,173 @@ def test_a_fault_holds_no_secret_and_no_exception_of_httpx(server: FaultGateway,
         assert caught.value.__cause__ is caught.value.__context__ is None
         assert scan(exception_texts(caught.value), {"canary": canary}) == []
         rule.remove()
+
+
+def asking(server: FaultGateway, path: str = "/x") -> Request:
+    return Request("GET", f"{server.url}{path}", safe=True)
+
+
+def test_cancelled_callers_wear_nothing_out(server: FaultGateway) -> None:
+    """Cancelled at any moment, thousands of times: connections and places in the pools all come back."""
+    server.inject(faults.Delay(0.01, then=faults.Answer(b"{}")))
+
+    async def scene() -> None:
+        transport = AsyncHTTPTransport()
+        chance = random.Random(7)
+        loop = asyncio.get_running_loop()
+        for _ in range(25):
+            tasks = [asyncio.create_task(transport.send(asking(server), deadline=5)) for _ in range(80)]
+            for task in tasks:
+                loop.call_later(chance.random() * 0.05, task.cancel)
+            await asyncio.gather(*tasks, return_exceptions=True)
+        answers = await asyncio.gather(*(transport.send(asking(server), deadline=5) for _ in range(200)))
+        assert {answer.status for answer in answers} == {200}
+        await asyncio.sleep(0.1)
+        assert transport._tasks == set()
+        assert sum(pool.busy for pool in transport._pools._pools) == 0
+        await transport.close()
+
+    asyncio.run(scene())
+
+
+def test_closing_ends_what_cancelled_callers_left_behind(server: FaultGateway) -> None:
+    """At once, not at their deadline, and without a word in the log."""
+    server.inject(faults.Hang())
+
+    async def scene() -> None:
+        transport = AsyncHTTPTransport()
+        task = asyncio.create_task(transport.send(asking(server), deadline=30))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.wait_for(transport.close(), 5)
+
+    asyncio.run(scene())
+
+
+class Smuggling(threading.Thread):
+    """A gateway whose first connection brings one answer too many, and stays open."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.connections = 0
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                self.connections += 1
+                threading.Thread(target=self.serve, args=(client, self.connections), daemon=True).start()
+
+    def serve(self, client: socket.socket, number: int) -> None:
+        with client, contextlib.suppress(OSError):
+            while client.recv(65536):
+                body = b"GENUINE" if number > 1 else b"FIRST"
+                extra = b"" if number > 1 else b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nSMUGGLED"
+                client.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body) + extra)
+
+
+def test_bytes_behind_an_answer_are_never_the_next_answer(world: str) -> None:
+    """Its connection is not used again; one on which nothing more came is."""
+    server = Smuggling()
+    server.start()
+    request = Request("GET", f"{server.url}/x")
+
+    def sync() -> list[bytes]:
+        transport = HTTPTransport()
+        bodies = [transport.send(request, deadline=5).body for _ in range(4)]
+        transport.close()
+        return bodies
+
+    async def unsync() -> list[bytes]:
+        transport = AsyncHTTPTransport()
+        bodies = [(await transport.send(request, deadline=5)).body for _ in range(4)]
+        await transport.close()
+        return bodies
+
+    bodies = sync() if world == "sync" else asyncio.run(unsync())
+    server.listener.close()
+    assert bodies == [b"FIRST", b"GENUINE", b"GENUINE", b"GENUINE"]
+    assert server.connections == 2
+
+
+UNSENDABLE: dict[str, Any] = {
+    "a host with an empty label": {"url": "https://a..b/x"},
+    "a host with a long label": {"url": f"https://{'a' * 64}.example/x"},
+    "a header beyond latin-1": {"headers": (("a", "\u8336"),)},
+    "a header of latin-1": {"headers": (("a", "\xe9"),)},
+}
+
+
+@pytest.mark.parametrize("changes", UNSENDABLE.values(), ids=UNSENDABLE)
+def test_what_could_not_be_sent_is_not_unknown(server: FaultGateway, send: Sender, changes: Any) -> None:
+    """A misspelt address must not strand every order."""
+    with pytest.raises((GatewayUnavailable, InvalidRequest)):
+        send(post(server, **changes))
+    assert server.requests == []
+
+
+def test_an_endless_deadline_is_a_long_one(server: FaultGateway, send: Sender) -> None:
+    """The operating system's clocks end somewhere."""
+    server.inject(faults.Answer(b"{}"))
+    assert send(post(server), deadline=1e10).status == 200
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"verify": "/nonexistent/ca.pem"},
+        {"cert": "/nonexistent/cert.pem"},
+        {"proxy": "socks5://127.0.0.1:1"},
+        {"proxy": 5},
+    ],
+)
+def test_what_a_transport_is_made_from_is_checked(send: Sender, options: Any) -> None:
+    """By a typed error, before the first call."""
+    with pytest.raises(ConfigurationError):
+        send(Request("GET", "http://127.0.0.1:9/"), **options)
+
+
+def test_the_key_log_of_the_environment_is_not_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """It would hold the keys of every connection."""
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
+    assert ssl.create_default_context().keylog_filename is not None
+    assert _fresh_ssl_context(None).keylog_filename is None
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_carries_no_frame_of_httpx(
+    server: FaultGateway, interruption: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever records the locals of frames would record the revealed request."""
+
+    def interrupted(self: Any, request: Any) -> Any:
+        raise interruption
+
+    monkeypatch.setattr("httpx.HTTPTransport.handle_request", interrupted)
+    canary = secrets.token_hex(16)
+    transport = HTTPTransport()
+    with pytest.raises(interruption) as caught:
+        transport.send(post(server, query=(("s", Secret(canary)),)), deadline=5)
+    assert scan(exception_texts(caught.value, without=[__file__]), {"canary": canary}) == []
+    transport.close()
+
+
+def test_a_timeout_around_a_call_carries_no_frame_of_httpx(server: FaultGateway) -> None:
+    """The token call, with its secret in the query, is where it would show."""
+    server.inject(faults.Hang())
+    canary = secrets.token_hex(16)
+
+    async def scene() -> None:
+        transport = AsyncHTTPTransport()
+        try:
+            async with asyncio.timeout(0.2):
+                await transport.send(post(server, query=(("s", Secret(canary)),)), deadline=5)
+        finally:
+            await transport.close()
+
+    with pytest.raises(TimeoutError) as caught:
+        asyncio.run(scene())
+    assert scan(exception_texts(caught.value, without=[__file__]), {"canary": canary}) == []
