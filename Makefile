@@ -11,7 +11,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench record wheels fuzz lock clean
+.PHONY: help setup demo test check bench record wheels fuzz hostile lock clean
 
 help: ## list the commands
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ wheels: $(STAMP) ## build the wheels into .build/wheels
 
 fuzz: $(STAMP) ## 200,000 mutated notifications, none of which may be believed
 	@.venv/bin/python scripts/fuzz_webhooks.py
+
+hostile: $(STAMP) ## 50 hostile answers of each kind, with what each cost in time and memory
+	@.venv/bin/python scripts/hostile_answers.py
 
 lock: $(STAMP) ## choose the versions in requirements/dev.txt again (needs uv)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade --generate-hashes \

@@ -11,6 +11,9 @@ from .errors import InvalidRequest
 # C0, DEL, C1, lone surrogates, and the invisible marks that make two ids look alike.
 _UNCLEAN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
+_LABEL: Final = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
+_MOST_SECONDS: Final = 1_000_000_000  # some thirty years
+
 
 def clean(text: object, field: str, *, at_least: int = 0, at_most: int = 255) -> None:
     """Refuse what is not text, is blank where it must not be, is too long, or has control characters."""
@@ -27,6 +30,13 @@ def clean(text: object, field: str, *, at_least: int = 0, at_most: int = 255) ->
         raise InvalidRequest(f"{field} must not have control or invisible characters", field=field)
     if at_least and not text.strip():
         raise InvalidRequest(f"{field} must not be blank", field=field)
+
+
+def clean_id(text: object, field: str) -> None:
+    """Refuse what is no id: unclean, blank, or with white space at an end, which a gateway may strip: another id."""
+    clean(text, field, at_least=1)
+    if str(text) != str(text).strip():
+        raise InvalidRequest(f"{field} must not begin or end with white space", field=field)
 
 
 def http_url(url: object, field: str) -> None:
@@ -53,6 +63,16 @@ def url_problem(url: str) -> str:
     if "@" in parts.netloc:
         return "must not have user info"
     return ""
+
+
+def is_host(host: str) -> bool:
+    """True for an IPv6 address (`urlsplit` has checked it) and for a name or IPv4 address that can be looked up."""
+    return ":" in host or (len(host) <= 253 and all(_LABEL.fullmatch(label) for label in host.split(".")))
+
+
+def is_seconds(value: object) -> bool:
+    """True for a time above zero that dates and floats can hold."""
+    return isinstance(value, int | float) and type(value) is not bool and 0 < value <= _MOST_SECONDS
 
 
 def is_loopback(host: str | None) -> bool:

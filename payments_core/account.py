@@ -10,7 +10,7 @@ import msgspec
 
 from .config import Settings, build_config, settings_for
 from .discovery import find_provider
-from .errors import ConfigurationError, ProviderContractError
+from .errors import ConfigurationError, PaymentError, ProviderContractError
 from .info import ProviderInfo
 from .plugins import check_info, where
 
@@ -28,13 +28,19 @@ class Account(msgspec.Struct, frozen=True):
 
     def make_provider(self) -> object:
         """An instance of the provider for this account."""
+        error: PaymentError
         try:
             return self.provider_class(self.config)
-        except (KeyboardInterrupt, MemoryError, ConfigurationError):
+        except (KeyboardInterrupt, MemoryError):
             raise
+        except PaymentError as exc:
+            # Without what the provider was handling: `int(key.reveal())` puts the key into a ValueError.
+            error = exc.fresh()
         except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
-            problem = where(exc)
-        raise ProviderContractError(f"provider {self.provider} cannot be made from its configuration ({problem})")
+            error = ProviderContractError(
+                f"provider {self.provider} cannot be made from its configuration ({where(exc)})"
+            )
+        raise error
 
 
 def load_account(name: str, config: Mapping[str, Any] | msgspec.Struct | Path | None = None) -> Account:
@@ -43,6 +49,8 @@ def load_account(name: str, config: Mapping[str, Any] | msgspec.Struct | Path | 
     `config` is a mapping, which replaces the file and the environment; the provider's own struct; the path of a
     payments.toml; or None, for the one that is found.
     """
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError("name is text: what the gateway is called in the configuration")
     ready = config if isinstance(config, msgspec.Struct) else None
     if not (ready is not None or config is None or isinstance(config, Mapping | Path)):
         raise ConfigurationError("config is a mapping of the gateway's fields, or the Path of a payments.toml")

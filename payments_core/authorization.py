@@ -113,4 +113,4 @@ def lifetime(expires_in: object) -> float:
         return float("inf")
     if not isinstance(expires_in, int | float) or isinstance(expires_in, bool) or not expires_in > SHORTEST:
         return SHORTEST
-    return min(float(expires_in), LONGEST)
+    return float(min(expires_in, LONGEST))

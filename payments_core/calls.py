@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -18,6 +19,7 @@ from .authorization import AuthorizationCache
 from .clock import Clock, SystemClock
 from .engine import Call, Effects, Engine
 from .errors import (
+    ConfigurationError,
     InvalidRequest,
     Mismatch,
     PaymentError,
@@ -37,10 +39,10 @@ from .models import (
 )
 from .money import Money
 from .observers import OperationRecord
-from .plugins import Hook, Hooks, instance_info
-from .requests import check_charge_request, check_reference
+from .plugins import Hook, Hooks, instance_info, where
+from .requests import check_amount, check_charge_request, check_reference
 from .status import PaymentStatus, RefundStatus
-from .webhooks import MAX_DELIVERY_BYTES, Notification, WebhookDelivery, WebhookEvent
+from .webhooks import MAX_DELIVERY_BYTES, Acknowledgement, Notification, Subject, WebhookDelivery, WebhookEvent
 
 if TYPE_CHECKING:
     pass
@@ -95,6 +97,10 @@ class OpenedGateway:
         """
         _check_deadline(deadline)
         cls._check_transport(transport)
+        if clock is not None and not all(
+            callable(getattr(clock, each, None)) for each in ("now", "monotonic", "nonce")
+        ):
+            raise ConfigurationError("a clock has now(), monotonic() and nonce(), like SystemClock")
         account = load_account(name, config)
         provider = account.make_provider()
         info = instance_info(account.info, provider)
@@ -132,7 +138,14 @@ class OpenedGateway:
         return self._call("create_charge", deadline, work)
 
     def _get_status(self, reference: Reference, deadline: float | None) -> Effects[Charge]:
-        return self._about("get_status", reference, deadline, lambda: check_reference(reference, self.info.query_by))
+        return self._call("get_status", deadline, lambda call: self._ask(call, _typed(reference, Reference)))
+
+    def _ask(self, call: Call, reference: Reference) -> Effects[Charge]:
+        if self._hooks.get("get_status") is not None:
+            check_reference(reference, self.info.query_by)
+        return self._hook(
+            call, {"reference": reference}, lambda result: self._same_charge(result, reference), hook_name="get_status"
+        )
 
     def _complete_charge(
         self, reference: Reference, returned: Mapping[str, str] | Iterable[tuple[str, str]], deadline: float | None
@@ -145,18 +158,19 @@ class OpenedGateway:
         return self._call("complete_charge", deadline, work)
 
     def _cancel_charge(self, reference: Reference, deadline: float | None) -> Effects[Charge]:
-        return self._about("cancel_charge", reference, deadline)
+        def work(call: Call) -> Effects[Charge]:
+            asked = _typed(reference, Reference)
+            return self._hook(call, {"reference": asked}, lambda result: self._same_charge(result, asked))
+
+        return self._call("cancel_charge", deadline, work)
 
     def _capture_charge(self, request: CaptureRequest, deadline: float | None) -> Effects[Charge]:
-        return self._call(
-            "capture_charge",
-            deadline,
-            lambda call: self._hook(
-                call,
-                {"request": _typed(request, CaptureRequest)},
-                lambda result: self._same_charge(result, request.reference),
-            ),
-        )
+        def work(call: Call) -> Effects[Charge]:
+            asked = _typed(request, CaptureRequest)
+            check_amount(asked.amount, self.info)
+            return self._hook(call, {"request": asked}, lambda result: self._same_charge(result, asked.reference))
+
+        return self._call("capture_charge", deadline, work)
 
     def _refund_charge(self, request: RefundRequest, deadline: float | None) -> Effects[Refund]:
         def accept(result: object) -> Refund:
@@ -165,11 +179,11 @@ class OpenedGateway:
                 raise Mismatch("the gateway's answer is about another amount", field="amount")
             return refund
 
-        return self._call(
-            "refund_charge",
-            deadline,
-            lambda call: self._hook(call, {"request": _typed(request, RefundRequest)}, accept),
-        )
+        def work(call: Call) -> Effects[Refund]:
+            check_amount(_typed(request, RefundRequest).amount, self.info)
+            return self._hook(call, {"request": request}, accept)
+
+        return self._call("refund_charge", deadline, work)
 
     def _get_refund(self, reference: RefundReference, deadline: float | None) -> Effects[Refund]:
         return self._call(
@@ -186,25 +200,37 @@ class OpenedGateway:
         self, order_id: str, amount: Money, provider_id: str, deadline: float | None, *, hinted_id: str = ""
     ) -> Effects[Charge]:
         """Ask, then compare with what the caller knows; an id that only a hint named is asked about, not trusted."""
-        _check_due(order_id, amount)
-        charge = yield from self._get_status(Reference(order_id, provider_id or hinted_id), deadline)
-        return self._required(charge, order_id, amount, provider_id)
+
+        def work(call: Call) -> Effects[Charge]:
+            _check_due(order_id, amount)
+            charge = yield from self._ask(call, Reference(order_id, provider_id or hinted_id))
+            return self._required(charge, order_id, amount, provider_id)
+
+        return self._call("confirm", deadline, work)
 
     def _confirm_event(
         self, event: WebhookEvent, order_id: str, amount: Money, provider_id: str, deadline: float | None
     ) -> Effects[Charge]:
-        _check_due(order_id, amount)
-        if _typed(event, WebhookEvent).provider != self.info.id:
-            raise InvalidRequest(f"the event is of {event.provider}, and not of this gateway", field="event")
-        if (charge := event.charge) is not None:
+        def work(call: Call) -> Effects[Charge]:
+            _check_due(order_id, amount)
+            self._check_given(event)
+            charge = event.charge
+            if charge is None:
+                hinted_id = event.reference.provider_id if event.reference is not None else ""
+                charge = yield from self._ask(call, Reference(order_id, provider_id or hinted_id))
+            return self._required(charge, order_id, amount, provider_id)
 
-            def work(_: Call) -> Effects[Charge]:
-                yield from ()
-                return self._required(charge, order_id, amount, provider_id)
+        return self._call("confirm", deadline, work)
 
-            return (yield from self._call("confirm", deadline, work))
-        hinted_id = event.reference.provider_id if event.reference is not None else ""
-        return (yield from self._confirm(order_id, amount, provider_id, deadline, hinted_id=hinted_id))
+    def _check_given(self, event: WebhookEvent) -> None:
+        """Refuse an event that parse_webhook could not have returned; anybody can make one by hand."""
+        problem = ""
+        try:
+            self._check_event(event)
+        except TypeError as exc:
+            problem = str(exc)
+        if problem:
+            raise InvalidRequest(f"the event is none that parse_webhook returns: {problem}", field="event")
 
     def _required(self, charge: Charge, order_id: str, amount: Money, provider_id: str) -> Charge:
         try:
@@ -234,10 +260,9 @@ class OpenedGateway:
         call = Call(operation, limit if _is_deadline(limit) else 0)
         watched = self._hooks.observed("operation_finished")
         started_at = self._clock.now() if watched else None
-        error: PaymentError | None = None
+        error: BaseException | None = None
         try:
-            if self._closed:
-                raise InvalidRequest("this gateway is closed: open it again", field="gateway")
+            self._check_open()
             _check_deadline(limit)
             result = yield from work(call)
         except PaymentError as exc:
@@ -245,43 +270,51 @@ class OpenedGateway:
             exc.provider, exc.operation = exc.provider or self.info.id, exc.operation or operation
             logger.info("%s.%s failed: %s", self.name, operation, type(exc).__name__)
             raise
+        except Exception as exc:
+            if isinstance(exc, MemoryError):
+                raise
+            error = self._unforeseen(call, exc)
+        except BaseException as exc:
+            error = exc  # interrupted or cancelled: what was sent may have been accepted
+            raise
         else:
             self._observe(result)
             return result
         finally:
             if started_at is not None:
-                self._hooks.notify(
-                    "operation_finished",
-                    operation=OperationRecord(
-                        provider=self.info.id,
-                        name=operation,
-                        started_at=started_at,
-                        seconds=time.monotonic() - call.began,
-                        runs=call.runs,
-                        error=type(error).__name__ if error is not None else "",
-                    ),
-                )
+                self._record(operation, started_at, call.began, call.runs, error)
+        raise error
 
-    def _hook(self, call: Call, arguments: Mapping[str, object], accept: Callable[[object], T]) -> Effects[T]:
-        hook = self._hooks.get(call.operation)
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InvalidRequest("this gateway is closed: open it again", field="gateway")
+
+    def _unforeseen(self, call: Call, exc: Exception) -> PaymentError:
+        logger.error("%s.%s: unforeseen: %s", self.name, call.operation, where(exc))
+        return self._engine.unforeseen(call, exc)
+
+    def _record(
+        self, operation: str, started_at: datetime, began: float, runs: int, error: BaseException | None
+    ) -> None:
+        self._hooks.notify(
+            "operation_finished",
+            operation=OperationRecord(
+                provider=self.info.id,
+                name=operation,
+                started_at=started_at,
+                seconds=time.monotonic() - began,
+                runs=runs,
+                error=type(error).__name__ if error is not None else "",
+            ),
+        )
+
+    def _hook(
+        self, call: Call, arguments: Mapping[str, object], accept: Callable[[object], T], *, hook_name: str = ""
+    ) -> Effects[T]:
+        hook = self._hooks.get(hook_name or call.operation)
         if hook is None:
-            raise UnsupportedOperation(f"{self.info.title} has no {call.operation}")
+            raise UnsupportedOperation(f"{self.info.title} has no {hook_name or call.operation}")
         return self._engine.perform(call, hook, arguments, accept)
-
-    def _about(
-        self,
-        operation: str,
-        reference: Reference,
-        deadline: float | None,
-        check: Callable[[], None] = lambda: None,
-    ) -> Effects[Charge]:
-        def work(call: Call) -> Effects[Charge]:
-            _typed(reference, Reference)
-            if self._hooks.get(operation) is not None:
-                check()
-            return self._hook(call, {"reference": reference}, lambda result: self._same_charge(result, reference))
-
-        return self._call(operation, deadline, work)
 
     def _charge(self, result: object) -> Charge:
         if type(result) is not Charge:
@@ -320,12 +353,31 @@ class OpenedGateway:
     def _notification(self, result: object) -> Notification:
         if type(result) is not Notification:
             raise TypeError(f"the hook returned {_kind(result)} and not a Notification")
+        if type(result.events) is not tuple or type(result.acknowledgement) is not Acknowledgement:
+            raise TypeError("a Notification holds a tuple of events and an Acknowledgement")
         for event in result.events:
-            if type(event) is not WebhookEvent or event.provider != self.info.id:
-                raise TypeError("a Notification holds WebhookEvents of its own provider")
-            if event.authoritative and not self.info.authoritative_webhooks:
-                raise TypeError("the provider does not declare authoritative_webhooks")
+            self._check_event(event)
         return result
+
+    def _check_event(self, event: object) -> None:
+        if type(event) is not WebhookEvent or event.provider != self.info.id:
+            raise TypeError("a Notification holds WebhookEvents of its own provider")
+        if type(event.subject) is not Subject or type(event.event_id) is not str or not event.event_id:
+            raise TypeError("an event has a Subject and an event_id")
+        if event.reference is not None and type(event.reference) is not Reference:
+            raise TypeError("an event's reference is a Reference or None")
+        if event.charge is None and event.refund is None:
+            return
+        if not self.info.authoritative_webhooks:
+            raise TypeError("the provider does not declare authoritative_webhooks")
+        if event.charge is not None:
+            charge = self._charge(event.charge)
+            if event.subject is not Subject.CHARGE or event.refund is not None:
+                raise TypeError("an event that carries a charge is about that charge")
+            if event.reference is not None and _differing(charge.reference, event.reference):
+                raise TypeError("an event and its charge are about the same order")
+        elif event.subject is not Subject.REFUND or type(event.refund) is not Refund:
+            raise TypeError("an event that carries a refund is about that refund")
 
     def _observe(self, result: object) -> None:
         if isinstance(result, Charge):
@@ -354,27 +406,36 @@ class OpenedGateway:
             raise self._named(InvalidRequest("delivery is a WebhookDelivery", field="delivery"))
         if self._closed:
             raise self._named(InvalidRequest("this gateway is closed: open it again", field="gateway"))
-        if len(delivery.body) > MAX_DELIVERY_BYTES or delivery.method not in self.info.webhook_methods:
-            raise self._rejected(WebhookRejected("malformed"))
-        if "authorization" in hook.accepts:
+        if "authorization" in hook.accepts and self._acceptable(delivery):
             return self._watched(self._parse_flow(hook, delivery, None, deadline))
-        error: BaseException | None = None
-        outcome: object = None
-        notification: Notification | None = None
+        error: PaymentError | None = None
+        outcome: Notification | GeneratorType[Any, Any, Any] | None = None
+        watched = self._hooks.observed("operation_finished")
+        began, started_at = time.monotonic(), self._clock.now() if watched else None
         try:
-            outcome = hook(self._webhook_arguments(delivery))
-            if type(outcome) is not GeneratorType:
-                notification = self._notification(outcome)
+            outcome = self._read(hook, delivery)
         except (KeyboardInterrupt, MemoryError):
             raise
         except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
-            error = exc
-        if error is not None:
-            raise self._rejected(self._engine.before_first_request(error, "parse_webhook"))
-        if notification is None:
+            error = self._engine.before_first_request(exc, "parse_webhook")
+        if type(outcome) is GeneratorType:
             return self._watched(self._parse_flow(hook, delivery, outcome, deadline))
-        self._believed(notification)
-        return notification
+        if started_at is not None:
+            self._record("parse_webhook", started_at, began, 1, error)
+        if error is not None or type(outcome) is not Notification:
+            raise self._rejected(error or WebhookRejected("malformed"))
+        self._believed(outcome)
+        return outcome
+
+    def _acceptable(self, delivery: WebhookDelivery) -> bool:
+        return len(delivery.body) <= MAX_DELIVERY_BYTES and delivery.method in self.info.webhook_methods
+
+    def _read(self, hook: Hook, delivery: WebhookDelivery) -> Notification | GeneratorType[Any, Any, Any]:
+        """What the hook makes of a delivery: a checked Notification, or a flow that has still to be run."""
+        if not self._acceptable(delivery):
+            raise WebhookRejected("malformed")
+        outcome = hook(self._webhook_arguments(delivery))
+        return outcome if type(outcome) is GeneratorType else self._notification(outcome)
 
     def _watched(self, flow: Effects[Notification]) -> Effects[Notification]:
         try:
@@ -413,14 +474,19 @@ class _Resumed(Hook):
 
 
 def _same(answered: Reference, asked: Reference, request_id: str) -> None:
+    if field := _differing(answered, asked):
+        raise Mismatch(
+            "the gateway's answer is about another charge than the one asked about", field=field, request_id=request_id
+        )
+
+
+def _differing(one: Reference, other: Reference) -> str:
+    """The id that both know and that differs, or `""`."""
     for field in ("order_id", "provider_id"):
-        wanted, known = getattr(asked, field), getattr(answered, field)
-        if wanted and known and wanted != known:
-            raise Mismatch(
-                "the gateway's answer is about another charge than the one asked about",
-                field=field,
-                request_id=request_id,
-            )
+        ours, theirs = getattr(one, field), getattr(other, field)
+        if ours and theirs and ours != theirs:
+            return field
+    return ""
 
 
 def _check_due(order_id: object, amount: object) -> None:
@@ -451,8 +517,8 @@ def _typed(value: Any, kind: type[T]) -> T:
 
 
 def _is_deadline(deadline: object) -> bool:
-    number = isinstance(deadline, int | float) and not isinstance(deadline, bool)
-    return number and math.isfinite(deadline) and deadline > 0  # type: ignore[arg-type, operator]
+    # Compared and not converted: an integer can be longer than any float.
+    return isinstance(deadline, int | float) and not isinstance(deadline, bool) and 0 < deadline < math.inf
 
 
 def _check_deadline(deadline: object) -> None:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
-from ._checks import is_loopback, url_problem
-from .errors import ConfigurationError, PaymentError
+from ._checks import is_host, is_loopback, url_problem
+from .errors import ConfigurationError, PaymentError, ProviderContractError
 from .secrets import Secret
 
 __all__ = ["CONFIG_FILE", "Settings", "build_config", "settings_for"]
@@ -62,7 +62,7 @@ def settings_for(
 
 def build_config(name: str, config_type: type[C], settings: Settings) -> C:
     """The provider's typed configuration, converted strictly."""
-    fields = {field.name: field for field in msgspec.structs.fields(config_type)}
+    fields = _fields(config_type)
     given = _from_file_settings(name, settings.values, fields)
     given |= _from_environment(name, settings.environment, fields)
     missing = [field.name for field in fields.values() if field.required and field.name not in given]
@@ -73,14 +73,24 @@ def build_config(name: str, config_type: type[C], settings: Settings) -> C:
         values[key] = _convert(name, fields[key], value, lenient=lenient)
     if isinstance(values.get("base_url"), str):
         values["base_url"] = _base_url(name, values["base_url"])
-    problem = ""
+    error: PaymentError
     try:
         return config_type(**values)
-    except PaymentError:
-        raise
+    except PaymentError as exc:
+        # Without what the provider's own check was handling: a ValueError behind it may show a secret.
+        error = exc.fresh()
     except Exception as exc:  # noqa: BLE001 - a provider's own check; its text may show a value
-        problem = type(exc).__name__
-    raise ConfigurationError(f"gateway {name}: the provider refuses this configuration ({problem})")
+        error = ConfigurationError(f"gateway {name}: the provider refuses this configuration ({type(exc).__name__})")
+    raise error
+
+
+def _fields(config_type: type[msgspec.Struct]) -> dict[str, Any]:
+    try:
+        return {field.name: field for field in msgspec.structs.fields(config_type)}
+    except Exception as exc:  # noqa: BLE001 - reading annotations runs them
+        # The text of a NameError is a name of the source.
+        problem = str(exc) if isinstance(exc, NameError) else type(exc).__name__
+    raise ProviderContractError(f"the types of the fields of {config_type.__name__} cannot be read ({problem})")
 
 
 def _from_file_settings(name: str, values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, tuple[Any, bool]]:
@@ -106,41 +116,65 @@ def _from_environment(
     name: str, environment: Mapping[str, str], fields: Mapping[str, Any]
 ) -> dict[str, tuple[Any, bool]]:
     given: dict[str, tuple[Any, bool]] = {}
+    longer: dict[str, str] = {}
     for key, value in environment.items():
         field = key.removesuffix("_file") if key not in fields else key
         if field not in fields:
             # PAYMENTS_A_LIVE_UID is a misspelling of gateway "a", or a field of gateway "a_live".
-            if any(field.endswith(f"_{known}") for known in (*fields, "provider")):
-                continue
-            raise ConfigurationError(_unknown(name, _variable(name, key), fields))
+            others = [field.removesuffix(known) for known in (*fields, "provider") if field.endswith(f"_{known}")]
+            if not others:
+                raise ConfigurationError(_unknown(name, _variable(name, key), fields))
+            longer |= dict.fromkeys(others, key)
+            continue
         if field in given:
             raise ConfigurationError(
                 f"{_variable(name, field)} and {_variable(name, field)}_FILE are both set: keep one"
             )
         given[field] = (value if key == field else _read(name, _variable(name, key), value), True)
+    for field in given:
+        for other, key in longer.items():
+            # A key of gateway "a_previous" must not become the previous key of gateway "a".
+            if field.startswith(other):
+                raise ConfigurationError(
+                    f"{_variable(name, key)} looks like one of a gateway {name}_{other[:-1]}, so "
+                    f"{_variable(name, field)} could be meant for that gateway or for {name}: rename one of the two"
+                )
     return given
 
 
 def _convert(name: str, field: Any, value: Any, *, lenient: bool) -> Any:
-    secret = field.type is Secret
-    if secret and isinstance(value, str):
-        value = Secret(value)
     problem, converted = "", None
     try:
-        converted = (
-            value if secret and type(value) is Secret else msgspec.convert(value, field.type, strict=not lenient)
-        )
+        converted = msgspec.convert(value, field.type, strict=not lenient, dec_hook=_custom)
     except Exception:  # noqa: BLE001 - msgspec's text shows the value for some types
         problem = f"must be {_type_name(field.type)}"
     else:
-        text = converted.reveal() if isinstance(converted, Secret) else converted
-        if field.required and isinstance(text, str) and not text.strip():
-            problem = "must not be blank"
-        elif isinstance(text, str) and text != text.strip():
-            problem = "must not begin or end with white space"
+        texts = [converted] if isinstance(converted, str) else [each.reveal() for each in _secrets(converted)]
+        may_be_blank = not field.required and isinstance(converted, str | Secret)
+        for text in texts:
+            if not text.strip() and not may_be_blank:
+                problem = "must not be blank"
+            elif text != text.strip():
+                problem = "must not begin or end with white space"
     if problem:
         raise ConfigurationError(f"gateway {name}: {field.name} {problem}")
     return converted
+
+
+def _custom(kind: type, value: Any) -> Any:
+    """The types that msgspec does not know, wherever they stand in a field's type."""
+    if kind is not Secret:
+        raise NotImplementedError
+    return value if type(value) is Secret else Secret(value)
+
+
+def _secrets(value: Any) -> Iterator[Secret]:
+    """The secret that a field is, or those that it holds: a list of keys, or keys by their name."""
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, tuple | list | set | frozenset | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _secrets(each)
 
 
 def _base_url(name: str, url: str) -> str:
@@ -149,6 +183,8 @@ def _base_url(name: str, url: str) -> str:
         parts = urlsplit(url)
         if parts.scheme != "https" and not is_loopback(parts.hostname):
             problem = "must be https (http only to a loopback address)"
+        elif not is_host(parts.hostname or ""):
+            problem = "must have a host of labels of 1 to 63 letters, digits and hyphens"
         elif parts.query or parts.fragment or "?" in url or "#" in url:
             problem = "must not have a query or a fragment"
     if problem:
@@ -165,7 +201,7 @@ def _section(name: str, path: Path) -> dict[str, Any]:
         return {}
     except tomllib.TOMLDecodeError as exc:
         problem = f"is not TOML: {exc}"
-    except (OSError, UnicodeDecodeError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:  # tomllib also raises what int() and depth do
         problem = f"cannot be read ({type(exc).__name__})"
     if problem:
         raise ConfigurationError(f"{path} {problem}")
@@ -189,8 +225,8 @@ def _read(name: str, variable: str, path: str) -> str:
         with Path(path).open("rb") as file:
             content = file.read(_MOST_SECRET_BYTES + 1)
         if len(content) <= _MOST_SECRET_BYTES:
-            # Editors and `echo` end a file with a newline that is no part of the secret.
-            return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
+            # Editors begin a file with a mark, and they and `echo` end it with a newline; neither is of the secret.
+            return content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
         problem = "is too long"
     except (OSError, ValueError) as exc:
         problem = f"cannot be read ({type(exc).__name__})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 
 import msgspec
@@ -63,8 +64,8 @@ def load_entry(group: str, name: str) -> object:
     except (KeyboardInterrupt, MemoryError):
         raise
     except BaseException as exc:  # noqa: BLE001 - a plugin that calls sys.exit must not end the host
-        # The text of an import error names a module; that of another exception could hold anything.
-        detail = f": {exc}" if isinstance(exc, ImportError | AttributeError | SyntaxError) else ""
+        # These texts name modules and types (ProviderInfo's TypeErrors too); another exception's could hold anything.
+        detail = f": {exc}" if isinstance(exc, ImportError | AttributeError | SyntaxError | TypeError) else ""
         needs = exc.name if isinstance(exc, ModuleNotFoundError) else None
         problem = f"{where(exc)}{detail}"
     owner, version = _owner(claims[0])
@@ -86,6 +87,8 @@ def _describe(name: str) -> InstalledProvider:
         info, operations = check_info(name, provider), implemented_hooks(name, provider)
     except (ProviderContractError, ProviderNotFound) as exc:
         info, problem = None, exc.message
+    except Exception as exc:  # noqa: BLE001 - looking at a stranger's class runs its code; the list goes on
+        info, problem = None, f"looking at provider {name} raised {where(exc)}"
     return InstalledProvider(
         name=name,
         distribution=distribution,
@@ -107,7 +110,13 @@ def _claims(group: str, name: str) -> list[EntryPoint]:
 
 
 def _owner(entry: EntryPoint) -> tuple[str, str]:
-    return (entry.dist.name, entry.dist.version) if entry.dist is not None else ("an unnamed distribution", "")
+    """The distribution's name and version; what an interrupted uninstallation left behind has neither."""
+    name: str | None = None
+    version: str | None = None
+    if entry.dist is not None:
+        with suppress(Exception):  # no metadata is None, a warning or a KeyError: it depends on the version of Python
+            name, version = entry.dist.name, entry.dist.version
+    return name or "an unnamed distribution", version or ""
 
 
 def _not_found(group: str, name: str, what: str) -> str:

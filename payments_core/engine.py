@@ -51,6 +51,7 @@ MONEY_OPERATIONS: Final = frozenset(
     {"create_charge", "complete_charge", "capture_charge", "cancel_charge", "refund_charge"}
 )
 _MOST_RUNS: Final = 3
+_LONGEST_CALL: Final = 86_400.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
 
@@ -86,7 +87,7 @@ class Call:
     def __init__(self, operation: str, deadline: float) -> None:
         self.operation = operation
         self.began = time.monotonic()
-        self.ends = self.began + deadline
+        self.ends = self.began + min(deadline, _LONGEST_CALL)
         self.runs = 0
         self.exposed = False
         self.repeatable = True
@@ -100,11 +101,13 @@ class Call:
 class _Run:
     """One run of a hook: whether anything was sent, and whether the run may be repeated."""
 
-    __slots__ = ("counts", "repeatable", "yielded")
+    __slots__ = ("after_exposure", "counts", "repeatable", "yielded")
 
-    def __init__(self, *, counts: bool = True) -> None:
+    def __init__(self, *, counts: bool = True, after_exposure: bool = False) -> None:
         # A run of the authorization step inside another call exposes no money.
         self.counts = counts
+        # An earlier run of the same call has sent something that may have been accepted.
+        self.after_exposure = after_exposure
         self.yielded = False
         self.repeatable = True
 
@@ -152,7 +155,7 @@ class Engine:
                 filled["authorization"] = authorization
             if "context" in hook.accepts:
                 filled.setdefault("context", self.context())
-            run = _Run()
+            run = _Run(after_exposure=call.exposed)
             result = yield from self._run(call, run, hook, filled, accept)
             if not isinstance(result, _Fault):
                 return result
@@ -236,8 +239,8 @@ class Engine:
         response: Response | None = None
         try:
             response = yield Send(request, left)
-            if type(response) is not Response:
-                error, response = TypeError("the transport returned no Response"), None
+            if not _is_whole(response):
+                error, response = TypeError("the transport returned no whole Response"), None
         except MemoryError:
             raise
         except Exception as exc:  # noqa: BLE001 - a platform's own transport may raise anything
@@ -364,7 +367,9 @@ class Engine:
                 "%s.%s: possible bug of the provider: %s", self.name, call.operation, where(error), stacklevel=2
             )
         named = self._named(call, run, fault, authorizing=authorizing)
-        if named is not error:
+        if named is error:
+            named = named.fresh()  # a plugin may raise one and the same object again and again
+        else:
             named.request_id = (error.request_id if isinstance(error, PaymentError) else "") or named.request_id
             named.raw_code = error.raw_code if isinstance(error, PaymentError) else ""
         if not named.request_id:
@@ -372,6 +377,12 @@ class Engine:
         named.__traceback__ = named.__cause__ = named.__context__ = None
         named.provider, named.operation = self.info.id, call.operation
         return named
+
+    def unforeseen(self, call: Call, error: Exception) -> PaymentError:
+        """What an exception is called that nothing above foresaw: by its position, like every other."""
+        run = _Run()
+        run.yielded = call.exposed
+        return self._positioned(call, run, _Fault(error))
 
     def before_first_request(self, error: BaseException, operation: str) -> PaymentError:
         """What an exception of a hook is called that came before anything was sent."""
@@ -381,7 +392,7 @@ class Engine:
         error = fault.error
         if fault.by_hook and isinstance(error, Rejected | NotFound):
             if not authorizing or call.operation == "authorize":
-                return error
+                return _said_no(call, run, error)
             # Inside another call it would read as if the gateway had said no to the charge.
             error = AuthorizationRejected(error.message)
         webhook = call.operation == "parse_webhook" and not authorizing
@@ -407,6 +418,17 @@ class Engine:
         if isinstance(error, InvalidRequest):
             return error
         return ProviderContractError(f"the provider failed before anything was sent ({_text(error)})")
+
+
+def _said_no(call: Call, run: _Run, error: Rejected | NotFound) -> PaymentError:
+    """The gateway's no, as the hook read it; about an earlier run of the same call it says nothing for sure."""
+    if not (run.after_exposure and call.operation in MONEY_OPERATIONS):
+        return error
+    if isinstance(error, NotFound):
+        return OutcomeUnknown(f"{error.message}; an earlier attempt may have been accepted", repeatable=call.repeatable)
+    softened = error.fresh()
+    softened.definitive = False
+    return softened
 
 
 def _from_hook(error: BaseException) -> _Fault:
@@ -436,6 +458,16 @@ def _retry_after(response: Response) -> float | None:
     if len(values) == 1 and values[0].strip().isascii() and values[0].strip().isdecimal() and len(values[0]) < 10:
         return float(values[0])
     return None
+
+
+def _is_whole(response: object) -> bool:
+    # A platform's own transport made it, perhaps by other means than the constructor.
+    return (
+        type(response) is Response
+        and type(response.status) is int
+        and type(response.headers) is tuple
+        and type(response.body) is bytes
+    )
 
 
 def _transport_fault(error: BaseException | None) -> PaymentError:

@@ -39,13 +39,18 @@ class PaymentError(Exception):
     each `""` where there is none. `provider` and `operation` are filled in by the core.
     """
 
+    # The defaults stand in the classes because a plugin's subclass may never call this __init__.
+    message: str = ""
+    request_id: str = ""
+    raw_code: str = ""
+    provider: str = ""
+    operation: str = ""
+
     def __init__(self, message: str = "", *, request_id: str = "", raw_code: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.request_id = request_id
         self.raw_code = raw_code
-        self.provider = ""
-        self.operation = ""
 
     def __str__(self) -> str:
         where = ".".join(part for part in (self.provider, self.operation) if part)
@@ -82,6 +87,8 @@ class ProviderContractError(PaymentError):
 class InvalidRequest(PaymentError, ValueError):
     """Nothing was sent: fix the call. `field` names the argument."""
 
+    field: str = ""
+
     def __init__(self, message: str = "", *, field: str = "", request_id: str = "", raw_code: str = "") -> None:
         super().__init__(message, request_id=request_id, raw_code=raw_code)
         self.field = field
@@ -113,6 +120,9 @@ class Rejected(PaymentError):
     the charge may still exist: ask before giving up on it.
     """
 
+    code: RejectionCode = RejectionCode.UNKNOWN
+    definitive: bool = False
+
     def __init__(
         self,
         message: str = "",
@@ -134,6 +144,8 @@ class NotFound(PaymentError):
 class RateLimited(PaymentError):
     """Nothing was accepted: safe to send again, after `retry_after` seconds where the gateway says how long."""
 
+    retry_after: float | None = None
+
     def __init__(
         self, message: str = "", *, retry_after: float | None = None, request_id: str = "", raw_code: str = ""
     ) -> None:
@@ -152,6 +164,8 @@ class OutcomeUnknown(PaymentError):
     made again within `info.key_lifetime` seconds.
     """
 
+    repeatable: bool = False
+
     def __init__(
         self, message: str = "", *, repeatable: bool = False, request_id: str = "", raw_code: str = ""
     ) -> None:
@@ -166,6 +180,8 @@ class ProtocolViolation(PaymentError):
 class Mismatch(PaymentError):
     """The answer is about other money than ours: not paid, alert a person. `field` names what differs."""
 
+    field: str = ""
+
     def __init__(self, message: str = "", *, field: str = "", request_id: str = "", raw_code: str = "") -> None:
         super().__init__(message, request_id=request_id, raw_code=raw_code)
         self.field = field
@@ -176,6 +192,8 @@ class WebhookRejected(PaymentError):
 
     `reason` is `signature`, `malformed` or `stale`. It never says what the signature should have been.
     """
+
+    reason: str = "malformed"
 
     _EXPLAINED: ClassVar[dict[str, str]] = {
         "signature": "the notification is not signed by the gateway's key",

@@ -1,14 +1,20 @@
-"""What a provider declares about itself; the core holds every call against it."""
+"""What a provider declares about itself; the core holds every call against it.
+
+A declaration is checked where it is made, while the plugin is imported: a mistake there harms no other plugin.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
+from ._checks import is_host, is_seconds, url_problem
 from .models import Channel
-from .money import Money
+from .money import CURRENCY_EXPONENTS, Money
 from .status import PaymentStatus
 
 __all__ = ["CONTRACT_VERSIONS", "OPTIONAL_OPERATIONS", "Limits", "Method", "ProviderInfo"]
@@ -19,12 +25,27 @@ CONTRACT_VERSIONS = frozenset({1})
 # The hooks that a provider implements exactly when it declares them.
 OPTIONAL_OPERATIONS = frozenset({"complete_charge", "capture_charge", "cancel_charge", "refund_charge", "get_refund"})
 
+_QUERY_BY = frozenset({"order_id", "provider_id"})
+_CHARGE_OPTIONS = frozenset({"capture", "expires_in", "payment_token"})
+
+
+def _expect(right: bool, what: str) -> None:
+    if not right:
+        raise TypeError(what)
+
+
+def _are(values: Any, kind: type) -> bool:
+    return all(type(each) is kind for each in values)
+
 
 class Method(msgspec.Struct, frozen=True):
     """One way to pay that a page can offer as a button."""
 
     id: str
     title: str
+
+    def __post_init__(self) -> None:
+        _expect(_are((self.id, self.title), str) and self.id != "", "the id and the title of a Method are text")
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +61,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     maximum: tuple[Money, ...] = ()
 
     def __post_init__(self) -> None:
+        lengths = (self.order_id_length, self.description_length)
+        _expect(all(type(each) is int and each > 0 for each in lengths), "the lengths of Limits are ints above zero")
+        _expect(type(self.order_id_pattern) is str, "order_id_pattern is a regular expression, as text")
+        for amounts in (self.minimum, self.maximum):
+            _expect(type(amounts) is tuple and _are(amounts, Money), "minimum and maximum are tuples of Money")
         re.compile(self.order_id_pattern)
 
 
@@ -63,10 +89,59 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
     channels: frozenset[Channel]
     limits: Limits = Limits()
     raw_statuses: Mapping[str, PaymentStatus]
-    query_by: frozenset[str] = frozenset({"order_id", "provider_id"})
+    query_by: frozenset[str] = _QUERY_BY
     key_lifetime: float | None = None
     origins: tuple[str, ...] = ()
     webhook_methods: tuple[str, ...] = ("POST",)
     charge_options: frozenset[str] = frozenset()
     options_type: type[msgspec.Struct] | None = None
     authoritative_webhooks: bool = False
+
+    def __post_init__(self) -> None:
+        for field in ("operations", "currencies", "channels", "query_by", "charge_options"):
+            given = getattr(self, field)
+            _expect(isinstance(given, set | frozenset), f"{field} is a frozenset")
+            msgspec.structs.force_setattr(self, field, frozenset(given))
+        _expect(_are((self.id, self.title), str), "id and title are text")
+        _expect(type(self.contract) is int, "contract is an int")
+        _expect(_are(self.operations, str), "operations are the names of hooks")
+        _expect(bool(self.currencies), "currencies has at least one")
+        unlisted = [each for each in self.currencies if each not in CURRENCY_EXPONENTS]
+        _expect(not unlisted, f"currencies are ISO 4217 codes with minor units, such as 'HKD', not {unlisted}")
+        _expect(bool(self.channels) and _are(self.channels, Channel), "channels has at least one, each a Channel")
+        _expect(self.query_by <= _QUERY_BY, f"query_by has none but {sorted(_QUERY_BY)}")
+        _expect(self.charge_options <= _CHARGE_OPTIONS, f"charge_options has none but {sorted(_CHARGE_OPTIONS)}")
+        _expect(
+            type(self.methods) is tuple and bool(self.methods) and _are(self.methods, Method),
+            "methods is a tuple with at least one, each a Method",
+        )
+        _expect(type(self.limits) is Limits, "limits is a Limits")
+        table = self.raw_statuses
+        _expect(
+            isinstance(table, Mapping) and _are(table, str) and _are(table.values(), PaymentStatus),
+            "raw_statuses is a mapping of the gateway's words to PaymentStatus",
+        )
+        _expect(
+            self.key_lifetime is None or is_seconds(self.key_lifetime), "key_lifetime is seconds above zero, or None"
+        )
+        _expect(
+            type(self.origins) is tuple and all(map(_is_origin, self.origins)),
+            "origins is a tuple of https origins, such as 'https://pay.example'",
+        )
+        _expect(
+            type(self.webhook_methods) is tuple and _are(self.webhook_methods, str),
+            'webhook_methods is a tuple of HTTP methods, such as ("POST",)',
+        )
+        _expect(
+            self.options_type is None
+            or (isinstance(self.options_type, type) and issubclass(self.options_type, msgspec.Struct)),
+            "options_type is a msgspec.Struct, or None",
+        )
+        _expect(type(self.authoritative_webhooks) is bool, "authoritative_webhooks is True or False")
+
+
+def _is_origin(value: object) -> bool:
+    if type(value) is not str or url_problem(value):
+        return False
+    parts = urlsplit(value)
+    return value == f"https://{parts.netloc}" and is_host(parts.hostname or "")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
 import msgspec
 
-from ._checks import clean, http_url
+from ._checks import clean, clean_id, http_url, is_seconds
 from .errors import InvalidRequest, Mismatch, RejectionCode
 from .money import Money
 from .secrets import Secret
@@ -104,7 +103,7 @@ class ChargeRequest(msgspec.Struct, frozen=True):
     options: msgspec.Struct | None = None
 
     def __post_init__(self) -> None:
-        clean(self.order_id, "order_id", at_least=1, at_most=255)
+        clean_id(self.order_id, "order_id")
         _money(self.amount)
         clean(self.description, "description", at_least=1, at_most=5000)
         clean(self.method, "method", at_most=64)
@@ -118,8 +117,8 @@ class ChargeRequest(msgspec.Struct, frozen=True):
             raise InvalidRequest("shopper is a Shopper", field="shopper")
         if self.payment_token is not None and type(self.payment_token) is not Secret:
             raise InvalidRequest("payment_token is a Secret", field="payment_token")
-        if self.expires_in is not None and not _positive(self.expires_in):
-            raise InvalidRequest("expires_in is a number of seconds above zero", field="expires_in")
+        if self.expires_in is not None and not is_seconds(self.expires_in):
+            raise InvalidRequest("expires_in is seconds, above zero and at most 10**9", field="expires_in")
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -223,6 +222,8 @@ class Charge(msgspec.Struct, frozen=True):
         At least one id must have been compared: where the answer names no order id, pass the `provider_id` that was
         stored when the charge was made. An equal amount alone could be anybody's.
         """
+        if type(amount) is not Money:
+            raise _not_money()
         known = self.reference
         if known.order_id and known.order_id != order_id:
             raise self._mismatch("order_id", "is about another order")
@@ -253,7 +254,7 @@ class CaptureRequest(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         _reference(self.reference)
-        clean(self.capture_id, "capture_id", at_least=1, at_most=255)
+        clean_id(self.capture_id, "capture_id")
         _money(self.amount)
 
 
@@ -267,7 +268,7 @@ class RefundRequest(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         _reference(self.reference)
-        clean(self.refund_id, "refund_id", at_least=1, at_most=255)
+        clean_id(self.refund_id, "refund_id")
         _money(self.amount)
         clean(self.reason, "reason", at_most=1000)
 
@@ -315,9 +316,13 @@ def _result_types(value: Charge | Refund, status: type, amounts: tuple[object, .
         raise TypeError("an amount is a Money or None")
 
 
+def _not_money() -> InvalidRequest:
+    return InvalidRequest('amount is a Money, such as Money.of("88.00", "HKD")', field="amount")
+
+
 def _money(amount: object) -> None:
     if type(amount) is not Money:
-        raise InvalidRequest('amount is a Money, such as Money.of("88.00", "HKD")', field="amount")
+        raise _not_money()
     if amount.minor == 0:
         raise InvalidRequest("an amount of zero cannot be asked for", field="amount")
 
@@ -325,10 +330,6 @@ def _money(amount: object) -> None:
 def _reference(reference: object) -> None:
     if type(reference) is not Reference:
         raise InvalidRequest("reference is a Reference(order_id=..., provider_id=...)", field="reference")
-
-
-def _positive(number: object) -> bool:
-    return isinstance(number, int | float) and type(number) is not bool and math.isfinite(number) and number > 0
 
 
 def _channel(value: object) -> Channel:

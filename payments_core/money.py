@@ -32,10 +32,12 @@ CURRENCY_EXPONENTS: Final[Mapping[str, int]] = MappingProxyType(
 
 _DECIMAL: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]+))?", re.ASCII)
 _MINOR: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
+# Ten times what either text can say; Python refuses to write numbers of thousands of digits.
+_MOST_MINOR: Final = 10**17
 
 
 class Money(msgspec.Struct, frozen=True, order=False):
-    """An amount: `minor` units (cents, yen, fils) of `currency`, zero or more.
+    """An amount: `minor` units (cents, yen, fils) of `currency`, from zero to 10**17.
 
     The exponent is ISO 4217's: `Money(8800, "HKD")` is HKD 88.00 and `Money(8800, "JPY")` is JPY 8800. Anything that is
     not a whole, non-negative number of minor units of a listed currency is `InvalidRequest`.
@@ -45,8 +47,8 @@ class Money(msgspec.Struct, frozen=True, order=False):
     currency: str
 
     def __post_init__(self) -> None:
-        if type(self.minor) is not int or self.minor < 0:
-            raise InvalidRequest("an amount is a whole number of minor units, zero or more", field="amount")
+        if type(self.minor) is not int or not 0 <= self.minor <= _MOST_MINOR:
+            raise InvalidRequest("an amount is a whole number of minor units, from zero to 10**17", field="amount")
         if type(self.currency) is not str or self.currency not in CURRENCY_EXPONENTS:
             raise _unknown_currency(self.currency)
 
@@ -89,7 +91,7 @@ class Money(msgspec.Struct, frozen=True, order=False):
             return cls(units * int(10**shift), currency)
         unit = int(10**-shift)
         if units % unit:
-            raise InvalidRequest(f"{units} units of 10^-{exponent} are no whole amount of {currency}", field="amount")
+            raise InvalidRequest(f"units of 10^-{exponent} that are no whole amount of {currency}", field="amount")
         return cls(units // unit, currency)
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 
 import pluggy
 
-from .errors import ProviderContractError
+from .errors import ConfigurationError, ProviderContractError
 from .hookspecs import ObserverHooks, ProviderHooks, hook_names
 from .info import CONTRACT_VERSIONS, OPTIONAL_OPERATIONS, ProviderInfo
 
@@ -20,6 +20,7 @@ logger = logging.getLogger("payments_core.plugins")
 
 _PROVIDER_HOOKS = hook_names(ProviderHooks)
 _OBSERVER_HOOKS = hook_names(ObserverHooks)
+_POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
 
 class Hook:
@@ -55,12 +56,14 @@ class Hook:
 class Hooks:
     """The checked plugins of one gateway."""
 
-    def __init__(self, name: str, provider: object, info: ProviderInfo, plugins: Sequence[object]) -> None:
+    def __init__(self, name: str, provider: object, info: ProviderInfo, plugins: Sequence[object] | None) -> None:
+        if not isinstance(plugins, list | tuple | None):
+            raise ConfigurationError("plugins is a list of plugins, each an instance")
         self._manager = pluggy.PluginManager("payments_core")
         self._manager.add_hookspecs(ProviderHooks)
         self._manager.add_hookspecs(ObserverHooks)
         self._register(provider, f"provider {name}")
-        for position, plugin in enumerate(plugins):
+        for position, plugin in enumerate(plugins or ()):
             self._register(plugin, f"plugin {position} ({type(plugin).__name__})")
         self._check(name, provider, info)
         self._provider_hooks = {
@@ -125,6 +128,8 @@ class Hooks:
             raise ProviderContractError(f"{name} implements neither get_status nor parse_webhook: nobody learns an end")
         if "get_status" not in implemented and not info.authoritative_webhooks:
             raise ProviderContractError(f"{name} has no get_status, so it must declare authoritative_webhooks")
+        for hook in _OBSERVER_HOOKS:
+            self._check_observers(hook)
         declared, optional = info.operations, implemented & OPTIONAL_OPERATIONS
         if declared != optional:
             raise ProviderContractError(
@@ -138,6 +143,7 @@ class Hooks:
         """Whether the provider implements a hook; refuses anybody else who does so without being a wrapper."""
         found = False
         for each in getattr(self._manager.hook, hook).get_hookimpls():
+            _check_parameters(each, hook)
             if inspect.iscoroutinefunction(each.function) or inspect.isasyncgenfunction(each.function):
                 raise ProviderContractError(
                     f"{each.plugin_name}: {hook} is async; a hook does no I/O: it is a function or a generator"
@@ -151,6 +157,18 @@ class Hooks:
                 )
             found = True
         return found
+
+    def _check_observers(self, hook: str) -> None:
+        for each in getattr(self._manager.hook, hook).get_hookimpls():
+            _check_parameters(each, hook)
+            # Any of these would be called and never run.
+            if _wraps(each) or any(
+                check(each.function)
+                for check in (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+            ):
+                raise ProviderContractError(
+                    f"{each.plugin_name}: {hook} only watches: it is a plain function, neither async nor a wrapper"
+                )
 
     def _wants_authorization(self, implemented: set[str]) -> bool:
         return any(
@@ -175,8 +193,6 @@ def check_info(name: str, provider_class: object) -> ProviderInfo:
         raise ProviderContractError(f"the entry point {name} leads to a provider that calls itself {info.id}")
     if unknown := info.operations - OPTIONAL_OPERATIONS:
         raise ProviderContractError(f"provider {name} declares operations that do not exist: {_listed(unknown)}")
-    if not info.methods or not info.currencies or not info.channels:
-        raise ProviderContractError(f"provider {name} declares no methods, currencies or channels")
     return info
 
 
@@ -209,6 +225,16 @@ def implemented_hooks(name: str, provider_class: type) -> tuple[str, ...]:
     if "create_charge" not in marked:
         raise ProviderContractError(f"{name} does not implement create_charge")
     return tuple(hook for hook in _PROVIDER_HOOKS if hook in marked and hook != "read_request_id")
+
+
+def _check_parameters(implementation: Any, hook: str) -> None:
+    """Refuse a parameter that pluggy would never pass: it passes those without a default, by position."""
+    for parameter in inspect.signature(implementation.function).parameters.values():
+        if parameter.default is not parameter.empty or parameter.kind not in _POSITIONAL:
+            raise ProviderContractError(
+                f"{implementation.plugin_name}: {hook} has a parameter that is never passed: {parameter.name} "
+                "(a default, *, ** or keyword-only)"
+            )
 
 
 def _wraps(implementation: Any) -> bool:

@@ -12,7 +12,7 @@ from .info import ProviderInfo
 from .models import ChargeRequest, Reference
 from .money import Money
 
-__all__ = ["check_charge_request", "check_reference"]
+__all__ = ["check_amount", "check_charge_request", "check_reference"]
 
 
 def check_charge_request(request: ChargeRequest, info: ProviderInfo) -> ChargeRequest:
@@ -21,7 +21,7 @@ def check_charge_request(request: ChargeRequest, info: ProviderInfo) -> ChargeRe
         raise InvalidRequest("this call takes a ChargeRequest", field="request")
     methods = [method.id for method in info.methods]
     _among(request.method or methods[0], methods, "method", info)
-    _among(request.amount.currency, info.currencies, "currency", info)
+    check_amount(request.amount, info)
     _among(request.channel, info.channels, "channel", info)
     limits = info.limits
     _short(request.order_id, limits.order_id_length, "order_id", info)
@@ -34,6 +34,11 @@ def check_charge_request(request: ChargeRequest, info: ProviderInfo) -> ChargeRe
         takes = f"a {info.options_type.__name__}" if info.options_type else "none"
         raise InvalidRequest(f"{info.title} takes other options: {takes}", field="options")
     return request if request.method else msgspec.structs.replace(request, method=methods[0])
+
+
+def check_amount(amount: Money, info: ProviderInfo) -> None:
+    """`InvalidRequest` where the gateway has no use for the currency: of a charge, a capture or a refund."""
+    _among(amount.currency, info.currencies, "currency", info)
 
 
 def check_reference(reference: Reference, query_by: Collection[str]) -> None:

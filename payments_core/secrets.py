@@ -51,6 +51,10 @@ class Secret:
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a Secret cannot be pickled")
 
+    def __getstate__(self) -> NoReturn:
+        # object's own would hand out the slot, to copyreg and to whoever walks objects for a dump.
+        raise TypeError("a Secret has no state to hand out")
+
     def __copy__(self) -> Secret:
         return self
 

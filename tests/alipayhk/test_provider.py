@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -17,6 +18,7 @@ from payments_core import (
     ChargeRequest,
     Money,
     PaymentStatus,
+    ProtocolViolation,
     Redirect,
     Reference,
     Rejected,
@@ -128,6 +130,21 @@ def test_the_same_arguments_give_the_same_bytes(provider: AlipayHKProvider) -> N
     """Nothing random, no clock."""
     made = [next(provider.create_charge(TOKEN, order())) for _ in range(3)]
     assert made[0] == made[1] == made[2]
+
+
+def test_a_swarm_of_objects_is_not_made(provider: AlipayHKProvider) -> None:
+    """What may have any shape is read only where it is small; a small body of gzip can be a large one of objects."""
+    swarm = [{} for _ in range(200_000)]
+    for changes in ({"rid": swarm}, {"message": swarm}):
+        body = json.dumps(json.loads(answer()) | changes).encode()
+        tracemalloc.start()
+        _, charge = run(provider.create_charge(TOKEN, order()), body)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert charge.reference.order_id == "P9297895081903"
+        assert peak < 3 * len(body)
+    with pytest.raises(ProtocolViolation):
+        run(provider.create_charge(TOKEN, order()), answer(next_action={"type": "call_sdk", "data": {"a": swarm}}))
 
 
 def test_the_published_answer_is_read_whole(provider: AlipayHKProvider) -> None:

@@ -260,12 +260,37 @@ def test_only_post_is_a_notification(gateway: Any) -> None:
 def test_of_an_unknown_kind_only_the_name_is_read(gateway: Any, data: str) -> None:
     """It is acknowledged and changes nothing."""
     (event,) = gateway.parse_webhook(signed(f'{{"notify_type":"dispute_opened","data":{data}}}'.encode())).events
+    assert event.event_id.startswith("dispute_opened:")
     assert (event.subject, event.raw_kind, event.reference, event.authoritative) == (
         Subject.OTHER,
         "dispute_opened",
         None,
         False,
     )
+
+
+def test_events_that_differ_have_different_ids(gateway: Any) -> None:
+    """A platform that tells repetitions apart by the id must lose none; a repetition has the same."""
+    bodies = [
+        b'{"notify_type":"dispute_opened","data":{"id":"D1"}}',
+        b'{"notify_type":"dispute_opened","data":{"id":"D2"}}',
+        b'{"notify_type":"payment_success","data":{"order_id":"a:b","merchant_order_id":"c"}}',
+        b'{"notify_type":"payment_success","data":{"order_id":"a","merchant_order_id":"b:c"}}',
+        b'{"notify_type":"payment_success","data":{"order_id":"a"}}',
+        b'{"notify_type":"payment_success","data":{"merchant_order_id":"a"}}',
+    ]
+    ids = [gateway.parse_webhook(signed(body)).events[0].event_id for body in bodies * 2]
+    assert ids[:6] == ids[6:]
+    assert len(set(ids)) == 6
+
+
+@pytest.mark.parametrize(
+    ("uid", "account"), [("39172931", "39172931"), ("true", ""), ('"x"', ""), ("1.5", ""), ("-1", ""), ("null", "")]
+)
+def test_the_account_of_a_refund_is_kept_as_told(gateway: Any, uid: str, account: str) -> None:
+    """Whether it is the merchant number that authorizes, the documentation does not say."""
+    body = f'{{"notify_type":"refund_success","data":{{"uid":{uid},"refund_id":"C1"}}}}'.encode()
+    assert gateway.parse_webhook(signed(body)).events[0].account == account
 
 
 def test_200_000_mutated_deliveries_in_small() -> None:

@@ -68,12 +68,57 @@ def test_a_wrong_field_is_named_and_its_value_is_not_shown(changes: Any, named: 
     assert named in refused(config=GOOD | changes)
 
 
+class Keys(msgspec.Struct):
+    """Secrets in every place where a provider may want them."""
+
+    first: Secret
+    maybe: Secret | None = None
+    several: tuple[Secret, ...] = ()
+    named: dict[str, Secret] = {}
+
+
+def test_secrets_may_stand_anywhere_in_a_type(tmp_path: Path) -> None:
+    """Optional, in a list or by a name; from a mapping, a file or the environment."""
+    wanted = Keys(Secret("a"), Secret("b"), (Secret("c"), Secret("d")), {"e": Secret("f")})
+    texts = {"first": "a", "maybe": "b", "several": ["c", Secret("d")], "named": {"e": "f"}}
+    assert build_config("shop", Keys, settings_for("shop", texts)) == wanted
+    file = tmp_path / "payments.toml"
+    file.write_text('[gateways.shop]\nfirst = "a"\nseveral = ["c", "d"]\nnamed = { e = "f" }\n')
+    assert build_config("shop", Keys, settings_for("shop", None, {"PAYMENTS_SHOP_MAYBE": "b"}, file)) == wanted
+    assert build_config("shop", Keys, settings_for("shop", {"first": "a", "maybe": None})) == Keys(Secret("a"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"maybe": 5}, {"maybe": f"{CANARY} "}, {"several": CANARY}, {"several": [CANARY, 5]}, {"several": [CANARY, ""]}, {"several": [CANARY, " "]},
+        {"several": [f"{CANARY}\n"]}, {"named": {"a": f" {CANARY}"}}, {"named": {"a": [CANARY]}}, {"named": [CANARY]},
+    ],
+)  # fmt: skip
+def test_a_wrong_secret_is_named_by_its_field_anywhere(changes: Any) -> None:
+    """A blank key among others would make everybody's signature genuine too."""
+    settings = settings_for("shop", {"first": "a"} | changes)
+    with pytest.raises(ConfigurationError, match=next(iter(changes))) as caught:
+        build_config("shop", Keys, settings)
+    assert CANARY not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
 @pytest.mark.parametrize("field", ["base_url", "uid", "key"])
 def test_a_missing_field_is_named_with_where_to_write_it(field: str) -> None:
     """In the file or in the environment."""
     message = refused(config={name: value for name, value in GOOD.items() if name != field})
     assert field in message
     assert f"PAYMENTS_SHOP_{field.upper()}" in message
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["a..b", ".a", "a.", "a_b", "a" * 64, f"{'a' * 64}.example", ".".join(["a" * 60] * 5), "x;y", "a*b", "a%20b"],
+)
+def test_a_host_that_cannot_be_looked_up_is_refused_when_opening(host: str) -> None:
+    """Rather than at the first charge."""
+    assert "base_url" in refused(config=GOOD | {"base_url": f"https://{host}"})
 
 
 @pytest.mark.parametrize(
@@ -84,6 +129,10 @@ def test_a_missing_field_is_named_with_where_to_write_it(field: str) -> None:
         "http://[::1]:80",
         "https://gateway.example/prefix/",
         "https://gateway.example:8443",
+        "https://192.0.2.1",
+        "https://[2001:db8::1]:8443",
+        "https://xn--fiqs8s.example",
+        f"https://{'a' * 63}.example",
     ],
 )
 def test_https_and_loopback_are_taken(url: str) -> None:
@@ -144,6 +193,8 @@ def test_mounted_secrets_are_read_from_files(tmp_path: Path) -> None:
     assert built(file=toml).key == Secret("from a file")
     assert "keep one" in refused(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(secret), "PAYMENTS_SHOP_KEY": CANARY})
     assert "KEY_FILE" in refused(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(tmp_path / "missing")})
+    secret.write_bytes(b"\xef\xbb\xbffrom a file\r\n")
+    assert built(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(secret)}).key == Secret("from a file")
     secret.write_bytes(b"\xff" * 10)
     assert "cannot be read" in refused(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(secret)})
     secret.write_bytes(b"x" * 100_000)
@@ -164,7 +215,31 @@ def test_a_misspelt_variable_is_named() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["[gateways", "gateways = 5", "[gateways]\nshop = 5", "\xff"])
+@pytest.mark.parametrize("other", ["UID", "UID_FILE", "PROVIDER", "BASE_URL"])
+def test_a_variable_that_could_be_meant_for_either_of_two_gateways_is_refused(other: str) -> None:
+    """A key of gateway `shop_previous` never becomes the previous key of gateway `shop`."""
+    environ = {f"PAYMENTS_SHOP_{name.upper()}": value for name, value in GOOD.items()}
+    assert built(environ=environ | {"PAYMENTS_SHOP_PREVIOUS_KEY": "old"}).previous_key == Secret("old")
+    assert built(environ=environ | {f"PAYMENTS_SHOP_PREVIOUS_{other}": "of another"}).previous_key == Secret("")
+    message = refused(
+        environ=environ | {"PAYMENTS_SHOP_PREVIOUS_KEY": CANARY, f"PAYMENTS_SHOP_PREVIOUS_{other}": CANARY}
+    )
+    assert "PAYMENTS_SHOP_PREVIOUS_KEY " in message
+    assert f"PAYMENTS_SHOP_PREVIOUS_{other} " in message
+    assert "rename" in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[gateways",
+        "gateways = 5",
+        "[gateways]\nshop = 5",
+        "\xff",
+        pytest.param("x = " + "9" * 5000, id="digits"),
+        pytest.param("x = " + "[" * 5000, id="depth"),
+    ],
+)
 def test_a_file_that_is_not_as_it_should_be_is_named(tmp_path: Path, text: str) -> None:
     """With the place, where TOML knows it."""
     file = tmp_path / "payments.toml"

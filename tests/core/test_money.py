@@ -95,6 +95,18 @@ def test_minor_units_are_a_whole_number_from_zero(minor: object) -> None:
         Money(minor, "HKD")  # type: ignore[arg-type]
 
 
+def test_an_amount_can_always_be_written() -> None:
+    """Python refuses to write integers of thousands of digits, so an amount has none."""
+    assert str(Money(10**17, "HKD")) == "1000000000000000.00 HKD"
+    for make in (lambda: Money(10**17 + 1, "HKD"), lambda: Money(10**5000, "HKD")):
+        with pytest.raises(InvalidRequest) as caught:
+            make()
+        assert caught.value.field == "amount"
+    for units in (10**5000, 10**5000 + 1):
+        with pytest.raises(InvalidRequest):
+            Money.of_scaled(units, 12, "HKD")
+
+
 @pytest.mark.parametrize("currency", ["", "hkd", "HK", "XXX", "XAU", "BTC", "HKDX", None, 5, []])
 def test_a_currency_is_one_of_the_standards(currency: object) -> None:
     """Gold and the test code have no minor units."""

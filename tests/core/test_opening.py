@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,10 +19,12 @@ from payments_core import (
     ConfigurationError,
     Gateway,
     InvalidRequest,
+    Limits,
     Method,
     Mismatch,
     Money,
     Notification,
+    PaymentError,
     PaymentStatus,
     ProviderContractError,
     ProviderInfo,
@@ -39,6 +42,7 @@ from payments_core import (
     installed_providers,
     tap,
 )
+from payments_core.requests import check_amount
 
 HKD = Money.of("88.00", "HKD")
 INFO: dict[str, Any] = {
@@ -185,7 +189,6 @@ def test_another_version_of_the_contract_is_refused(install: Any, opening: Any) 
         {"config_type": None},
         {"config_type": dict},
         {"info": info(id="other")},
-        {"info": info(methods=())},
         {"__init__": lambda self, config: 1 / 0},
         {"__init__": lambda self, config: sys.exit(1)},
     ],
@@ -193,6 +196,159 @@ def test_another_version_of_the_contract_is_refused(install: Any, opening: Any) 
 def test_a_provider_without_what_the_core_needs_is_refused(install: Any, opening: Any, bad: Any) -> None:
     """One change from the good one."""
     refused(install, opening, without(**bad))
+
+
+def badly_configured(key: Secret, kind: Any) -> None:
+    try:
+        int(key.reveal())
+    except ValueError:
+        raise kind("key is not a number")  # noqa: B904 - a provider that forgot "from None"
+
+
+@pytest.mark.parametrize("kind", [ConfigurationError, ProviderContractError, InvalidRequest])
+@pytest.mark.parametrize("place", ["provider", "config"])
+def test_what_a_provider_was_handling_is_not_behind_its_error(
+    install: Any, opening: Any, place: str, kind: Any
+) -> None:
+    """The ValueError of an ordinary `int(key.reveal())` shows the key."""
+
+    class Checked(Config):
+        def __post_init__(self) -> None:
+            badly_configured(self.key, kind)
+
+    in_provider = {"__init__": lambda self, config: badly_configured(config.key, kind)}
+    install("good", without(**(in_provider if place == "provider" else {"config_type": Checked})))
+    opening("good", {"key": "5"})
+    with pytest.raises(PaymentError) as caught:
+        opening("good", {"key": "canary"})
+    assert type(caught.value) is kind
+    assert str(caught.value) == "key is not a number"
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_a_configuration_of_unknown_types_is_refused(install: Any, opening: Any) -> None:
+    """By the name that leads nowhere."""
+    unknown = type("Unknown", (msgspec.Struct,), {"__annotations__": {"key": "Missing"}, "__module__": __name__})
+    assert "Missing" in refused(install, opening, without(config_type=unknown))
+
+
+@pytest.mark.parametrize("name", [None, 5, "", b"good", ["good"]])
+def test_a_gateway_is_opened_by_its_name(install: Any, opening: Any, name: Any) -> None:
+    """Which is text."""
+    install("good", Good)
+    with pytest.raises(ConfigurationError, match="name"):
+        opening(name, {})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": 5}, {"title": None}, {"contract": "1"}, {"contract": True}, {"contract": [1]},
+        {"operations": ("capture_charge",)}, {"operations": None}, {"operations": frozenset({5})},
+        {"currencies": "HKD"}, {"currencies": frozenset()}, {"currencies": frozenset({"XXX"})}, {"currencies": frozenset({5})},
+        {"methods": ()}, {"methods": [Method("a", "A")]}, {"methods": ("a",)}, {"methods": Method("a", "A")},
+        {"channels": frozenset()}, {"channels": frozenset({"WEB"})}, {"channels": [Channel.WEB]},
+        {"limits": None}, {"raw_statuses": None}, {"raw_statuses": {"OPEN": "PENDING"}}, {"raw_statuses": {5: PaymentStatus.PENDING}},
+        {"query_by": None}, {"query_by": frozenset({"transaction_id"})}, {"charge_options": None}, {"charge_options": frozenset({"expires"})},
+        {"key_lifetime": 0}, {"key_lifetime": "60"}, {"key_lifetime": float("inf")}, {"key_lifetime": float("nan")}, {"key_lifetime": 10**400}, {"key_lifetime": True},
+        {"origins": None}, {"origins": "https://pay.example"}, {"origins": ("http://pay.example",)}, {"origins": ("https://pay.example/",)}, {"origins": ("https://u@pay.example",)}, {"origins": ("https://a..b",)}, {"origins": (5,)},
+        {"webhook_methods": None}, {"webhook_methods": "POST"}, {"webhook_methods": (5,)},
+        {"options_type": {}}, {"options_type": dict}, {"authoritative_webhooks": "no"},
+    ],
+)  # fmt: skip
+def test_a_declaration_of_the_wrong_types_cannot_be_made(changes: Any) -> None:
+    """A mistake is named where it is made, before any call could trip over it."""
+    with pytest.raises(TypeError, match=next(iter(changes))):
+        info(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"order_id_length": None}, {"order_id_length": 0}, {"description_length": True}, {"order_id_pattern": None}, {"minimum": HKD}, {"maximum": [HKD]}, {"minimum": (88,)}],
+)  # fmt: skip
+def test_limits_of_the_wrong_types_cannot_be_made(changes: Any) -> None:
+    """Nor can a method without an id."""
+    with pytest.raises(TypeError):
+        Limits(**changes)
+    for method in (("", "A"), (5, "A"), ("a", None)):
+        with pytest.raises(TypeError):
+            Method(*method)
+
+
+def test_a_declaration_is_kept_as_it_was_made() -> None:
+    """A set that somebody else holds could still change."""
+    operations = {"refund_charge"}
+    made = info(
+        operations=operations,
+        limits=Limits(minimum=(HKD,)),
+        key_lifetime=3600,
+        origins=("https://pay.example", "https://[2001:db8::1]:8443"),
+        charge_options={"capture"},
+        options_type=Config,
+    )
+    operations.add("get_refund")
+    assert made.operations == frozenset({"refund_charge"})
+    assert {type(getattr(made, field)) for field in ("operations", "charge_options", "currencies")} == {frozenset}
+
+
+def get_status_with_default(self: Any, reference: Reference, context: Any = None) -> Any: ...
+def get_status_by_keyword(self: Any, *, reference: Reference) -> Any: ...
+def get_status_of_any(self: Any, *reference: Any) -> Any: ...
+def get_status_of_all(self: Any, **reference: Any) -> Any: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        (get_status_with_default, "context"),
+        (get_status_by_keyword, "reference"),
+        (get_status_of_any, "reference"),
+        (get_status_of_all, "reference"),
+    ],
+)
+def test_a_parameter_that_would_never_be_passed_is_refused_by_name(
+    install: Any, opening: Any, function: Any, named: str
+) -> None:
+    """pluggy silently leaves it at its default, or empty."""
+    message = refused(install, opening, without(get_status=hookimpl(function)))
+    assert "get_status" in message
+    assert f"never passed: {named}" in message
+
+
+def test_an_observer_that_would_never_run_is_refused(install: Any, opening: Any) -> None:
+    """Nobody awaits it, sends into it or passes what it waits for."""
+
+    async def late(self: Any, charge: Charge) -> None: ...
+
+    async def later(self: Any, charge: Charge) -> Any:
+        yield
+
+    def generator(self: Any, charge: Charge) -> Any:
+        yield
+
+    def defaulted(self: Any, charge: Any = None) -> None: ...
+
+    marked = [hookimpl(each) for each in (late, later, generator, defaulted)] + [hookimpl(wrapper=True)(generator)]
+    for hook in marked:
+        observer = type("Observer", (), {"charge_observed": hook})()
+        assert "charge_observed" in refused(install, opening, Good, plugins=[observer])
+
+
+@pytest.mark.parametrize("plugins", ["ab", 5, {}, object(), iter(())])
+def test_plugins_are_a_list(install: Any, opening: Any, plugins: Any) -> None:
+    """None is the same as none at all."""
+    assert "plugins" in refused(install, opening, Good, ConfigurationError, plugins=plugins)
+    for fine in (None, (), [Watching()]):
+        opened(install, opening, plugins=fine)
+
+
+def test_money_of_another_currency_goes_to_no_gateway() -> None:
+    """A refund or a capture either; and an amount is limited only where it is a charge's."""
+    declared = info(limits=Limits(minimum=(HKD,)))
+    check_amount(Money(1, "HKD"), declared)
+    with pytest.raises(InvalidRequest) as caught:
+        check_amount(Money(8800, "JPY"), declared)
+    assert caught.value.field == "currency"
 
 
 def test_a_hijacking_plugin_is_refused(install: Any, opening: Any) -> None:
@@ -316,8 +472,10 @@ def test_a_raising_observer_reaches_nobody(
         ("exchange", "POST", "/create", 200),
         ("charge", "P1"),
         ("operation", "create_charge", 1, ""),
+        ("operation", "parse_webhook", 1, ""),
         ("event", "1"),
         ("event", "2"),
+        ("operation", "parse_webhook", 1, "WebhookRejected"),
         ("rejected", "good", "malformed"),
         ("operation", "get_status", 0, "InvalidRequest"),
     ]
@@ -368,6 +526,40 @@ def test_a_broken_plugin_is_reported_and_harms_nothing(
     assert opening("alipayhk", alipayhk_config).info.id == "alipayhk"
     with pytest.raises(ProviderContractError):
         opening("broken", {})
+
+
+def test_a_broken_declaration_harms_nothing(install: Any, opening: Any, alipayhk_config: Any) -> None:
+    """Neither one that cannot be made nor one that cannot be looked at."""
+
+    class Meta(type):
+        @property
+        def info(cls) -> Any:
+            raise RuntimeError("canary")
+
+    install("mistaken", lambda: info(operations=("capture_charge",)))
+    install("raising", Meta("Raising", (), {}))
+    listed = {provider.name: provider for provider in installed_providers()}
+    assert "operations is a frozenset" in listed["mistaken"].problem
+    assert "RuntimeError at " in listed["raising"].problem
+    assert "canary" not in listed["raising"].problem
+    assert listed["alipayhk"].info is not None
+    assert opening("alipayhk", alipayhk_config).info.id == "alipayhk"
+
+
+def test_what_an_interrupted_uninstallation_left_behind_harms_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder without metadata has neither a name nor a version."""
+    left = tmp_path / "~ayments_ghost-1.0.dist-info"
+    left.mkdir()
+    (left / "entry_points.txt").write_text("[payments_core.providers]\nghost = ghost_that_is_gone:Provider\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    listed = {provider.name: provider for provider in installed_providers()}
+    assert (listed["ghost"].distribution, listed["ghost"].version) == ("an unnamed distribution", "")
+    assert "ghost_that_is_gone" in listed["ghost"].problem
+    assert listed["alipayhk"].info is not None
+    with pytest.raises(ProviderContractError, match="unnamed"):
+        Gateway.open("ghost", {})
 
 
 def test_only_the_named_provider_is_loaded(install: Any, opening: Any, alipayhk_config: Any) -> None:
@@ -479,7 +671,7 @@ def test_an_event_is_confirmed_in_one_way_for_every_provider(install: Any, openi
     paid = charge(status=PaymentStatus.SUCCEEDED)
     hint = WebhookEvent("good", Subject.CHARGE, "paid", Reference("P1"), "1")
     whole = msgspec.structs.replace(hint, charge=paid)
-    gateway = opened(install, opening)
+    gateway = opened(install, opening, without(info=info(authoritative_webhooks=True)))
     assert gateway.confirm_event(whole, "P1", HKD).is_paid
     assert gateway.script.paths() == []
     assert not gateway.confirm_event(hint, "P1", HKD).is_paid

@@ -623,3 +623,105 @@ def test_a_429_is_waited_for_on_a_query_and_never_on_a_create(opening: Any, inst
         run(opening, install, (), server, "get_status")
     assert caught.value.retry_after == 3600
     assert server.paths == ["token", "safe"]
+
+
+def test_a_no_after_an_attempt_that_may_have_been_accepted_settles_nothing(opening: Any, install: Any) -> None:
+    """The gateway's definitive no is about the last attempt, not about the one whose answer was lost."""
+
+    def rejecting(error: Any) -> Any:
+        def create_charge(self: Any, request: ChargeRequest) -> Any:
+            yield KEYED
+            raise error
+
+        return type("Rejecting", (Authorizing,), {"create_charge": hookimpl(create_charge)})
+
+    for answers, error, kind, definitive in (
+        ([200], Rejected("no", definitive=True), Rejected, True),
+        ([503, 200], Rejected("no", definitive=True), Rejected, False),
+        ([200], NotFound("none"), NotFound, None),
+        ([503, 200], NotFound("none"), OutcomeUnknown, None),
+    ):
+        install("buggy", rejecting(error))
+        server = Server(keyed=list(answers))
+        gateway = opening("buggy", {}, transport=lambda request, server=server: server(request))
+        with pytest.raises(PaymentError) as caught:
+            gateway.create_charge(REQUEST)
+        assert type(caught.value) is kind
+        assert getattr(caught.value, "definitive", None) is definitive
+        assert caught.value is not error
+
+
+def test_an_error_object_that_a_plugin_keeps_is_never_changed(opening: Any, install: Any) -> None:
+    """The second call would report the first call's request id."""
+    kept = Rejected("no")
+    error = fault(opening, install, after(UNSAFE, error=kept), "create_charge")
+    assert error is not kept
+    assert (kept.provider, kept.operation, kept.request_id, kept.__traceback__) == ("", "", "", kept.__traceback__)
+
+
+class Careless(Rejected):
+    """A subclass that forgot its parent's constructor."""
+
+    def __init__(self) -> None:
+        pass
+
+
+class CarelessRequest(InvalidRequest):
+    """The same for an error that is not kept."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def test_a_careless_subclass_of_an_error_is_still_named(opening: Any, install: Any) -> None:
+    """Before a request and after one that may have been accepted."""
+    assert isinstance(fault(opening, install, before(CarelessRequest()), "create_charge"), InvalidRequest)
+    assert isinstance(fault(opening, install, after(UNSAFE, error=Careless()), "create_charge"), Rejected)
+    assert type(fault(opening, install, after(UNSAFE, error=CarelessRequest()), "create_charge")) is OutcomeUnknown
+
+
+def odd_response(**changes: Any) -> Any:
+    """A Response that its constructor would refuse, as a platform's own transport may make one."""
+
+    def answer(_: Request) -> Response:
+        response = Response(200, (), b"{}")
+        for name, value in changes.items():
+            msgspec.structs.force_setattr(response, name, value)
+        return response
+
+    return answer
+
+
+@pytest.mark.parametrize("changes", [{"status": "200"}, {"status": None}, {"status": 429, "headers": None}, {"status": 429, "headers": {"retry-after": "1"}}, {"headers": 5}, {"body": "{}"}])  # fmt: skip
+def test_an_answer_of_the_wrong_shape_is_named_by_its_position(opening: Any, install: Any, changes: Any) -> None:
+    """The request was sent, whatever the transport makes of the answer."""
+
+    def read(request: Request) -> Any:
+        def script() -> Any:
+            answer = yield request
+            answer.header("x")
+            answer.decode(json.loads)
+            return charge(status="no status")
+
+        return script
+
+    assert type(fault(opening, install, read(UNSAFE), "create_charge", answer=odd_response(**changes))) in {
+        OutcomeUnknown,
+        RateLimited,
+    }
+    install("buggy", buggy(read(SAFE)))
+    gateway = opening("buggy", {}, transport=odd_response(**changes))
+    with pytest.raises(PaymentError):
+        gateway.get_status(Reference("P1"))
+
+
+@pytest.mark.parametrize("deadline", [10**400, float("inf"), -(10**400)], ids=["huge", "infinite", "negative"])
+def test_a_deadline_beyond_all_numbers_is_no_deadline(opening: Any, install: Any, deadline: Any) -> None:
+    """A huge integer is more than a float can hold, and a huge time to wait."""
+    install("buggy", buggy(after(SAFE, result=charge())))
+    gateway = opening("buggy", {}, transport=ok)
+    if deadline == 10**400:
+        assert gateway.get_status(Reference("P1"), deadline=deadline).raw_status == "PENDING"
+    else:
+        with pytest.raises(InvalidRequest):
+            gateway.get_status(Reference("P1"), deadline=deadline)

@@ -26,6 +26,7 @@ from payments_core import (
     PaymentError,
     PaymentStatus,
     ProtocolViolation,
+    RateLimited,
     Redirect,
     Reference,
     RefundReference,
@@ -63,7 +64,8 @@ def request(**changes: Any) -> ChargeRequest:
         ("description", ""), ("description", "\t"), ("description", None),
         ("amount", Money(0, "HKD")), ("amount", "88.00"), ("amount", 88), ("amount", None),
         ("method", 5), ("channel", "DESKTOP"), ("channel", None), ("capture", "yes"), ("shopper", "me"),
-        ("payment_token", "tok_1"), ("expires_in", 0), ("expires_in", -1), ("expires_in", "60"), ("expires_in", float("nan")), ("expires_in", True),
+        ("payment_token", "tok_1"), ("expires_in", 0), ("expires_in", -1), ("expires_in", "60"), ("expires_in", float("nan")), ("expires_in", True), ("expires_in", float("inf")), ("expires_in", 10**400),
+        ("order_id", " P1"), ("order_id", "P1 "), ("order_id", "P1\u00a0"),
         ("notify_url", "ftp://x/"), ("notify_url", "https://user:pw@x/"), ("notify_url", "javascript:alert(1)"), ("notify_url", "//x/"), ("notify_url", "https://x/\n"),
         ("notify_url", "https://"), ("notify_url", "https://x y/"), ("notify_url", "https://x\\@y/"), ("notify_url", "https://x:99999/"), ("return_url", "/back"), ("return_url", 5),
     ],
@@ -82,6 +84,7 @@ def test_a_good_request_is_taken_as_it_is() -> None:
         order_id="訂單-1", description="茶 🍵", channel="IN_STORE", notify_url="https://shop.example:8443/hook?x=1"
     )
     assert good.channel is Channel.IN_STORE
+    assert request(description=" tea ", expires_in=0.5).description == " tea "
     assert request().channel is Channel.WEB
 
 
@@ -104,6 +107,10 @@ def test_captures_and_refunds_carry_their_own_ids() -> None:
     with pytest.raises(InvalidRequest):
         RefundRequest("P1", "R1", HKD)  # type: ignore[arg-type]
     assert RefundRequest(reference, "R1", HKD).reason == ""
+    for make, field in ((CaptureRequest, "capture_id"), (RefundRequest, "refund_id")):
+        with pytest.raises(InvalidRequest) as caught:
+            make(reference, "R1 ", HKD)
+        assert caught.value.field == field
 
 
 def charge(**changes: Any) -> Charge:
@@ -154,6 +161,14 @@ def test_an_answer_that_names_no_order_is_nobodys() -> None:
     for given in ({}, {"provider_id": ""}):
         with pytest.raises(Mismatch):
             charge(reference=Reference("", "C1")).require("P1", HKD, **given)
+
+
+@pytest.mark.parametrize("amount", [None, 88, "88.00", (8800, "HKD")])
+def test_a_charge_is_compared_with_money_only(amount: Any) -> None:
+    """What the caller has not got is the caller's mistake, and no mismatch."""
+    with pytest.raises(InvalidRequest) as caught:
+        charge().require("P1", amount)
+    assert caught.value.field == "amount"
 
 
 def test_a_charge_about_our_money_is_returned() -> None:
@@ -238,6 +253,8 @@ def test_a_secret_shows_itself_to_nobody() -> None:
         msgspec.to_builtins,
         pickle.dumps,
         vars,
+        Secret.__getstate__,
+        lambda value: object.__reduce_ex__(value, 2),
         lambda value: msgspec.json.encode({"a": value}),
     ):
         with pytest.raises(TypeError) as caught:
@@ -262,6 +279,22 @@ def test_errors_keep_what_they_say_through_pickle_and_copy() -> None:
         assert (type(again), str(again), again.code, again.raw_code) == (Rejected, str(error), RejectionCode.RISK, "R7")
     assert pickle.loads(pickle.dumps(OutcomeUnknown("x", repeatable=True))).repeatable is True
     assert pickle.loads(pickle.dumps(WebhookRejected("stale"))).reason == "stale"
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes"),
+    [
+        (InvalidRequest, {"field": ""}), (Mismatch, {"field": ""}), (OutcomeUnknown, {"repeatable": False}), (RateLimited, {"retry_after": None}),
+        (Rejected, {"code": RejectionCode.UNKNOWN, "definitive": False}), (WebhookRejected, {"reason": "malformed"}), (PaymentError, {}),
+    ],
+)  # fmt: skip
+def test_an_error_whose_init_calls_no_other_is_whole(kind: Any, attributes: Any) -> None:
+    """A plugin's subclass may forget super().__init__; the core and the platform read its attributes all the same."""
+    error = type("Forgetful", (kind,), {"__init__": lambda self: None})()
+    error.operation = "create_charge"
+    assert str(error.fresh()) == "create_charge: "
+    for name, value in (attributes | {"message": "", "request_id": "", "raw_code": "", "provider": ""}).items():
+        assert getattr(error, name) == value
 
 
 def test_every_error_is_a_payment_error() -> None:
@@ -291,6 +324,10 @@ def test_a_request_reveals_its_secrets_only_on_demand() -> None:
         {"headers": (("a\n", "b"),)},
         {"headers": (("a", "b\r\nc: d"),)},
         {"headers": (("a", Secret("b\nc")),)},
+        {"headers": (("a", "\ud800"),)},
+        {"query": (("a", "\ud800"),)},
+        {"query": (("\ud800", Secret("a")),)},
+        {"query": (("a", Secret("\udc80")),)},
         {"url": None},
     ],
 )
@@ -302,13 +339,73 @@ def test_a_request_that_could_smuggle_is_refused(changes: Any) -> None:
         Request(**(good | changes))
 
 
-@pytest.mark.parametrize("path", ["/", "/a", "/a/", "/a.b/c~d", "/a%20b", "/%E8%8C%B6", "/a:b@c", "/a/.hidden", "/..a"])
+@pytest.mark.parametrize("field", ["headers", "query"])
+def test_headers_and_queries_are_tuples_of_pairs_of_text(field: str) -> None:
+    """Whatever could be read only once would have been emptied by the check, and nothing sent."""
+    pairs = (("a", "b"), ("c", Secret("d")))
+    for given in (pairs, list(pairs), [list(pair) for pair in pairs], iter(pairs), (pair for pair in pairs)):
+        assert getattr(Request("GET", "/x", **{field: given}), field) == pairs
+    assert getattr(Request("GET", "/x", **{field: []}), field) == ()
+    for bad in (
+        None,
+        5,
+        "ab",
+        ["ab"],
+        {"ab": "c"},
+        (("a",),),
+        (("a", None),),
+        ((None, "a"),),
+        (("a", 5),),
+        ((b"a", b"b"),),
+        (None,),
+    ):
+        with pytest.raises(InvalidRequest) as caught:
+            Request("GET", "/x", **{field: bad})  # type: ignore[arg-type]
+        assert caught.value.field == field
+        assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/a",
+        "/a/",
+        "/a.b/c~d",
+        "/a%20b",
+        "/%E8%8C%B6",
+        "/a:b@c",
+        "/a/.hidden",
+        "/..a",
+        "/a;b/c",
+        "/...;/x",
+        "/%2E%2Ea/x",
+    ],
+)
 def test_ordinary_paths_are_taken(path: str) -> None:
     """An id that is encoded once stays an id."""
     assert Request("GET", path).target == path
 
 
-@pytest.mark.parametrize("text", ["", ".", "..", "a/b", "a%2fb", "a?b", "a#b", "a\\b", "a\nb", "a\x00", "\ud800", None])
+@pytest.mark.parametrize(
+    "path",
+    [
+        '/a"b', "/a{b}", "/a<b>", "/a`b", "/a|b", "/a^b", "/a[b]", "/a b", "/a%zz", "/a%4", "/a%", "/ü",
+        "/a?b", "/a#b", "/a\\b", "/a\n", "/a%3Fb", "/a%5cb", "/a%0a", "/a%2fb", "/a%252e", "//", "/a//b",
+        "/.", "/..", "/a/../b", "/a/./b", "/a/%2e%2E/b", "/..;/x", "/a/..;/x", "/a/.;b/x", "/a/%2e%2e;/x", "/a/..%3b/x",
+    ],
+)  # fmt: skip
+def test_a_path_that_would_be_sent_or_read_otherwise_is_refused(path: str) -> None:
+    """What is signed is what is sent, and no segment walks elsewhere, with parameters neither."""
+    for url in (path, f"https://gateway.example{path}"):
+        with pytest.raises(InvalidRequest) as caught:
+            Request("GET", url)
+        assert caught.value.field == "url"
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", "..;", ".;v=1", "a/b", "a%2fb", "a?b", "a#b", "a\\b", "a\nb", "a\x00", "\ud800", None]
+)
 def test_a_segment_is_one_id(text: Any) -> None:
     """What could be more than an id never becomes part of a path."""
     with pytest.raises(InvalidRequest):
@@ -326,6 +423,22 @@ def test_digests_are_compared_without_a_trap() -> None:
         assert not same_base64_digest(bad, [digest])
     for bad in ("", digest.hex()[:-2], digest.hex() + "00", "é" * 64, good, " " + digest.hex()):
         assert not same_hex_digest(bad, [digest])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "200"}, {"status": None}, {"status": 200.0}, {"status": True}, {"status": 99}, {"status": -1}, {"status": 600},
+        {"headers": None}, {"headers": {"a": "b"}}, {"headers": [("a", "b")]}, {"headers": ("ab",)}, {"headers": (("a", 5),)}, {"headers": ((b"a", "b"),)}, {"headers": (["a", "b"],)}, {"headers": (("a", "b", "c"),)},
+        {"body": "text"}, {"body": None}, {"body": bytearray(b"x")},
+    ],
+)  # fmt: skip
+def test_a_response_of_the_wrong_types_cannot_be_made(changes: Any) -> None:
+    """A platform's own transport is told where it makes its mistake."""
+    good: dict[str, Any] = {"status": 200, "headers": (("a", "b"),), "body": b""}
+    assert Response(**good).header("A") == "b"
+    with pytest.raises(TypeError):
+        Response(**(good | changes))
 
 
 def test_a_response_is_read_in_one_way() -> None:

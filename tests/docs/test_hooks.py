@@ -197,7 +197,11 @@ def test_the_page_s_observer_and_wrapper_see_what_they_should(install, opening):
     assert gateway.create_charge(ORDER).reference.provider_id == "B1"
     with pytest.raises(WebhookRejected):
         gateway.parse_webhook(WebhookDelivery(b"{}", {}))
-    assert counting.seen == {("create_charge", "ok"): 1, ("webhook_rejected", "signature"): 1}
+    assert counting.seen == {
+        ("create_charge", "ok"): 1,
+        ("parse_webhook", "WebhookRejected"): 1,
+        ("webhook_rejected", "signature"): 1,
+    }
     assert watching.paths == ["/bills"]
 
 
@@ -345,7 +349,7 @@ def test_every_hook_is_called_with_what_the_page_says(install, opening):
     finished = [what[1] for what in nosy.seen if what[0] == "operation_finished"]
     assert finished == [
         "create_charge", "get_status", "parse_webhook", "complete_charge", "capture_charge", "cancel_charge",
-        "refund_charge", "get_refund",
+        "refund_charge", "get_refund", "parse_webhook",
     ]  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from payments_core import (
 
 from . import wire
 
-__all__ = ["FLOWS", "STATUSES", "authorization", "charge", "create", "query", "request_id"]
+__all__ = ["FLOWS", "STATUSES", "authorization", "charge", "create", "query", "request_id", "small"]
 
 T = TypeVar("T")
 
@@ -48,6 +48,8 @@ FLOWS: Final = {
 
 _SUCCESS: Final = 0
 _LONGEST_ID: Final = 64
+_LONGEST_ACTION: Final = 64 * 1024
+_LONGEST_SMALL: Final = 1024
 # RFC 3339, with the nanoseconds of `create_time`, of which a datetime keeps six digits.
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _TEXT: Final = re.compile(r"[\x20-\x7e]{1,128}", re.ASCII)
@@ -60,9 +62,9 @@ def authorization(response: Response) -> Authorization:
     token = response.decode(wire.TOKEN)
     if re.fullmatch(r"[\x21-\x7e]+", token.access_token) is None:
         raise ProtocolViolation("the answer to the authorization carries no usable token")
-    lifetime = token.expires_in
-    number = isinstance(lifetime, int | float) and not isinstance(lifetime, bool)
-    return Authorization(Secret(token.access_token), expires_in=float(lifetime) if number else 0.0)
+    # What is no number is believed for the shortest time that the core believes anything.
+    lifetime = small(wire.NUMBER, token.expires_in)
+    return Authorization(Secret(token.access_token), expires_in=lifetime if lifetime is not None else 0.0)
 
 
 def create(request: ChargeRequest) -> bytes:
@@ -121,7 +123,8 @@ def request_id(response: Response) -> str:
 
 
 def _rejected(envelope: wire.Envelope, rid: str, status: int) -> Rejected:
-    raw_code = _text(str(envelope.code))
+    raw_code = str(envelope.code)
+    raw_code = raw_code if _TEXT.fullmatch(raw_code) else ""
     said = _text(envelope.message) or "no message"
     return Rejected(
         f"the gateway answered code {raw_code or 'unknown'} (HTTP {status}): {said}", request_id=rid, raw_code=raw_code
@@ -129,6 +132,8 @@ def _rejected(envelope: wire.Envelope, rid: str, status: int) -> Rejected:
 
 
 def _next_action(raw: msgspec.Raw, rid: str) -> NextAction | None:
+    if len(bytes(raw)) > _LONGEST_ACTION:
+        raise ProtocolViolation("the gateway's next_action is too long", request_id=rid)
     action = _decode(wire.NEXT_ACTION, raw, rid) if bytes(raw) else None
     if action is None:
         return None
@@ -178,6 +183,18 @@ def _decode(decoder: Callable[[bytes], T], raw: msgspec.Raw, rid: str) -> T:
     raise error
 
 
-def _text(value: object) -> str:
-    text = value if isinstance(value, str) else ""
+def small(decoder: Callable[[bytes], T], raw: msgspec.Raw) -> T | None:
+    """A small value that may have any shape, or None where it is not of the decoder's."""
+    data = bytes(raw)
+    if not 0 < len(data) <= _LONGEST_SMALL:
+        return None
+    try:
+        return decoder(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+        return None
+
+
+def _text(raw: msgspec.Raw) -> str:
+    """Plain text of a bounded length, or nothing: it goes into errors and logs."""
+    text = small(wire.TEXT, raw) or ""
     return text if _TEXT.fullmatch(text) else ""

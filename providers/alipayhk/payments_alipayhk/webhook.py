@@ -6,6 +6,8 @@ import re
 from hashlib import sha256
 from typing import Final
 
+import msgspec
+
 from payments_core import (
     Notification,
     Reference,
@@ -25,6 +27,7 @@ __all__ = ["SIGNATURE_HEADER", "notification", "sign", "verify"]
 SIGNATURE_HEADER: Final = "Signature"
 _DIGITS: Final = 64
 _LONGEST_ID: Final = 64
+_NUMBER: Final = re.compile(rb"[0-9]{1,20}")
 _KIND: Final = re.compile(r"[\x21-\x7e]{1,64}", re.ASCII)
 
 
@@ -56,13 +59,13 @@ def notification(provider: str, delivery: WebhookDelivery) -> Notification:
         kind = delivery.decode(wire.NOTICE_KIND).notify_type
         if kind in _KNOWN:
             raise
-        return Notification((_other(provider, kind),))
+        return Notification((_other(provider, kind, delivery.body),))
     data, kind = notice.data, notice.notify_type
     if kind == "payment_success":
         return Notification((_paid(provider, data),))
     if kind == "refund_success":
         return Notification((_refunded(provider, data),))
-    return Notification((_other(provider, kind),))
+    return Notification((_other(provider, kind, delivery.body),))
 
 
 _KNOWN: Final = frozenset({"payment_success", "refund_success"})
@@ -77,7 +80,7 @@ def _paid(provider: str, data: wire.NoticeData) -> WebhookEvent:
         Subject.CHARGE,
         "payment_success",
         Reference(merchant_id, order_id),
-        f"payment_success:{order_id}:{merchant_id}",
+        _event_id("payment_success", order_id, merchant_id),
     )
 
 
@@ -88,12 +91,23 @@ def _refunded(provider: str, data: wire.NoticeData) -> WebhookEvent:
             raise WebhookRejected("malformed")
     if not (data.refund_id or data.merchant_refund_id):
         raise WebhookRejected("malformed")
-    event_id = f"refund_success:{data.refund_id}:{data.merchant_refund_id}"
-    account = str(data.uid) if isinstance(data.uid, int) else ""
-    return WebhookEvent(provider, Subject.REFUND, "refund_success", None, event_id, account=account)
+    event_id = _event_id("refund_success", data.refund_id, data.merchant_refund_id)
+    return WebhookEvent(provider, Subject.REFUND, "refund_success", None, event_id, account=_account(data.uid))
 
 
-def _other(provider: str, kind: str) -> WebhookEvent:
+def _account(uid: msgspec.Raw) -> str:
+    """HOOK shows a whole number, and does not say that it is the merchant number that authorizes: so it is kept as told."""
+    data = bytes(uid)
+    return data.decode() if _NUMBER.fullmatch(data) else ""
+
+
+def _other(provider: str, kind: str, body: bytes) -> WebhookEvent:
     if _KIND.fullmatch(kind) is None:
         raise WebhookRejected("malformed")
-    return WebhookEvent(provider, Subject.OTHER, kind, None, kind)
+    # Nothing of it is read, so only the whole body tells one from another.
+    return WebhookEvent(provider, Subject.OTHER, kind, None, f"{kind}:{sha256(body).hexdigest()[:32]}")
+
+
+def _event_id(kind: str, *ids: str) -> str:
+    """The kind and every id, joined by colons; one inside an id is encoded, so that no two lists of ids look alike."""
+    return ":".join((kind, *(each.replace(":", "%3A") if ":" in each else each for each in ids)))

@@ -36,7 +36,7 @@ class Token(msgspec.Struct, frozen=True):
     """AUTH: not wrapped in the envelope. `expires_in` is read leniently: a token must not fail for its lifetime."""
 
     access_token: str
-    expires_in: Any = 3600
+    expires_in: msgspec.Raw = msgspec.Raw(b"3600")
 
 
 class AlipayHK(msgspec.Struct):
@@ -95,12 +95,15 @@ class Intent(msgspec.Struct, frozen=True):
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """WEB: what wraps every answer but the token's. `code` 0 is success; no other is documented."""
+    """WEB: what wraps every answer but the token's. `code` 0 is success; no other is documented.
+
+    What may have any shape stays bytes until it is asked for: a kilobyte of gzip can hold a million objects.
+    """
 
     code: int | str
     data: msgspec.Raw = msgspec.Raw()
-    message: Any = ""
-    rid: Any = ""
+    message: msgspec.Raw = msgspec.Raw()
+    rid: msgspec.Raw = msgspec.Raw()
 
 
 class NoticeKind(msgspec.Struct, frozen=True):
@@ -116,7 +119,7 @@ class NoticeData(msgspec.Struct, frozen=True):
     merchant_order_id: str = ""
     refund_id: str = ""
     merchant_refund_id: str = ""
-    uid: Any = None
+    uid: msgspec.Raw = msgspec.Raw()
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -132,4 +135,7 @@ INTENT: Final = msgspec.json.Decoder(Intent).decode
 NEXT_ACTION: Final = msgspec.json.Decoder(NextAction | None).decode
 NOTICE: Final = msgspec.json.Decoder(Notice).decode
 NOTICE_KIND: Final = msgspec.json.Decoder(NoticeKind).decode
+TEXT: Final = msgspec.json.Decoder(str).decode
+NUMBER: Final = msgspec.json.Decoder(float).decode
+WHOLE_NUMBER: Final = msgspec.json.Decoder(int).decode
 ENCODE: Final = msgspec.json.Encoder().encode

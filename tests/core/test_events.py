@@ -1,0 +1,210 @@
+"""Events: only what parse_webhook could have returned is believed, and every call leaves its record."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from payments_core import (
+    Acknowledgement,
+    Channel,
+    Charge,
+    ChargeRequest,
+    InvalidRequest,
+    Method,
+    Money,
+    Notification,
+    PaymentStatus,
+    ProviderInfo,
+    Reference,
+    Refund,
+    RefundStatus,
+    Request,
+    Response,
+    Subject,
+    WebhookDelivery,
+    WebhookEvent,
+    WebhookRejected,
+    hookimpl,
+)
+
+HKD = Money.of("88.00", "HKD")
+PAID = Charge("sure", Reference("P1", "C1"), PaymentStatus.SUCCEEDED, "PAID", HKD)
+REFUND = Refund("sure", "R1", "RF1", Reference("P1", "C1"), RefundStatus.SUCCEEDED, "DONE", HKD)
+EVENT = WebhookEvent("sure", Subject.CHARGE, "paid", Reference("P1", "C1"), "e1", charge=PAID)
+
+
+class Config(msgspec.Struct):
+    base_url: str = "http://127.0.0.1:9"
+
+
+def sure(notification: Any, *, authoritative: bool = True) -> type:
+    """A provider whose webhooks say `notification`."""
+
+    class Sure:
+        config_type = Config
+        info = ProviderInfo(
+            id="sure",
+            title="Sure",
+            currencies=frozenset({"HKD"}),
+            methods=(Method("a", "A"),),
+            channels=frozenset({Channel.WEB}),
+            raw_statuses={},
+            authoritative_webhooks=authoritative,
+        )
+
+        def __init__(self, config: Config) -> None:
+            pass
+
+        @hookimpl
+        def create_charge(self, request: ChargeRequest) -> Any:
+            yield Request("POST", "/create")
+
+        @hookimpl
+        def get_status(self, reference: Reference) -> Any:
+            yield Request("GET", "/status", safe=True)
+            return PAID
+
+        @hookimpl
+        def parse_webhook(self, delivery: WebhookDelivery) -> Any:
+            return notification
+
+    return Sure
+
+
+def opened(install: Any, opening: Any, notification: Any = None, **options: Any) -> Any:
+    authoritative = options.pop("authoritative", True)
+    install("sure", sure(notification, authoritative=authoritative))
+    return opening("sure", {}, transport=lambda _: Response(200), **options)
+
+
+def changed(**changes: Any) -> WebhookEvent:
+    """The good event with one change, past its constructor."""
+    return msgspec.structs.replace(EVENT, **changes)
+
+
+WRONG: dict[str, WebhookEvent] = {
+    "a charge of another provider": changed(charge=msgspec.structs.replace(PAID, provider="other")),
+    "a charge about another order": changed(reference=Reference("P9", "C1")),
+    "a charge about another charge": changed(reference=Reference("P1", "C9")),
+    "a refund's subject": changed(subject=Subject.REFUND),
+    "text for a charge": changed(charge="paid"),
+    "text for a subject": changed(subject="CHARGE"),
+    "text for a reference": changed(reference="P1"),
+    "no event id": changed(event_id=""),
+    "a charge and a refund": changed(refund=REFUND),
+    "a refund that is a charge": changed(charge=None, subject=Subject.REFUND, refund=PAID),
+    "a refund under a charge's subject": changed(charge=None, refund=REFUND),
+    "another provider": changed(provider="other"),
+}
+
+
+def test_the_good_event_is_believed(install: Any, opening: Any) -> None:
+    """The positive control of the changes below; a refund is believed likewise."""
+    refund = changed(charge=None, refund=REFUND, subject=Subject.REFUND)
+    gateway = opened(install, opening, Notification((EVENT, refund)))
+    assert gateway.parse_webhook(WebhookDelivery(b"", {})).events == (EVENT, refund)
+    assert gateway.confirm_event(EVENT, "P1", HKD).is_paid
+
+
+@pytest.mark.parametrize("event", WRONG.values(), ids=WRONG)
+def test_an_event_that_contradicts_itself_is_not_believed(install: Any, opening: Any, event: WebhookEvent) -> None:
+    """Neither from the plugin nor from a caller who made it by hand."""
+    gateway = opened(install, opening, Notification((event,)))
+    with pytest.raises(WebhookRejected):
+        gateway.parse_webhook(WebhookDelivery(b"", {}))
+    with pytest.raises(InvalidRequest) as caught:
+        gateway.confirm_event(event, "P1", HKD)
+    assert caught.value.field == "event"
+
+
+def test_a_status_by_hand_is_not_believed_where_webhooks_are_hints(install: Any, opening: Any) -> None:
+    """Trust is the provider's to declare."""
+    gateway = opened(install, opening, Notification((EVENT,)), authoritative=False)
+    with pytest.raises(InvalidRequest):
+        gateway.confirm_event(EVENT, "P1", HKD)
+    with pytest.raises(WebhookRejected):
+        gateway.parse_webhook(WebhookDelivery(b"", {}))
+
+
+@pytest.mark.parametrize("notification", [Notification(event for event in [EVENT]), Notification([EVENT]), Notification((EVENT,), None), Notification(("paid",))])  # type: ignore[arg-type]  # fmt: skip
+def test_a_notification_of_the_wrong_shape_is_not_believed(install: Any, opening: Any, notification: Any) -> None:
+    """A generator would be empty for the platform after the check."""
+    with pytest.raises(WebhookRejected):
+        opened(install, opening, notification).parse_webhook(WebhookDelivery(b"", {}))
+
+
+def test_a_handshake_has_no_event_and_an_answer(install: Any, opening: Any) -> None:
+    """Some gateways ask whether the address is ours."""
+    hello = Notification((), Acknowledgement(200, (("content-type", "text/plain"),), b"hello"))
+    assert opened(install, opening, hello).parse_webhook(WebhookDelivery(b"", {})) == hello
+
+
+class Records:
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+        self.charges = 0
+
+    @hookimpl
+    def operation_finished(self, operation: Any) -> None:
+        self.seen.append((operation.name, operation.error))
+
+    @hookimpl
+    def charge_observed(self) -> None:
+        self.charges += 1
+
+
+def test_every_public_call_leaves_a_record_under_its_own_name(install: Any, opening: Any) -> None:
+    """confirm is confirm, and a webhook is recorded too, believed or not."""
+    records = Records()
+    gateway = opened(install, opening, Notification((EVENT,)), plugins=[records])
+    gateway.confirm("P1", HKD)
+    gateway.confirm_event(EVENT, "P1", HKD)
+    gateway.parse_webhook(WebhookDelivery(b"", {}))
+    with pytest.raises(InvalidRequest):
+        gateway.confirm("", HKD)
+    assert records.seen == [("confirm", ""), ("confirm", ""), ("parse_webhook", ""), ("confirm", "InvalidRequest")]
+    assert records.charges == 2
+
+
+def test_an_interrupted_call_is_not_recorded_as_a_success(install: Any, opening: Any) -> None:
+    """Its outcome is unknown; the record says what ended it."""
+    records = Records()
+    gateway = opened(install, opening, plugins=[records])
+
+    def interrupted(_: Request) -> Response:
+        raise KeyboardInterrupt
+
+    gateway.script.answer = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        gateway.create_charge(ChargeRequest("P1", HKD, "tea"))
+    assert records.seen == [("create_charge", "KeyboardInterrupt")]
+
+
+def test_a_cancelled_call_is_recorded_as_cancelled(install: Any) -> None:
+    """In asyncio, where that is daily life."""
+    from payments_core import AsyncGateway
+
+    records = Records()
+    install("sure", sure(None))
+
+    class Slow:
+        async def send(self, request: Request, *, deadline: float) -> Response:
+            await asyncio.sleep(deadline)
+            return Response(200)
+
+        async def close(self) -> None:
+            pass
+
+    async def scene() -> None:
+        async with AsyncGateway.open("sure", {}, transport=Slow(), plugins=[records]) as gateway:
+            task = asyncio.create_task(gateway.create_charge(ChargeRequest("P1", HKD, "tea")))
+            await asyncio.sleep(0.05)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(scene())
+    assert records.seen == [("create_charge", "CancelledError")]
