@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import time
@@ -41,8 +40,9 @@ from .money import Money
 from .observers import OperationRecord
 from .plugins import Hook, Hooks, instance_info, where
 from .requests import check_amount, check_charge_request, check_reference
+from .results import Results
 from .status import PaymentStatus, RefundStatus
-from .webhooks import MAX_DELIVERY_BYTES, Acknowledgement, Notification, Subject, WebhookDelivery, WebhookEvent
+from .webhooks import MAX_DELIVERY_BYTES, Notification, WebhookDelivery, WebhookEvent
 
 if TYPE_CHECKING:
     pass
@@ -74,6 +74,7 @@ class OpenedGateway:
         self._deadline = deadline
         self._clock = clock
         self._engine = Engine(name, info, hooks, base_url, clock, AuthorizationCache())
+        self._results = Results(info)
         self._parse = hooks.get("parse_webhook")
         self._closed = False
 
@@ -133,7 +134,7 @@ class OpenedGateway:
     def _create_charge(self, request: ChargeRequest, deadline: float | None) -> Effects[Charge]:
         def work(call: Call) -> Effects[Charge]:
             asked = check_charge_request(request, self.info)
-            return self._hook(call, {"request": asked}, lambda result: self._charge_asked_for(result, asked))
+            return self._hook(call, {"request": asked}, lambda result: self._results.charge_asked_for(result, asked))
 
         return self._call("create_charge", deadline, work)
 
@@ -144,7 +145,10 @@ class OpenedGateway:
         if self._hooks.get("get_status") is not None:
             check_reference(reference, self.info.query_by)
         return self._hook(
-            call, {"reference": reference}, lambda result: self._same_charge(result, reference), hook_name="get_status"
+            call,
+            {"reference": reference},
+            lambda result: self._results.same_charge(result, reference),
+            hook_name="get_status",
         )
 
     def _complete_charge(
@@ -153,14 +157,14 @@ class OpenedGateway:
         def work(call: Call) -> Effects[Charge]:
             asked = _typed(reference, Reference)
             arguments = {"reference": asked, "returned": _pairs(returned)}
-            return self._hook(call, arguments, lambda result: self._same_charge(result, asked))
+            return self._hook(call, arguments, lambda result: self._results.same_charge(result, asked))
 
         return self._call("complete_charge", deadline, work)
 
     def _cancel_charge(self, reference: Reference, deadline: float | None) -> Effects[Charge]:
         def work(call: Call) -> Effects[Charge]:
             asked = _typed(reference, Reference)
-            return self._hook(call, {"reference": asked}, lambda result: self._same_charge(result, asked))
+            return self._hook(call, {"reference": asked}, lambda result: self._results.same_charge(result, asked))
 
         return self._call("cancel_charge", deadline, work)
 
@@ -168,13 +172,15 @@ class OpenedGateway:
         def work(call: Call) -> Effects[Charge]:
             asked = _typed(request, CaptureRequest)
             check_amount(asked.amount, self.info)
-            return self._hook(call, {"request": asked}, lambda result: self._same_charge(result, asked.reference))
+            return self._hook(
+                call, {"request": asked}, lambda result: self._results.same_charge(result, asked.reference)
+            )
 
         return self._call("capture_charge", deadline, work)
 
     def _refund_charge(self, request: RefundRequest, deadline: float | None) -> Effects[Refund]:
         def accept(result: object) -> Refund:
-            refund = self._same_refund(result, RefundReference(request.refund_id, reference=request.reference))
+            refund = self._results.same_refund(result, RefundReference(request.refund_id, reference=request.reference))
             if refund.amount is not None and refund.amount != request.amount:
                 raise Mismatch("the gateway's answer is about another amount", field="amount")
             return refund
@@ -192,7 +198,7 @@ class OpenedGateway:
             lambda call: self._hook(
                 call,
                 {"reference": _typed(reference, RefundReference)},
-                lambda result: self._same_refund(result, reference),
+                lambda result: self._results.same_refund(result, reference),
             ),
         )
 
@@ -226,7 +232,7 @@ class OpenedGateway:
         """Refuse an event that parse_webhook could not have returned; anybody can make one by hand."""
         problem = ""
         try:
-            self._check_event(event)
+            self._results.check_event(event)
         except TypeError as exc:
             problem = str(exc)
         if problem:
@@ -249,7 +255,9 @@ class OpenedGateway:
         return self._call(
             "parse_webhook",
             deadline,
-            lambda call: self._engine.perform(call, resumed, self._webhook_arguments(delivery), self._notification),
+            lambda call: self._engine.perform(
+                call, resumed, self._webhook_arguments(delivery), self._results.notification
+            ),
         )
 
     # -- what the calls share ---------------------------------------------------------------------------------------
@@ -316,69 +324,6 @@ class OpenedGateway:
             raise UnsupportedOperation(f"{self.info.title} has no {hook_name or call.operation}")
         return self._engine.perform(call, hook, arguments, accept)
 
-    def _charge(self, result: object) -> Charge:
-        if type(result) is not Charge:
-            raise TypeError(f"the hook returned {_kind(result)} and not a Charge")
-        if result.provider != self.info.id:
-            raise TypeError("the Charge names another provider")
-        return result
-
-    def _charge_asked_for(self, result: object, asked: ChargeRequest) -> Charge:
-        charge = self._charge(result)
-        known = charge.reference.order_id
-        if (known and known != asked.order_id) or (charge.amount is not None and charge.amount != asked.amount):
-            raise Mismatch("the gateway's answer is about another order or amount", request_id=charge.request_id)
-        return charge
-
-    def _same_charge(self, result: object, asked: Reference) -> Charge:
-        charge = self._charge(result)
-        _same(charge.reference, asked, charge.request_id)
-        return charge
-
-    def _same_refund(self, result: object, asked: RefundReference) -> Refund:
-        if type(result) is not Refund:
-            raise TypeError(f"the hook returned {_kind(result)} and not a Refund")
-        if result.provider != self.info.id:
-            raise TypeError("the Refund names another provider")
-        for field in ("refund_id", "provider_id"):
-            wanted, answered = getattr(asked, field), getattr(result, field)
-            if wanted and answered and wanted != answered:
-                raise Mismatch(
-                    "the gateway's answer is about another refund", field=field, request_id=result.request_id
-                )
-        if asked.reference is not None and result.reference is not None:
-            _same(result.reference, asked.reference, result.request_id)
-        return result
-
-    def _notification(self, result: object) -> Notification:
-        if type(result) is not Notification:
-            raise TypeError(f"the hook returned {_kind(result)} and not a Notification")
-        if type(result.events) is not tuple or type(result.acknowledgement) is not Acknowledgement:
-            raise TypeError("a Notification holds a tuple of events and an Acknowledgement")
-        for event in result.events:
-            self._check_event(event)
-        return result
-
-    def _check_event(self, event: object) -> None:
-        if type(event) is not WebhookEvent or event.provider != self.info.id:
-            raise TypeError("a Notification holds WebhookEvents of its own provider")
-        if type(event.subject) is not Subject or type(event.event_id) is not str or not event.event_id:
-            raise TypeError("an event has a Subject and an event_id")
-        if event.reference is not None and type(event.reference) is not Reference:
-            raise TypeError("an event's reference is a Reference or None")
-        if event.charge is None and event.refund is None:
-            return
-        if not self.info.authoritative_webhooks:
-            raise TypeError("the provider does not declare authoritative_webhooks")
-        if event.charge is not None:
-            charge = self._charge(event.charge)
-            if event.subject is not Subject.CHARGE or event.refund is not None:
-                raise TypeError("an event that carries a charge is about that charge")
-            if event.reference is not None and _differing(charge.reference, event.reference):
-                raise TypeError("an event and its charge are about the same order")
-        elif event.subject is not Subject.REFUND or type(event.refund) is not Refund:
-            raise TypeError("an event that carries a refund is about that refund")
-
     def _observe(self, result: object) -> None:
         if isinstance(result, Charge):
             if result.status is PaymentStatus.UNKNOWN:
@@ -435,7 +380,7 @@ class OpenedGateway:
         if not self._acceptable(delivery):
             raise WebhookRejected("malformed")
         outcome = hook(self._webhook_arguments(delivery))
-        return outcome if type(outcome) is GeneratorType else self._notification(outcome)
+        return outcome if type(outcome) is GeneratorType else self._results.notification(outcome)
 
     def _watched(self, flow: Effects[Notification]) -> Effects[Notification]:
         try:
@@ -473,22 +418,6 @@ class _Resumed(Hook):
         self._call = lambda arguments: outcomes.pop() if outcomes else hook(arguments)
 
 
-def _same(answered: Reference, asked: Reference, request_id: str) -> None:
-    if field := _differing(answered, asked):
-        raise Mismatch(
-            "the gateway's answer is about another charge than the one asked about", field=field, request_id=request_id
-        )
-
-
-def _differing(one: Reference, other: Reference) -> str:
-    """The id that both know and that differs, or `""`."""
-    for field in ("order_id", "provider_id"):
-        ours, theirs = getattr(one, field), getattr(other, field)
-        if ours and theirs and ours != theirs:
-            return field
-    return ""
-
-
 def _check_due(order_id: object, amount: object) -> None:
     if type(amount) is not Money:
         raise InvalidRequest("amount is the Money that was asked for", field="amount")
@@ -524,10 +453,3 @@ def _is_deadline(deadline: object) -> bool:
 def _check_deadline(deadline: object) -> None:
     if not _is_deadline(deadline):
         raise InvalidRequest("deadline is a number of seconds above zero", field="deadline")
-
-
-def _kind(result: object) -> str:
-    if inspect.iscoroutine(result):
-        result.close()
-        return "a coroutine"
-    return "None" if result is None else f"a {type(result).__name__}"

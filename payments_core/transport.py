@@ -13,7 +13,6 @@ import ssl
 import threading
 import time
 import typing
-import zlib
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -21,13 +20,13 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import httpcore
 import httpx
 
+from .body import Body, Unreadable
 from .errors import ConfigurationError, GatewayUnavailable, OutcomeUnknown, PaymentError, ProtocolViolation
 from .flow import Request, Response
 from .secrets import Secret
 
-__all__ = ["MAX_BODY_BYTES", "AsyncHTTPTransport", "AsyncTransport", "HTTPTransport", "Transport"]
+__all__ = ["AsyncHTTPTransport", "AsyncTransport", "HTTPTransport", "Transport"]
 
-MAX_BODY_BYTES: Final = 1024 * 1024
 USER_AGENT: Final = "payments-core/0.1"
 
 # httpcore scans its whole pool and everybody who waits for it at every request: 1,000 tasks on one pool of 100 took half a
@@ -131,13 +130,13 @@ class HTTPTransport:
     def _exchange(self, http: httpx.HTTPTransport, request: Request, exchange: _Exchange) -> Response | PaymentError:
         try:
             answer = http.handle_request(_encode(request, exchange))
-            body = _Body(answer, exchange)
+            body = _body(answer, exchange)
             try:
                 for chunk in typing.cast("Iterable[bytes]", answer.stream):
                     body.feed(chunk)
                 if (stream := _unclean(http, answer)) is not None:
                     stream.close()
-            except (httpx.HTTPError, OSError, _Unreadable):
+            except (httpx.HTTPError, OSError, Unreadable):
                 if not body.decisive:
                     raise
                 body.chunks.clear()
@@ -217,13 +216,13 @@ class AsyncHTTPTransport:
     ) -> Response | PaymentError:
         try:
             answer = await http.handle_async_request(_encode(request, exchange))
-            body = _Body(answer, exchange)
+            body = _body(answer, exchange)
             try:
                 async for chunk in typing.cast("typing.AsyncIterable[bytes]", answer.stream):
                     body.feed(chunk)
                 if (stream := _unclean(http, answer)) is not None:
                     await stream.aclose()
-            except (httpx.HTTPError, OSError, _Unreadable):
+            except (httpx.HTTPError, OSError, Unreadable):
                 if not body.decisive:
                     raise
                 body.chunks.clear()
@@ -244,62 +243,19 @@ class AsyncHTTPTransport:
             await http.aclose()
 
 
-class _Unreadable(Exception):
-    """An answer arrived that cannot be read; the text says why."""
-
-
-class _Body:
-    """Collects an answer's body under the caps."""
-
-    def __init__(self, answer: httpx.Response, exchange: _Exchange) -> None:
-        self.status = answer.status_code
-        self.headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw)
-        self.chunks: list[bytes] = []
-        self._size = 0
-        # These statuses decide before the body does, so a body that breaks, drips or swells changes nothing.
-        self.decisive = self.status in {401, 403, 429} or (
-            not 200 <= self.status < 300 and not 400 <= self.status < 500
-        )
-        if self.decisive:
-            exchange.ends = min(exchange.ends, time.monotonic() + _GRACE)
-
-    def feed(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size > MAX_BODY_BYTES:
-            raise _Unreadable(f"is longer than {MAX_BODY_BYTES} bytes")
-        self.chunks.append(chunk)
-
-    def response(self) -> Response:
-        body = b"".join(self.chunks)
-        encodings = [value.strip().lower() for name, value in self.headers if name.lower() == "content-encoding"]
-        if body and any(encodings) and encodings != ["identity"]:
-            try:
-                body = _decompress(body, encodings)
-            except _Unreadable:
-                if not self.decisive:
-                    raise
-                body = b""
-        return Response(self.status, self.headers, body)
-
-
-def _decompress(body: bytes, encodings: list[str]) -> bytes:
-    if encodings not in (["gzip"], ["x-gzip"], ["deflate"]):
-        raise _Unreadable("is compressed in a way that was not asked for")
-    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-    try:
-        plain = stream.decompress(body, MAX_BODY_BYTES + 1)
-    except zlib.error:
-        plain = None
-    if plain is not None and len(plain) > MAX_BODY_BYTES:
-        raise _Unreadable(f"is longer than {MAX_BODY_BYTES} bytes when decompressed")
-    if plain is None or not stream.eof:
-        raise _Unreadable("is damaged: it does not decompress")
-    return plain
+def _body(answer: httpx.Response, exchange: _Exchange) -> Body:
+    body = Body(
+        answer.status_code,
+        tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw),
+    )
+    if body.decisive:
+        exchange.ends = min(exchange.ends, time.monotonic() + _GRACE)
+    return body
 
 
 def _fault(exc: Exception, exchange: _Exchange) -> PaymentError:
     """What a caller may know of a transport's exception, without the exception: it holds the request."""
-    if isinstance(exc, _Unreadable):
+    if isinstance(exc, Unreadable):
         return ProtocolViolation(f"the gateway's answer {exc}")
     late = isinstance(exc, httpx.TimeoutException)
     if exchange.written and not isinstance(exc, _NEVER_SENT):

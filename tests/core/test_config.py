@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,8 @@ class Keys(msgspec.Struct):
     maybe: Secret | None = None
     several: tuple[Secret, ...] = ()
     named: dict[str, Secret] = {}
+    sign: Callable[[bytes], bytes] = bytes
+    path: Path = Path()
 
 
 def test_secrets_may_stand_anywhere_in_a_type(tmp_path: Path) -> None:
@@ -86,13 +89,15 @@ def test_secrets_may_stand_anywhere_in_a_type(tmp_path: Path) -> None:
     file.write_text('[gateways.shop]\nfirst = "a"\nseveral = ["c", "d"]\nnamed = { e = "f" }\n')
     assert build_config("shop", Keys, settings_for("shop", None, {"PAYMENTS_SHOP_MAYBE": "b"}, file)) == wanted
     assert build_config("shop", Keys, settings_for("shop", {"first": "a", "maybe": None})) == Keys(Secret("a"))
+    others = {"sign": bytes.upper, "path": tmp_path}
+    assert build_config("shop", Keys, settings_for("shop", {"first": "a"} | others)) == Keys(Secret("a"), **others)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"maybe": 5}, {"maybe": f"{CANARY} "}, {"several": CANARY}, {"several": [CANARY, 5]}, {"several": [CANARY, ""]}, {"several": [CANARY, " "]},
-        {"several": [f"{CANARY}\n"]}, {"named": {"a": f" {CANARY}"}}, {"named": {"a": [CANARY]}}, {"named": [CANARY]},
+        {"several": [f"{CANARY}\n"]}, {"named": {"a": f" {CANARY}"}}, {"named": {"a": [CANARY]}}, {"named": [CANARY]}, {"sign": CANARY}, {"path": CANARY},
     ],
 )  # fmt: skip
 def test_a_wrong_secret_is_named_by_its_field_anywhere(changes: Any) -> None:

@@ -236,8 +236,9 @@ def test_a_configuration_of_unknown_types_is_refused(install: Any, opening: Any)
 def test_a_gateway_is_opened_by_its_name(install: Any, opening: Any, name: Any) -> None:
     """Which is text."""
     install("good", Good)
-    with pytest.raises(ConfigurationError, match="name"):
-        opening(name, {})
+    for config in (None, {}, {"provider": "good"}):
+        with pytest.raises(ConfigurationError, match="name is text"):
+            opening(name, config)
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,11 @@ from payments_core import (
     Response,
     Secret,
 )
+from payments_core.body import MAX_BODY_BYTES
 from payments_core.testing import faults
 from payments_core.testing.faults import FaultGateway
 from payments_core.testing.leaks import exception_texts, scan
-from payments_core.transport import MAX_BODY_BYTES, _fresh_ssl_context
+from payments_core.transport import _fresh_ssl_context
 
 
 @pytest.fixture
