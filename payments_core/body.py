@@ -20,7 +20,8 @@ class Body:
     """Collects an answer's body under the caps."""
 
     def __init__(self, status: int, headers: tuple[tuple[str, str], ...]) -> None:
-        self.status = status
+        # RFC 9110, 15: a status beyond 599 is to be treated as a 5xx.
+        self.status = min(status, 599)
         self.headers = headers
         self.chunks: list[bytes] = []
         self._size = 0

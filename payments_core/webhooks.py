@@ -46,7 +46,7 @@ class WebhookDelivery(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if type(self.body) is not bytes:
             raise InvalidRequest("body is the raw bytes of the request, not text or parsed JSON", field="body")
-        if self.received_at is not None and self.received_at.tzinfo is None:
+        if self.received_at is not None and getattr(self.received_at, "tzinfo", None) is None:
             raise InvalidRequest("received_at is an aware datetime, such as datetime.now(UTC)", field="received_at")
 
     def values(self, name: str) -> list[str]:

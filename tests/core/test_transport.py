@@ -190,6 +190,12 @@ def test_known_encodings_are_read_and_others_are_not(server: FaultGateway, send:
         rule.remove()
 
 
+def test_a_status_beyond_all_is_an_error_of_the_server(server: FaultGateway, send: Sender) -> None:
+    """The standard says how it is to be read."""
+    server.inject(faults.Raw(b"HTTP/1.1 799 Odd\r\ncontent-length: 0\r\n\r\n"))
+    assert send(post(server)).status == 599
+
+
 def test_a_redirect_is_an_answer_and_not_a_way(server: FaultGateway, send: Sender) -> None:
     """Following one would carry the token to wherever it points."""
     server.inject(faults.Redirect(f"{server.url}/elsewhere"))

@@ -498,6 +498,8 @@ def test_a_delivery_takes_raw_bytes_and_an_aware_time() -> None:
             WebhookDelivery(body, {})  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest):
         WebhookDelivery(b"", {}, received_at=datetime(2026, 1, 1))  # noqa: DTZ001
+    with pytest.raises(InvalidRequest):
+        WebhookDelivery(b"", {}, received_at="2026-01-01T00:00:00Z")  # type: ignore[arg-type]
     assert "secret" not in repr(WebhookDelivery(b"secret", {"a": "secret"}, datetime.now(UTC)))
 
 
