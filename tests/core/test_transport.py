@@ -377,8 +377,9 @@ def test_what_a_transport_is_made_from_is_checked(send: Sender, options: Any) ->
 
 def test_the_key_log_of_the_environment_is_not_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     """It would hold the keys of every connection."""
-    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
-    assert ssl.create_default_context().keylog_filename is not None
+    logging_keys = ssl.create_default_context()
+    logging_keys.keylog_filename = str(tmp_path / "keys.log")  # what SSLKEYLOGFILE does
+    monkeypatch.setattr("httpx.create_ssl_context", lambda **_: logging_keys)
     assert _fresh_ssl_context(None).keylog_filename is None
 
 
