@@ -26,6 +26,7 @@ demo: $(STAMP) ## the whole life of a charge, in the terminal, against a sandbox
 	@.venv/bin/payments demo
 
 test: $(STAMP) ## everything: the checks, the wheels on every Python found, the suite
+	@bash scripts/setup.sh browser
 	@.venv/bin/python scripts/test.py
 
 check: $(STAMP) ## ruff and mypy

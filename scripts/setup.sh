@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Makes .venv: pip, everything in requirements/dev.txt (by hash), and both packages, editable.
 #
+# With the word `browser` it sees to Debian's Chromium instead, which only the tests of pages need.
+#
 # PYTHON names the interpreter to use; without it the first one found that is new enough and can make environments.
 # On a Debian without one, what is missing is installed by apt-get where that is allowed, and named where it is not.
 set -euo pipefail
@@ -74,6 +76,20 @@ pip() { # quiet, unless it fails
     .venv/bin/python -m pip "$@" </dev/null >.venv/setup.log 2>&1 ||
         { tail -n 40 .venv/setup.log >&2; die "pip $1 failed (all it said is in .venv/setup.log)"; }
 }
+
+ensure_browser() { # the tests of pages drive Debian's Chromium; without it they are deselected, and said to be
+    command -v chromium >/dev/null && return
+    if ! command -v apt-get >/dev/null || { [ "$(id -u)" -ne 0 ] && ! sudo -n true 2>/dev/null; }; then
+        say "no chromium: the tests of pages will be deselected (sudo apt-get install chromium)"
+        return
+    fi
+    apt_install chromium
+}
+
+if [ "${1:-}" = browser ]; then
+    ensure_browser
+    exit
+fi
 
 # .stamp is written last and says which directory .venv belongs to: without it, or for another directory, begin anew.
 if [ "$(cat .venv/.stamp 2>/dev/null)" != "$PWD" ] || ! new_enough .venv/bin/python; then

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -166,7 +168,11 @@ def alipayhk_config() -> dict[str, str]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect, and never skip, what needs something that this machine lacks; the summary line then shows the number."""
-    lacking = {"linux": not sys.platform.startswith("linux")}
+    # Where everything must run, a missing browser is a failure and no reason to leave its tests out.
+    lacking = {
+        "linux": not sys.platform.startswith("linux"),
+        "browser": shutil.which("chromium") is None and not os.environ.get("CI"),
+    }
     deselected = [
         item for item in items if any(lacking[mark.name] for mark in item.iter_markers() if mark.name in lacking)
     ]
