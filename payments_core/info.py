@@ -51,17 +51,17 @@ class Method(msgspec.Struct, frozen=True):
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the gateway takes. Lengths are the most characters; a pattern is a regular expression of the whole id.
 
-    `minimum` and `maximum` hold at most one Money a currency; a currency without one has no documented limit.
+    A `description_length` of None is for a gateway that documents none. `minimum` and `maximum` hold at most one Money a currency; a currency without one has no documented limit.
     """
 
     order_id_length: int = 64
     order_id_pattern: str = ""
-    description_length: int = 5000
+    description_length: int | None = None
     minimum: tuple[Money, ...] = ()
     maximum: tuple[Money, ...] = ()
 
     def __post_init__(self) -> None:
-        lengths = (self.order_id_length, self.description_length)
+        lengths = [self.order_id_length] + ([self.description_length] if self.description_length is not None else [])
         _expect(all(type(each) is int and each > 0 for each in lengths), "the lengths of Limits are ints above zero")
         _expect(type(self.order_id_pattern) is str, "order_id_pattern is a regular expression, as text")
         for amounts in (self.minimum, self.maximum):

@@ -27,7 +27,8 @@ def check_charge_request(request: ChargeRequest, info: ProviderInfo) -> ChargeRe
     _short(request.order_id, limits.order_id_length, "order_id", info)
     if limits.order_id_pattern and re.fullmatch(limits.order_id_pattern, request.order_id) is None:
         raise InvalidRequest(f"{info.title} takes an order_id like {limits.order_id_pattern}", field="order_id")
-    _short(request.description, limits.description_length, "description", info)
+    if limits.description_length is not None:
+        _short(request.description, limits.description_length, "description", info)
     _within(request.amount, limits.minimum, limits.maximum, info)
     _unused(request, info)
     if request.options is not None and (info.options_type is None or type(request.options) is not info.options_type):

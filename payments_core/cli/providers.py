@@ -84,7 +84,7 @@ def _lines(info: ProviderInfo, data: dict[str, object]) -> list[str]:
 def _limits(limits: Limits) -> str:
     parts = [f"order id {limits.order_id_length} characters"]
     parts += [f"like {limits.order_id_pattern}"] if limits.order_id_pattern else []
-    parts += [f"description {limits.description_length} characters"]
+    parts += [f"description {limits.description_length} characters"] if limits.description_length else []
     parts += [f"at least {amount}" for amount in limits.minimum] + [f"at most {amount}" for amount in limits.maximum]
     return ", ".join(parts)
 

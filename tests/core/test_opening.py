@@ -628,6 +628,26 @@ def test_what_a_provider_lacks_is_unsupported_before_any_request(install: Any, o
     assert gateway.script.requests == []
 
 
+def test_limits_are_held_and_those_that_nobody_documents_are_not(install: Any, opening: Any) -> None:
+    """A description is cut by nobody; too long a one is refused where the gateway says so."""
+    long = ChargeRequest("P1", HKD, "x" * 200)
+    limits = Limits(description_length=199, minimum=(Money(100, "HKD"),), maximum=(Money(10_000, "HKD"),))
+    limited = opened(install, opening, without(info=info(limits=limits)))
+    for request, field in (
+        (long, "description"),
+        (ChargeRequest("P1", Money(99, "HKD"), "tea"), "amount"),
+        (ChargeRequest("P1", Money(10_001, "HKD"), "tea"), "amount"),
+        (ChargeRequest("P" * 65, HKD, "tea"), "order_id"),
+    ):
+        with pytest.raises(InvalidRequest) as caught:
+            limited.create_charge(request)
+        assert caught.value.field == field
+    assert limited.script.requests == []
+    limited.create_charge(ChargeRequest("P1", HKD, "x" * 199))
+    install("good", Good)
+    opening("good", {}, transport=lambda _: Response(200)).create_charge(long)
+
+
 def test_a_provider_that_is_asked_by_one_id_refuses_the_other(install: Any, opening: Any) -> None:
     """Before anything is sent."""
     gateway = opened(install, opening, without(info=info(query_by=frozenset({"provider_id"}))))
