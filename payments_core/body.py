@@ -7,9 +7,18 @@ from typing import Final
 
 from .flow import Response
 
-__all__ = ["MAX_BODY_BYTES", "Body", "Unreadable"]
+__all__ = ["MAX_BODY_BYTES", "REFUSALS", "Body", "Unreadable", "decides_alone"]
 
 MAX_BODY_BYTES: Final = 1024 * 1024
+
+
+# The statuses that say that nothing was accepted.
+REFUSALS: Final = frozenset({401, 403, 429})
+
+
+def decides_alone(status: int) -> bool:
+    """Whether the core answers a status before anybody looks at the body: a refusal, or neither a 2xx nor a 4xx."""
+    return status in REFUSALS or not (200 <= status < 300 or 400 <= status < 500)
 
 
 class Unreadable(Exception):
@@ -25,10 +34,8 @@ class Body:
         self.headers = headers
         self.chunks: list[bytes] = []
         self._size = 0
-        # These statuses decide before the body does, so a body that breaks, drips or swells changes nothing.
-        self.decisive = self.status in {401, 403, 429} or (
-            not 200 <= self.status < 300 and not 400 <= self.status < 500
-        )
+        # A body that breaks, drips or swells changes nothing then.
+        self.decisive = decides_alone(self.status)
 
     def feed(self, chunk: bytes) -> None:
         """Take the next piece, or raise `Unreadable` where it is one too many."""

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from .authorization import AuthorizationCache, Flight
+from .body import REFUSALS, decides_alone
 from .clock import Clock
 from .errors import (
     AuthorizationRejected,
@@ -248,7 +249,7 @@ class Engine:
         finally:
             # Also when cancelled in the middle: what is under way may have been accepted.
             accepted = not isinstance(error, GatewayUnavailable) and (
-                response is None or response.status not in {401, 403, 429}
+                response is None or response.status not in REFUSALS
             )
             if accepted and run.counts:
                 run.repeatable = run.repeatable and request.idempotent
@@ -311,7 +312,8 @@ class Engine:
         while True:
             left = call.left()
             if left <= 0:
-                raise self._positioned(call, _Run(), _Fault(_no_token_in_time()))
+                late = GatewayUnavailable("no authorization was obtained within the deadline")
+                raise self._positioned(call, _Run(), _Fault(late))
             claim = self._cache.claim(refused=refused, age_clock=self._clock.monotonic(), asked_at=asked_at, left=left)
             if isinstance(claim, Authorization):
                 return claim
@@ -437,7 +439,7 @@ def _from_hook(error: BaseException) -> _Fault:
 
 def _by_status(response: Response) -> _Fault | None:
     status = response.status
-    if 200 <= status < 300 or (400 <= status < 500 and status not in {401, 403, 429}):
+    if not decides_alone(status):
         return None
     if status in {401, 403}:
         return _Fault(AuthorizationRejected(f"the gateway refuses these credentials (HTTP {status})"), refused=True)
@@ -492,10 +494,6 @@ def _for_waiters(error: PaymentError) -> PaymentError:
 
 def _refusal() -> AuthorizationRejected:
     return AuthorizationRejected("the gateway refuses these credentials, also after renewing them")
-
-
-def _no_token_in_time() -> GatewayUnavailable:
-    return GatewayUnavailable("no authorization was obtained within the deadline")
 
 
 def _text(error: BaseException) -> str:

@@ -137,5 +137,4 @@ NOTICE: Final = msgspec.json.Decoder(Notice).decode
 NOTICE_KIND: Final = msgspec.json.Decoder(NoticeKind).decode
 TEXT: Final = msgspec.json.Decoder(str).decode
 NUMBER: Final = msgspec.json.Decoder(float).decode
-WHOLE_NUMBER: Final = msgspec.json.Decoder(int).decode
 ENCODE: Final = msgspec.json.Encoder().encode
