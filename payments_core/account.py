@@ -43,11 +43,14 @@ class Account(msgspec.Struct, frozen=True):
         raise error
 
 
-def load_account(name: str, config: Mapping[str, Any] | msgspec.Struct | Path | None = None) -> Account:
+def load_account(
+    name: str, config: Mapping[str, Any] | msgspec.Struct | Path | None = None, provider_class: type | None = None
+) -> Account:
     """The account that `Gateway.open(name, config)` opens.
 
     `config` is a mapping, which replaces the file and the environment; the provider's own struct; the path of a
-    payments.toml; or None, for the one that is found.
+    payments.toml; or None, for the one that is found. A `provider_class` that is given is not looked for among what is
+    installed: the testing kit opens providers that are not.
     """
     if not isinstance(name, str) or not name:
         raise ConfigurationError("name is text: what the gateway is called in the configuration")
@@ -59,7 +62,7 @@ def load_account(name: str, config: Mapping[str, Any] | msgspec.Struct | Path | 
         config if isinstance(config, Mapping) else None,
         file=config if isinstance(config, Path) else None,
     )
-    provider_class = find_provider(settings.provider)
+    provider_class = provider_class or find_provider(settings.provider)
     info = check_info(settings.provider, provider_class)
     config_type = getattr(provider_class, "config_type", None)
     if not (isinstance(config_type, type) and issubclass(config_type, msgspec.Struct)):

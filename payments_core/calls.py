@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
 
-from .account import load_account
+from .account import Account, load_account
 from .authorization import AuthorizationCache
 from .clock import Clock, SystemClock
 from .engine import Call, Effects, Engine
@@ -102,12 +102,17 @@ class OpenedGateway:
             callable(getattr(clock, each, None)) for each in ("now", "monotonic", "nonce")
         ):
             raise ConfigurationError("a clock has now(), monotonic() and nonce(), like SystemClock")
-        account = load_account(name, config)
+        return cls._open(load_account(name, config), deadline, transport, clock, plugins)
+
+    @classmethod
+    def _open(
+        cls, account: Account, deadline: float, transport: Any, clock: Clock | None, plugins: Sequence[object]
+    ) -> Self:
         provider = account.make_provider()
         info = instance_info(account.info, provider)
         hooks = Hooks(account.provider, provider, info, plugins)
         base_url = getattr(account.config, "base_url", "")
-        opened = cls(name, provider, info, hooks, base_url, deadline, clock or SystemClock())
+        opened = cls(account.name, provider, info, hooks, base_url, deadline, clock or SystemClock())
         opened._attach(transport)
         return opened
 

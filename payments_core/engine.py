@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from .authorization import AuthorizationCache, Flight
-from .body import REFUSALS, decides_alone
+from .body import REFUSALS
 from .clock import Clock
 from .errors import (
     AuthorizationRejected,
@@ -34,6 +34,7 @@ from .errors import (
     UnsupportedOperation,
     WebhookRejected,
 )
+from .fault import Fault, by_status, from_hook, transport_fault
 from .flow import Request, Response
 from .info import ProviderInfo
 from .models import Authorization, Context
@@ -102,7 +103,7 @@ class Call:
 class _Run:
     """One run of a hook: whether anything was sent, and whether the run may be repeated."""
 
-    __slots__ = ("after_exposure", "counts", "repeatable", "yielded")
+    __slots__ = ("advised", "after_exposure", "counts", "repeatable", "yielded")
 
     def __init__(self, *, counts: bool = True, after_exposure: bool = False) -> None:
         # A run of the authorization step inside another call exposes no money.
@@ -111,18 +112,8 @@ class _Run:
         self.after_exposure = after_exposure
         self.yielded = False
         self.repeatable = True
-
-
-class _Fault(msgspec.Struct, frozen=True):
-    """How a run failed, before its position was looked at."""
-
-    error: BaseException
-    by_hook: bool = False
-    refused: bool = False
-    again: bool = False
-    retry_after: float | None = None
-    # Already named, by the flight that this caller waited for.
-    named: bool = False
+        # The gateway said of its last answer that sending again may help, or that it will not.
+        self.advised: bool | None = None
 
 
 class Engine:
@@ -138,6 +129,7 @@ class Engine:
         self._clock = clock
         self._cache = cache
         self._request_id_hook = hooks.get("read_request_id")
+        self._advice_hook = hooks.get("read_retry_advice")
 
     # -- runs -----------------------------------------------------------------------------------------------------
 
@@ -152,13 +144,13 @@ class Engine:
             if "authorization" in hook.accepts:
                 authorization = yield from self.authorization(call, refused=refused)
                 if refused is not None and authorization.token == refused.token:
-                    raise self._positioned(call, _Run(), _Fault(_refusal()))
+                    raise self._positioned(call, _Run(), Fault(_refusal()))
                 filled["authorization"] = authorization
             if "context" in hook.accepts:
                 filled.setdefault("context", self.context())
             run = _Run(after_exposure=call.exposed)
             result = yield from self._run(call, run, hook, filled, accept)
-            if not isinstance(result, _Fault):
+            if not isinstance(result, Fault):
                 return result
             if result.refused and refused is None and run.repeatable and "authorization" in hook.accepts:
                 refused = filled["authorization"]  # type: ignore[assignment]
@@ -174,23 +166,23 @@ class Engine:
 
     def _run(
         self, call: Call, run: _Run, hook: Hook, arguments: Mapping[str, object], accept: Callable[[object], T]
-    ) -> Effects[T | _Fault]:
+    ) -> Effects[T | Fault]:
         try:
             outcome = hook(arguments)
         except (KeyboardInterrupt, MemoryError):
             raise
         except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind, SystemExit too
-            return _from_hook(exc)
+            return from_hook(exc)
         if isinstance(outcome, GeneratorType):
             outcome = yield from self._drive(call, run, outcome)
-            if isinstance(outcome, _Fault):
+            if isinstance(outcome, Fault):
                 return outcome
         try:
             return accept(outcome)
         except (KeyboardInterrupt, MemoryError):
             raise
         except BaseException as exc:  # noqa: BLE001 - the result of a plugin, which can be anything
-            return _Fault(exc, by_hook=True)
+            return Fault(exc, by_hook=True)
 
     def _drive(self, call: Call, run: _Run, flow: GeneratorType[Any, Any, Any]) -> Effects[Any]:
         answer: Response | None = None
@@ -203,17 +195,17 @@ class Engine:
                 except (KeyboardInterrupt, MemoryError):
                     raise
                 except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
-                    return _from_hook(exc)
+                    return from_hook(exc)
                 if type(request) is not Request:
-                    return _Fault(
+                    return Fault(
                         TypeError(f"the flow yielded {type(request).__name__} and not a Request"), by_hook=True
                     )
                 resolved = self._resolve(request)
                 if isinstance(resolved, InvalidRequest):
-                    return _Fault(resolved, by_hook=True)
+                    return Fault(resolved, by_hook=True)
                 run.yielded = True
                 outcome = yield from self._exchange(call, run, resolved)
-                if isinstance(outcome, _Fault):
+                if isinstance(outcome, Fault):
                     return outcome
                 answer = outcome
         finally:
@@ -231,10 +223,10 @@ class Engine:
 
     # -- exchanges ------------------------------------------------------------------------------------------------
 
-    def _exchange(self, call: Call, run: _Run, request: Request) -> Effects[Response | _Fault]:
+    def _exchange(self, call: Call, run: _Run, request: Request) -> Effects[Response | Fault]:
         left = call.left()
         if left <= 0:
-            return _Fault(GatewayUnavailable("the deadline had passed before a request was sent"))
+            return Fault(GatewayUnavailable("the deadline had passed before a request was sent"))
         began, started_at = time.monotonic(), self._clock.now() if self.hooks.observed("exchange_finished") else None
         error: BaseException | None = None
         response: Response | None = None
@@ -260,18 +252,16 @@ class Engine:
             call.request_id = self._request_id(response) or call.request_id
         self._observe(call, request, response, time.monotonic() - began, started_at)
         if response is None:
-            return _Fault(_transport_fault(error), again=not isinstance(error, ProtocolViolation))
-        return _by_status(response) or response
+            return Fault(transport_fault(error), again=not isinstance(error, ProtocolViolation))
+        run.advised = self._advice(response)
+        return by_status(response, run.advised) or response
+
+    def _advice(self, response: Response) -> bool | None:
+        found = _read(self._advice_hook, response) if response.status >= 400 else None
+        return found if type(found) is bool else None
 
     def _request_id(self, response: Response) -> str:
-        if self._request_id_hook is None:
-            return ""
-        try:
-            found = self._request_id_hook({"response": response})
-        except (KeyboardInterrupt, MemoryError):
-            raise
-        except BaseException:  # noqa: BLE001 - a nicety must not decide a call
-            return ""
+        found = _read(self._request_id_hook, response)
         return found if isinstance(found, str) and len(found) <= 200 and found.isascii() and found.isprintable() else ""
 
     def _observe(
@@ -313,12 +303,12 @@ class Engine:
             left = call.left()
             if left <= 0:
                 late = GatewayUnavailable("no authorization was obtained within the deadline")
-                raise self._positioned(call, _Run(), _Fault(late))
+                raise self._positioned(call, _Run(), Fault(late))
             claim = self._cache.claim(refused=refused, age_clock=self._clock.monotonic(), asked_at=asked_at, left=left)
             if isinstance(claim, Authorization):
                 return claim
             if isinstance(claim, PaymentError):
-                raise self._positioned(call, _Run(), _Fault(claim, named=True), authorizing=True)
+                raise self._positioned(call, _Run(), Fault(claim, named=True), authorizing=True)
             flight, leads = claim
             if leads:
                 return (yield from self._lead(call, flight))
@@ -330,10 +320,10 @@ class Engine:
         ended = False
         try:
             if hook is None:
-                outcome: Any = _Fault(ProviderContractError("a wrapper wants an authorization that the provider lacks"))
+                outcome: Any = Fault(ProviderContractError("a wrapper wants an authorization that the provider lacks"))
             else:
                 outcome = yield from self._run(call, run, hook, {"context": self.context()}, _authorization)
-            if isinstance(outcome, _Fault):
+            if isinstance(outcome, Fault):
                 error = self._positioned(call, run, outcome, authorizing=True)
                 self._cache.fail(flight, _for_waiters(error))
                 ended = True
@@ -348,9 +338,10 @@ class Engine:
 
     # -- faults -----------------------------------------------------------------------------------------------------
 
-    def _pause(self, call: Call, run: _Run, fault: _Fault) -> float | None:
+    def _pause(self, call: Call, run: _Run, fault: Fault) -> float | None:
         """Seconds to wait before the whole run is made again, or None where it must not be."""
-        if not fault.again or not run.repeatable or call.runs >= _MOST_RUNS:
+        advised = run.advised is True and fault.by_hook and isinstance(fault.error, ProtocolViolation)
+        if not (fault.again or advised) or not run.repeatable or call.runs >= _MOST_RUNS:
             return None
         if isinstance(fault.error, RateLimited):
             if call.operation in MONEY_OPERATIONS:
@@ -359,9 +350,14 @@ class Engine:
                 return fault.retry_after if fault.retry_after < call.left() else None
         # Full jitter, so that callers who failed together do not come back together.
         pause = random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**call.runs))  # noqa: S311
-        return pause if pause < call.left() else None
+        return pause if pause < min(call.left(), self._key_left(call)) else None
 
-    def _positioned(self, call: Call, run: _Run, fault: _Fault, *, authorizing: bool = False) -> PaymentError:
+    def _key_left(self, call: Call) -> float:
+        """Seconds for which the gateway still knows the key of what this call has sent: beyond, it would act again."""
+        lifetime = self.info.key_lifetime
+        return lifetime - (time.monotonic() - call.began) if call.exposed and lifetime is not None else _LONGEST_CALL
+
+    def _positioned(self, call: Call, run: _Run, fault: Fault, *, authorizing: bool = False) -> PaymentError:
         """What a fault is called, by what had been sent when it happened."""
         error = fault.error
         if fault.by_hook and not isinstance(error, PaymentError):
@@ -384,13 +380,13 @@ class Engine:
         """What an exception is called that nothing above foresaw: by its position, like every other."""
         run = _Run()
         run.yielded = call.exposed
-        return self._positioned(call, run, _Fault(error))
+        return self._positioned(call, run, Fault(error))
 
     def before_first_request(self, error: BaseException, operation: str) -> PaymentError:
         """What an exception of a hook is called that came before anything was sent."""
-        return self._positioned(Call(operation, 0), _Run(), _Fault(error, by_hook=True))
+        return self._positioned(Call(operation, 0), _Run(), Fault(error, by_hook=True))
 
-    def _named(self, call: Call, run: _Run, fault: _Fault, *, authorizing: bool) -> PaymentError:
+    def _named(self, call: Call, run: _Run, fault: Fault, *, authorizing: bool) -> PaymentError:
         error = fault.error
         if fault.by_hook and isinstance(error, Rejected | NotFound):
             if not authorizing or call.operation == "authorize":
@@ -433,33 +429,16 @@ def _said_no(call: Call, run: _Run, error: Rejected | NotFound) -> PaymentError:
     return softened
 
 
-def _from_hook(error: BaseException) -> _Fault:
-    return _Fault(error, by_hook=True, refused=isinstance(error, AuthorizationRejected))
-
-
-def _by_status(response: Response) -> _Fault | None:
-    status = response.status
-    if not decides_alone(status):
+def _read(hook: Hook | None, response: Response) -> object:
+    """What an optional hook reads out of any answer; None where it fails: a nicety must not decide a call."""
+    if hook is None:
         return None
-    if status in {401, 403}:
-        return _Fault(AuthorizationRejected(f"the gateway refuses these credentials (HTTP {status})"), refused=True)
-    if status == 429:
-        wait = _retry_after(response)
-        text = f"too many requests: wait {wait:g} s" if wait is not None else "too many requests"
-        return _Fault(RateLimited(text, retry_after=wait), again=True, retry_after=wait)
-    if status < 500:
-        return _Fault(
-            GatewayUnavailable(f"the gateway answered with a redirect (HTTP {status}), which is not followed")
-        )
-    return _Fault(GatewayUnavailable(f"the gateway is out of order (HTTP {status})"), again=True)
-
-
-def _retry_after(response: Response) -> float | None:
-    """Seconds, from a Retry-After in seconds; the date form is rare and says less than it seems with a wrong clock."""
-    values = [value for name, value in response.headers if name.lower() == "retry-after"]
-    if len(values) == 1 and values[0].strip().isascii() and values[0].strip().isdecimal() and len(values[0]) < 10:
-        return float(values[0])
-    return None
+    try:
+        return hook({"response": response})
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException:  # noqa: BLE001 - a plugin's bug of any kind
+        return None
 
 
 def _is_whole(response: object) -> bool:
@@ -470,14 +449,6 @@ def _is_whole(response: object) -> bool:
         and type(response.headers) is tuple
         and type(response.body) is bytes
     )
-
-
-def _transport_fault(error: BaseException | None) -> PaymentError:
-    if isinstance(error, GatewayUnavailable | ProtocolViolation):
-        return error
-    if isinstance(error, OutcomeUnknown):
-        return GatewayUnavailable(error.message)
-    return GatewayUnavailable(f"the transport failed ({type(error).__name__})")
 
 
 def _authorization(result: object) -> Authorization:

@@ -94,6 +94,10 @@ class ProviderHooks(Protocol):
     def read_request_id(self, response: Response) -> str:
         """The gateway's request id in any answer, an error's too; `""` for none. Optional."""
 
+    @hookspec(firstresult=True)
+    def read_retry_advice(self, response: Response) -> bool | None:
+        """Whether the gateway says of a refusing answer that sending again may help; None where it says nothing. Optional."""
+
 
 class ObserverHooks(Protocol):
     """What a plugin may watch: sync and brief. An exception in one is logged and reaches nobody."""

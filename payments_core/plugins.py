@@ -224,7 +224,7 @@ def implemented_hooks(name: str, provider_class: type) -> tuple[str, ...]:
         raise ProviderContractError(f"provider {name} has hooks that do not exist: {_listed(unknown)}")
     if "create_charge" not in marked:
         raise ProviderContractError(f"{name} does not implement create_charge")
-    return tuple(hook for hook in _PROVIDER_HOOKS if hook in marked and hook != "read_request_id")
+    return tuple(hook for hook in _PROVIDER_HOOKS if hook in marked and not hook.startswith("read_"))
 
 
 def _check_parameters(implementation: Any, hook: str) -> None:

@@ -725,3 +725,82 @@ def test_a_deadline_beyond_all_numbers_is_no_deadline(opening: Any, install: Any
     else:
         with pytest.raises(InvalidRequest):
             gateway.get_status(Reference("P1"), deadline=deadline)
+
+
+# The gateway's own word on sending again.
+
+
+def advising(advice: Any, script: Any, key_lifetime: float | None = None) -> type:
+    """A provider whose gateway advises so, whatever it answers."""
+
+    class Advising(buggy(script)):  # type: ignore[misc]
+        info = msgspec.structs.replace(buggy(script).info, key_lifetime=key_lifetime)
+
+        @hookimpl
+        def read_retry_advice(self, response: Response) -> Any:
+            if isinstance(advice, BaseException):
+                raise advice
+            return advice
+
+    return Advising
+
+
+def conflict() -> Any:
+    response = yield KEYED
+    if response.status == 409:
+        raise ProtocolViolation("an earlier request with this key is under way")
+    return charge()
+
+
+def sent(opening: Any, install: Any, provider: type, statuses: list[int], call: str = "create_charge") -> list[Any]:
+    """The outcome of the call, and how often it was sent."""
+    install("buggy", provider)
+    answers = iter(statuses)
+    gateway = opening("buggy", {}, transport=lambda _: Response(next(answers)))
+    try:
+        outcome: Any = CALLS[call](gateway)
+    except PaymentError as exc:
+        outcome = exc
+    return [type(outcome), len(gateway.script.requests)]
+
+
+def test_advice_to_send_again_repeats_a_keyed_run_that_could_not_be_read(opening: Any, install: Any) -> None:
+    """A 409 while the first request is under way ends well, with the charge that it made."""
+    assert sent(opening, install, advising(True, conflict), [409, 409, 200]) == [Charge, 3]
+    for advice in (None, False, "true", 1, Bug()):
+        assert sent(opening, install, advising(advice, conflict), [409, 200]) == [OutcomeUnknown, 1]
+
+
+def test_advice_not_to_send_again_ends_the_retries(opening: Any, install: Any) -> None:
+    def keyed() -> Any:
+        yield KEYED
+        return charge()
+
+    def safe() -> Any:
+        yield SAFE
+        return charge()
+
+    assert sent(opening, install, advising(None, keyed), [503, 503, 200]) == [Charge, 3]
+    assert sent(opening, install, advising(False, keyed), [503, 200]) == [OutcomeUnknown, 1]
+    assert sent(opening, install, advising(False, safe), [429, 200], "get_status") == [RateLimited, 1]
+
+
+def test_advice_never_makes_a_run_repeatable(opening: Any, install: Any) -> None:
+    """What is not idempotent is sent once, whatever the gateway would like."""
+
+    def unkeyed() -> Any:
+        response = yield UNSAFE
+        if response.status == 409:
+            raise ProtocolViolation("conflict")
+        return charge()
+
+    assert sent(opening, install, advising(True, unkeyed), [409, 200]) == [OutcomeUnknown, 1]
+    assert sent(opening, install, advising(True, unkeyed), [503, 200]) == [OutcomeUnknown, 1]
+
+
+def test_a_keyed_request_is_not_sent_again_after_its_key_has_lived(opening: Any, install: Any) -> None:
+    """Beyond `key_lifetime` the gateway would take the same request for a new one."""
+    for lifetime, count in ((1e-9, 1), (60.0, 2)):
+        provider = advising(True, conflict, key_lifetime=lifetime)
+        assert sent(opening, install, provider, [409, 200])[1] == count
+        assert sent(opening, install, provider, [503, 200])[1] == count

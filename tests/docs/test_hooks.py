@@ -282,6 +282,11 @@ class Everything:
     def read_request_id(self, response):
         return response.header("request-id") or ""
 
+    @hookimpl
+    def read_retry_advice(self, response):
+        self.calls.append(("read_retry_advice", response.status))
+        return False
+
 
 class Nosy:
     """An observer that has every hook of one, and shouts in each."""

@@ -1,0 +1,69 @@
+"""What a provider's sandbox offers to those who test with it: a stand-in for the gateway, running on this machine.
+
+A sandbox is registered under the provider's name in the entry-point group `payments_core.sandboxes`, as a factory
+`make(port=0)`. It is the gateway's side, written from the gateway's documentation and not from the provider, so that the
+two are two readings of the same pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from payments_core import Money, WebhookDelivery
+
+__all__ = ["ContractSandbox", "SandboxCharge", "Sign"]
+
+
+class SandboxCharge(msgspec.Struct, frozen=True):
+    """A charge as the gateway itself holds it. `amount` is the gateway's own reading of what it was sent."""
+
+    provider_id: str
+    amount: Money
+    captured: Money | None = None
+    refunded: Money | None = None
+
+
+class ContractSandbox(Protocol):
+    """What `ProviderContract` does to a sandbox. `provider_id` is the gateway's id of a charge, as a `Reference` has it."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens, on loopback."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What opens a gateway against it; its secrets are random, or at least 12 characters that stand nowhere else."""
+
+    def pay(self, provider_id: str) -> object:
+        """The shopper approves."""
+
+    def cancel(self, provider_id: str) -> object:
+        """The shopper declines, or the gateway closes the charge."""
+
+    def set_status(self, provider_id: str, raw_status: str) -> object:
+        """Answer this word from now on, also one that is documented nowhere."""
+
+    def charges(self, order_id: str) -> Sequence[SandboxCharge]:
+        """Every charge that this merchant order id has made."""
+
+    def notification(self, provider_id: str) -> WebhookDelivery:
+        """The signed notification of how the charge stands, as it would be delivered now; nothing is sent."""
+
+    def advance(self, seconds: float) -> object:
+        """Let the gateway's clock go on; only asked of a provider that declares a `key_lifetime`."""
+
+    def close(self) -> None:
+        """It ends."""
+
+
+class Sign(Protocol):
+    """`make.sign`: the headers that make `body` a genuine notification of an account, signed at `at` where that counts."""
+
+    def __call__(
+        self, config: Any, body: bytes, *, at: datetime | None = None
+    ) -> Sequence[tuple[str, str]]:
+        """The header pairs."""
