@@ -63,7 +63,5 @@ class ContractSandbox(Protocol):
 class Sign(Protocol):
     """`make.sign`: the headers that make `body` a genuine notification of an account, signed at `at` where that counts."""
 
-    def __call__(
-        self, config: Any, body: bytes, *, at: datetime | None = None
-    ) -> Sequence[tuple[str, str]]:
+    def __call__(self, config: Any, body: bytes, *, at: datetime | None = None) -> Sequence[tuple[str, str]]:
         """The header pairs."""

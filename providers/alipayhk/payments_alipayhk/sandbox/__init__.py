@@ -4,6 +4,8 @@ It knows what the documentation tells. Whatever it must invent beyond that it ma
 header, and with `sandbox:` at the beginning of the message.
 """
 
+from datetime import datetime
+
 from payments_alipayhk.config import AlipayHKConfig
 
 from .gateway import NotPossible, SandboxError, UnknownOrder
@@ -24,7 +26,12 @@ __all__ = [
 ]
 
 
-def sign_delivery(config: AlipayHKConfig, body: bytes) -> tuple[tuple[str, str], ...]:
+def sign_delivery(
+    config: AlipayHKConfig,
+    body: bytes,
+    *,
+    at: datetime | None = None,  # noqa: ARG001 - CBTIS signs no time
+) -> tuple[tuple[str, str], ...]:
     """The headers that make `body` a notification of this account, to test a receiver with."""
     return (("Signature", sign(body, config.webhook_key.reveal())),)
 

@@ -163,6 +163,16 @@ class LocalGateway:
             except KeyError:
                 raise UnknownOrder(f"no order has the order_id {provider_id!r}") from None
 
+    def orders_of(self, merchant_order_id: str) -> tuple[Order, ...]:
+        """All that one merchant id has made, oldest first."""
+        with self.lock:
+            return tuple(self._by_merchant.get(merchant_order_id, ()))
+
+    def success(self, provider_id: str) -> Message:
+        """The `payment_success` of this order, whatever its status; nothing is sent."""
+        with self.lock:
+            return self._success(self.order(provider_id))
+
     def orders(self) -> tuple[Order, ...]:
         """All of them, oldest first."""
         with self.lock:

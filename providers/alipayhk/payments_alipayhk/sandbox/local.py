@@ -7,6 +7,8 @@ from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Self
 
+from payments_core import Money, WebhookDelivery
+from payments_core.testing.sandbox import SandboxCharge
 from payments_core.testing.server import LoopbackServer
 from payments_core.testing.stories import Story
 
@@ -116,6 +118,19 @@ class Sandbox:
         """
         return _status(self._gateway.deliver(provider_id))
 
+    def notification(self, provider_id: str) -> WebhookDelivery:
+        """What `deliver` sends, signed and not sent."""
+        message = self._gateway.success(provider_id)
+        headers = {"Content-Type": "application/json", "Signature": message.signature}
+        return WebhookDelivery(message.body, headers)
+
+    def charges(self, order_id: str) -> tuple[SandboxCharge, ...]:
+        """Every order that this merchant_order_id has made, with the amount as the gateway reads it."""
+        return tuple(
+            SandboxCharge(order.order_id, Money.of(order.amount, order.currency))
+            for order in self._gateway.orders_of(order_id)
+        )
+
     def refund(self, provider_id: str, amount: str | None = None) -> int | None:
         """A refund made in the portal: sends `refund_success`, retried as scheduled; the first delivery's status."""
         return _status(self._gateway.refund(provider_id, amount))
@@ -141,6 +156,9 @@ class Sandbox:
         from .stories import STORIES
 
         return STORIES
+
+    def advance(self, seconds: float) -> None:
+        """Nothing here depends on the clock but a token's life: let it pass with `expire_tokens`."""
 
     def close(self) -> None:
         """Stop the server and every delivery, at once."""

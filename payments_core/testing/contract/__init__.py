@@ -1,0 +1,48 @@
+"""The conformance kit: what every provider must do, proved offline against its own sandbox.
+
+    class TestLantern(ProviderContract):
+        provider = LanternProvider
+        make_sandbox = staticmethod(make)
+        cassette_policy = POLICY
+        raw_statuses = {"open": PaymentStatus.PENDING, "paid": PaymentStatus.SUCCEEDED}
+        refusals = (Refusal(name="declined", status=402, body=b'{"error": "declined"}', definitive=True),)
+
+Run it with pytest; nothing else is needed where `payments-core[testing]` is installed. `--contract-provider FILE.py:CLASS`
+puts another class in the provider's place, to see whether a deliberate breakage is noticed.
+
+What passing does not prove: that the gateway does what its documentation says, or that the sandbox, the table of statuses
+and the refusals were read from it correctly (one person's mistake can stand in the provider and in the sandbox); that the
+sandbox is like the gateway beyond what is documented; that the credentials, the network and the firewall in between work;
+that limits of rate and time are kept under load; that a key is kept secret by those who configure it. A first payment with
+real money, looked up in the gateway's own portal, proves what this cannot.
+"""
+
+from __future__ import annotations
+
+from .declaration import Declaration
+from .positions import Positions
+from .rules import Refusal
+from .secrecy import Secrecy
+from .webhooks import Webhooks
+
+__all__ = ["ProviderContract", "Refusal"]
+
+
+class ProviderContract(Declaration, Positions, Webhooks, Secrecy):
+    """Inherit, fill in the attributes, and override the methods that say how the gateway is asked; never a test.
+
+    What must be given: `provider`, the class; `make_sandbox`, the factory of its sandbox
+    (`payments_core.testing.sandbox.ContractSandbox`, whose `sign` signs a delivery); `raw_statuses`, the gateway's table
+    of statuses, written a second time from its pages; `refusals`, documented answers that refuse a create;
+    `cassette_policy`, which is what cassettes of the gateway keep.
+
+    What may be given: `webhook_tolerance`, the seconds within which the gateway's signed time must lie;
+    `signature_is_hexadecimal = False` where letters of another case are another digest; `webhook_key_field` and
+    `previous_webhook_key_field`, the names of those fields of the configuration; `currency`, to be asked for where the
+    first one will not do; `not_applicable`, which leaves tests out by name, each with its reason (the essential ones
+    cannot be).
+
+    What may be overridden: `request`, `fields_for_status`, `order_id`, `returned`, `batch`, `batch_size`. A test that the
+    provider's own declaration makes meaningless is left out as well; every one that is left out is listed, with the reason,
+    at the end of pytest's report.
+    """

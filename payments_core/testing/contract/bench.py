@@ -1,0 +1,331 @@
+"""The workbench of a contract: the provider's sandbox, a gateway before it that fails on command, and what was sent."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from payments_core import (
+    AsyncGateway,
+    CaptureRequest,
+    Channel,
+    Charge,
+    Gateway,
+    Money,
+    PaymentError,
+    Reference,
+    Refund,
+    RefundReference,
+    RefundRequest,
+    Request,
+    Secret,
+    hookimpl,
+    tap,
+)
+from payments_core.engine import MONEY_OPERATIONS
+from payments_core.testing import faults
+from payments_core.testing.faults import Exchange, Fault, FaultGateway
+from payments_core.testing.opening import open_provider
+from payments_core.testing.sandbox import ContractSandbox
+
+from .rules import Rules
+
+__all__ = ["AtStep", "Bench", "Prepared", "StillClock", "Tap", "error_of"]
+
+# A call that is to run into its deadline is given this many seconds.
+SHORT: Final = 0.4
+# Any other.
+LONG: Final = 10.0
+
+
+class StillClock:
+    """A clock that stands still, with one nonce."""
+
+    def now(self) -> datetime:
+        """Always the same time."""
+        return datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        """Always the same second."""
+        return 1000.0
+
+    def nonce(self) -> str:
+        """Always the same digits."""
+        return "0123456789abcdef" * 2
+
+
+class Tap:
+    """A wrapper plugin that keeps the requests of every hook but `authorize`, with their flags."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+
+    def _see(self, outcome: Any) -> Any:
+        return tap(outcome, request=self.requests.append)
+
+    @hookimpl(wrapper=True)
+    def create_charge(self) -> Any:
+        """Watch it."""
+        return self._see((yield))
+
+    @hookimpl(wrapper=True)
+    def get_status(self) -> Any:
+        """Watch it."""
+        return self._see((yield))
+
+    @hookimpl(wrapper=True)
+    def complete_charge(self) -> Any:
+        """Watch it."""
+        return self._see((yield))
+
+    @hookimpl(wrapper=True)
+    def capture_charge(self) -> Any:
+        """Watch it."""
+        return self._see((yield))
+
+    @hookimpl(wrapper=True)
+    def cancel_charge(self) -> Any:
+        """Watch it."""
+        return self._see((yield))
+
+    @hookimpl(wrapper=True)
+    def refund_charge(self) -> Any:
+        """Watch it."""
+        return self._see((yield))
+
+    @hookimpl(wrapper=True)
+    def get_refund(self) -> Any:
+        """Watch it."""
+        return self._see((yield))
+
+
+class AtStep:
+    """Plays a fault at one request of a flow, counted from 0, and at the same one of every run that follows."""
+
+    def __init__(self, fault: Fault, step: int, times: int | None = None) -> None:
+        self._fault = fault
+        self._step = step
+        self._left = times
+        self._seen = itertools.count()
+        self.played = 0
+
+    def play(self, exchange: Exchange) -> bool:
+        """Let the requests before it through."""
+        if next(self._seen) % (self._step + 1) != self._step or self._left == 0:
+            return exchange.forward()
+        if self._left is not None:
+            self._left -= 1
+        self.played += 1
+        return self._fault.play(exchange)
+
+
+@dataclass
+class Prepared:
+    """An operation that is ready to be called: what it is about is there, and the gateway has its authorization."""
+
+    operation: str
+    order_id: str
+    call: Callable[[], Charge | Refund]
+    gateway: Gateway
+    requests: list[Request] = field(default_factory=list)
+
+    @property
+    def moves_money(self) -> bool:
+        """Whether its outcome can be unknown."""
+        return self.operation in MONEY_OPERATIONS
+
+
+class Bench:
+    """One class's sandbox, and everything that is done to it."""
+
+    def __init__(self, contract: type[Rules], sandbox: ContractSandbox, between: FaultGateway) -> None:
+        self.contract = contract
+        self.rules = contract()
+        self.sandbox = sandbox
+        self.between = between
+        self._numbers = itertools.count(1)
+        self._steps: dict[str, list[Request]] = {}
+        self._injected: list[faults.Rule] = []
+
+    # Opening.
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration of a gateway that goes through the fault gateway."""
+        config = dict(self.sandbox.config)
+        assert "base_url" in config, "the contract needs a configuration with a base_url, to put itself in between"
+        return config | {"base_url": self.between.url}
+
+    @property
+    def typed_config(self) -> Any:
+        """The same, as the provider's own struct."""
+        return msgspec.convert(self.config, self.contract.config_type(), dec_hook=_secret)
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The account's secrets, by the names of their fields."""
+        values = msgspec.structs.asdict(self.typed_config)
+        found = {name: value.reveal() for name, value in values.items() if isinstance(value, Secret) and value}
+        short = [name for name, value in found.items() if len(value) < 12]
+        assert not short, (
+            f"the sandbox's {', '.join(short)} must have 12 characters or more, to be told from other text"
+        )
+        return found
+
+    @contextlib.contextmanager
+    def open(self, *, deadline: float = LONG, **options: Any) -> Iterator[Gateway]:
+        """A gateway of the class under test."""
+        config = options.pop("config", None) or self.config
+        with open_provider(self.contract.provider, config, deadline=deadline, **options) as gateway:
+            yield gateway
+
+    def open_async(self, *, deadline: float = LONG, **options: Any) -> AsyncGateway:
+        """Its async twin, to be entered."""
+        return open_provider(self.contract.provider, self.config, kind=AsyncGateway, deadline=deadline, **options)
+
+    # What the shop asks for.
+
+    @property
+    def amount(self) -> Money:
+        """An amount that every gateway takes: 88 of the class's currency, or of the provider's first."""
+        return Money.of("88", self.contract.currency or min(self.contract.info().currencies))
+
+    def new_order(self) -> str:
+        """A merchant order id that was not used before."""
+        return self.rules.order_id(next(self._numbers))
+
+    def create(self, gateway: Gateway, order_id: str = "", amount: Money | None = None, **fields: Any) -> Charge:
+        """A new charge."""
+        return gateway.create_charge(self.rules.request(order_id or self.new_order(), amount or self.amount, **fields))
+
+    def usual_fields(self) -> dict[str, Any]:
+        """The first channel that the provider declares, where it is not the one that a request has by itself."""
+        channels = self.contract.info().channels
+        return {} if Channel.WEB in channels else {"channel": min(channels)}
+
+    def paid(self, gateway: Gateway, order_id: str = "", **fields: Any) -> Charge:
+        """A charge that the shopper has approved."""
+        charge = self.create(gateway, order_id, **{**self.usual_fields(), **fields})
+        self.sandbox.pay(charge.reference.provider_id)
+        return charge
+
+    def reference(self, charge: Charge, order_id: str = "") -> Reference:
+        """Both ids, as a shop has stored them."""
+        return Reference(order_id or charge.reference.order_id, charge.reference.provider_id)
+
+    def authorizable(self, gateway: Gateway, order_id: str) -> Charge:
+        """A charge to be captured later, approved: by the first method that knows such charges."""
+        problems: list[PaymentError] = []
+        for method in self.contract.info().methods:
+            try:
+                return self.paid(gateway, order_id, method=method.id, capture=False)
+            except PaymentError as exc:
+                problems.append(exc)
+        raise AssertionError(f"no declared method takes capture=False: {'; '.join(map(str, problems))}")
+
+    def part(self, amount: Money) -> Money:
+        """A quarter of it, whole in every currency."""
+        return Money(amount.minor // 4, amount.currency)
+
+    # Operations.
+
+    def operations(self) -> list[str]:
+        """Every declared operation that asks the gateway something, in the order of a charge's life."""
+        info = self.contract.info()
+        names = ["create_charge"] + (["get_status"] if self.contract.has("get_status") else [])
+        return names + sorted(info.operations)
+
+    def prepare(self, operation: str, gateway: Gateway) -> Prepared:
+        """Everything up to the operation itself, over a network that works."""
+        self.heal()
+        order_id = self.new_order()
+        if self.contract.has("authorize"):
+            gateway.authorize()
+        call = getattr(self, f"_{operation}")(gateway, order_id)
+        self.between.clear()
+        return Prepared(operation, order_id, call, gateway)
+
+    def steps(self, operation: str) -> list[Request]:
+        """The requests that the operation makes when all is well."""
+        if operation not in self._steps:
+            seen = Tap()
+            with self.open(plugins=[seen]) as gateway:
+                prepared = self.prepare(operation, gateway)
+                seen.requests.clear()
+                prepared.call()
+            self._steps[operation] = list(seen.requests)
+        return self._steps[operation]
+
+    def _create_charge(self, gateway: Gateway, order_id: str) -> Callable[[], Charge]:
+        request = self.rules.request(order_id, self.amount, **self.usual_fields())
+        return lambda: gateway.create_charge(request)
+
+    def _get_status(self, gateway: Gateway, order_id: str) -> Callable[[], Charge]:
+        reference = self.reference(self.create(gateway, order_id, **self.usual_fields()), order_id)
+        return lambda: gateway.get_status(reference)
+
+    def _complete_charge(self, gateway: Gateway, order_id: str) -> Callable[[], Charge]:
+        charge = self.paid(gateway, order_id)
+        returned = self.rules.returned(self.sandbox, charge.reference.provider_id)
+        return lambda: gateway.complete_charge(self.reference(charge, order_id), returned)
+
+    def _capture_charge(self, gateway: Gateway, order_id: str) -> Callable[[], Charge]:
+        reference = self.reference(self.authorizable(gateway, order_id), order_id)
+        request = CaptureRequest(reference, f"capture-{order_id}", self.amount)
+        return lambda: gateway.capture_charge(request)
+
+    def _cancel_charge(self, gateway: Gateway, order_id: str) -> Callable[[], Charge]:
+        reference = self.reference(self.create(gateway, order_id, **self.usual_fields()), order_id)
+        return lambda: gateway.cancel_charge(reference)
+
+    def _refund_charge(self, gateway: Gateway, order_id: str) -> Callable[[], Refund]:
+        reference = self.reference(self.paid(gateway, order_id), order_id)
+        request = RefundRequest(reference, f"refund-{order_id}", self.part(self.amount))
+        return lambda: gateway.refund_charge(request)
+
+    def _get_refund(self, gateway: Gateway, order_id: str) -> Callable[[], Refund]:
+        reference = self.reference(self.paid(gateway, order_id), order_id)
+        request = RefundRequest(reference, f"refund-{order_id}", self.part(self.amount))
+        refund = gateway.refund_charge(request)
+        asked = RefundReference(request.refund_id, refund.provider_id, reference)
+        return lambda: gateway.get_refund(asked)
+
+    # Faults.
+
+    def inject(self, fault: Fault, **where: Any) -> faults.Rule:
+        """From now on, until the test ends."""
+        rule = self.between.inject(fault, **where)
+        self._injected.append(rule)
+        return rule
+
+    def heal(self) -> None:
+        """The network works again, and what was sent is forgotten."""
+        for rule in self._injected:
+            rule.remove()
+        self._injected.clear()
+        self.between.clear()
+
+    def sent_to(self, request: Request) -> int:
+        """How often a request to the same method and path left since the last `heal`."""
+        return sum((each.method, each.path) == (request.method, request.path) for each in self.between.requests)
+
+
+def error_of(call: Callable[[], object]) -> PaymentError:
+    """The error that a call ends with: a `PaymentError` and nothing else."""
+    try:
+        result = call()
+    except PaymentError as error:
+        return error
+    raise AssertionError(f"it returned {result!r} and was to raise")
+
+
+def _secret(kind: type, value: object) -> object:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise NotImplementedError

@@ -1,0 +1,293 @@
+"""What a provider declares is what it does: operations, methods, currencies, limits, statuses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import msgspec
+
+from payments_core import (
+    CURRENCY_EXPONENTS,
+    CaptureRequest,
+    Channel,
+    Charge,
+    ChargeRequest,
+    InvalidRequest,
+    Money,
+    PaymentStatus,
+    Reference,
+    Refund,
+    RefundReference,
+    RefundRequest,
+    Rejected,
+    UnsupportedOperation,
+)
+from payments_core.discovery import find_provider
+from payments_core.info import OPTIONAL_OPERATIONS
+from payments_core.testing import faults
+
+from .bench import AtStep, Bench, Tap, error_of
+from .rules import Rules, essential, needs
+
+__all__ = ["Declaration"]
+
+# Amounts that go wrong in binary floating point: 1.15 * 100 is 114.99999999999999.
+_TREACHEROUS: Final = ("0.29", "0.57", "1.15", "4.35", "8.20", "19.99", "1001.10", "4503.57", "999999.99")
+
+
+class Declaration(Rules):
+    """The declaration held against behaviour, with the sandbox as the judge of what arrived."""
+
+    def test_the_entry_point_leads_to_the_provider(self) -> None:
+        """A configuration that names the provider gets this class."""
+        assert find_provider(self.info().id) is self.provider
+
+    def test_it_opens_and_every_undeclared_operation_is_unsupported(self, bench: Bench) -> None:
+        """Before anything is sent."""
+        reference, amount = Reference("A", "B"), bench.amount
+        with bench.open() as gateway:
+            calls: dict[str, Any] = {
+                "complete_charge": lambda: gateway.complete_charge(reference, ()),
+                "capture_charge": lambda: gateway.capture_charge(CaptureRequest(reference, "C", amount)),
+                "cancel_charge": lambda: gateway.cancel_charge(reference),
+                "refund_charge": lambda: gateway.refund_charge(RefundRequest(reference, "R", amount)),
+                "get_refund": lambda: gateway.get_refund(RefundReference("R", "", reference)),
+            }
+            assert set(calls) == OPTIONAL_OPERATIONS
+            for name in sorted(OPTIONAL_OPERATIONS - self.info().operations):
+                assert type(error_of(calls[name])) is UnsupportedOperation, name
+        assert bench.between.requests == []
+
+    def test_every_declared_operation_works(self, bench: Bench) -> None:
+        """Each is called on a charge that allows it, and answers about that charge."""
+        with bench.open() as gateway:
+            for name in bench.operations():
+                prepared = bench.prepare(name, gateway)
+                result = prepared.call()
+                assert bench.between.requests, f"{name} sent nothing"
+                if isinstance(result, Charge):
+                    assert result.reference.order_id in {"", prepared.order_id}, name
+                    assert result.amount in {None, bench.amount}, name
+                else:
+                    assert isinstance(result, Refund), name
+                    assert result.refund_id in {"", f"refund-{prepared.order_id}"}, name
+                    assert result.amount in {None, bench.part(bench.amount)}, name
+
+    def test_a_captured_or_refunded_amount_is_the_one_that_was_asked_for(self, bench: Bench) -> None:
+        """By the gateway's own books."""
+        with bench.open() as gateway:
+            if "capture_charge" in self.info().operations:
+                prepared = bench.prepare("capture_charge", gateway)
+                prepared.call()
+                assert [each.captured for each in bench.sandbox.charges(prepared.order_id)] == [bench.amount]
+            if "refund_charge" in self.info().operations:
+                prepared = bench.prepare("refund_charge", gateway)
+                prepared.call()
+                assert [each.refunded for each in bench.sandbox.charges(prepared.order_id)] == [
+                    bench.part(bench.amount)
+                ]
+
+    def test_every_method_and_channel_takes_a_charge(self, bench: Bench) -> None:
+        """What a page offers as a button works; what is not declared is refused before anything is sent."""
+        info = self.info()
+        with bench.open() as gateway:
+            for method in info.methods:
+                for channel in sorted(info.channels):
+                    order_id = bench.new_order()
+                    bench.create(gateway, order_id, method=method.id, channel=channel)
+                    assert len(bench.sandbox.charges(order_id)) == 1, f"{method.id}, {channel}"
+            bench.between.clear()
+            strangers = [{"method": "no-such-method"}, *({"channel": each} for each in set(Channel) - info.channels)]
+            for fields in strangers:
+                error = error_of(lambda fields=fields: bench.create(gateway, **{**bench.usual_fields(), **fields}))  # type: ignore[misc]
+                assert type(error) is InvalidRequest, fields
+        assert bench.between.requests == []
+
+    def test_every_currency_arrives_as_the_amount_that_was_asked_for(self, bench: Bench) -> None:
+        """The gateway's own reading of what it was sent: an exponent that is wrong both ways shows only there."""
+        wrong = []
+        with bench.open() as gateway:
+            for currency in sorted(self.info().currencies):
+                order_id, asked = bench.new_order(), Money.of("88", currency)
+                charge = bench.create(gateway, order_id, asked, **bench.usual_fields())
+                held = [each.amount for each in bench.sandbox.charges(order_id)]
+                if held != [asked] or charge.amount not in {None, asked}:
+                    wrong.append(f"asked {asked}, the gateway holds {held}, the answer says {charge.amount}")
+            assert not wrong, "; ".join(wrong)
+            bench.between.clear()
+            for currency in sorted(set(CURRENCY_EXPONENTS) - self.info().currencies)[:5]:
+                asked = Money.of("88", currency)
+                assert type(error_of(lambda asked=asked: bench.create(gateway, amount=asked))) is InvalidRequest  # type: ignore[misc]
+        assert bench.between.requests == []
+
+    def test_no_digit_of_an_amount_is_lost(self, bench: Bench) -> None:
+        """Amounts on which floating point stumbles; and no JSON number with a fraction is sent."""
+        seen = Tap()
+        taken = 0
+        with bench.open(plugins=[seen]) as gateway:
+            for exponent in (2, 3):
+                known = [each for each in sorted(self.info().currencies) if CURRENCY_EXPONENTS[each] == exponent]
+                for text in _TREACHEROUS if known else ():
+                    asked, order_id = Money.of(text + "0" * (exponent - 2), known[0]), bench.new_order()
+                    try:
+                        charge = bench.create(gateway, order_id, asked, **bench.usual_fields())
+                    except (InvalidRequest, Rejected):
+                        continue  # less, or more, than this gateway takes
+                    held = [each.amount for each in bench.sandbox.charges(order_id)]
+                    assert held == [asked], f"asked {asked}, the gateway holds {held}"
+                    assert charge.amount in {None, asked}
+                    taken += 1
+            if not any(CURRENCY_EXPONENTS[each] in {2, 3} for each in self.info().currencies):
+                bench.create(gateway, **bench.usual_fields())
+        assert taken >= 3 or not any(CURRENCY_EXPONENTS[each] in {2, 3} for each in self.info().currencies)
+        assert seen.requests
+        for request in seen.requests:
+            assert not _fractions(request.body), (
+                f"{request!r} sends {_fractions(request.body)} as a JSON number: a float"
+            )
+
+    def test_the_limits_are_the_gateway_s(self, bench: Bench) -> None:
+        """The longest order id and description are taken; one character more is refused before anything is sent."""
+        limits = self.info().limits
+        longest = bench.new_order().ljust(limits.order_id_length, "X")
+        if not limits.order_id_pattern:
+            with bench.open() as gateway:
+                bench.create(gateway, longest, **bench.usual_fields())
+                assert len(bench.sandbox.charges(longest)) == 1
+                bench.between.clear()
+                if limits.order_id_length < 255:
+                    assert type(error_of(lambda: bench.create(gateway, longest + "X"))) is InvalidRequest
+        with bench.open() as gateway:
+            for least in limits.minimum:
+                bench.create(gateway, amount=least, **bench.usual_fields())
+                bench.between.clear()
+                if least.minor > 1:
+                    less = Money(least.minor - 1, least.currency)
+                    assert type(error_of(lambda less=less: bench.create(gateway, amount=less))) is InvalidRequest  # type: ignore[misc]
+                assert bench.between.requests == []
+            for most in limits.maximum:
+                more = Money(most.minor + 1, most.currency)
+                bench.between.clear()
+                assert type(error_of(lambda more=more: bench.create(gateway, amount=more))) is InvalidRequest  # type: ignore[misc]
+                assert bench.between.requests == []
+
+    @needs(
+        "the gateway documents no length of a description", lambda cls: cls.info().limits.description_length is not None
+    )
+    def test_the_longest_description_is_taken(self, bench: Bench) -> None:
+        """And one character more is refused before anything is sent."""
+        longest = "d" * (self.info().limits.description_length or 0)
+        with bench.open() as gateway:
+            asked = self.request(bench.new_order(), bench.amount, **bench.usual_fields())
+            gateway.create_charge(_described(asked, longest))
+            bench.between.clear()
+            asked = self.request(bench.new_order(), bench.amount, **bench.usual_fields())
+            assert type(error_of(lambda: gateway.create_charge(_described(asked, longest + "d")))) is InvalidRequest
+        assert bench.between.requests == []
+
+    @needs("capture=False is not declared", lambda cls: "capture" in cls.info().charge_options)
+    def test_a_charge_that_is_not_captured_is_authorized_and_not_paid(self, bench: Bench) -> None:
+        """Held money is no payment."""
+        with bench.open() as gateway:
+            order_id = bench.new_order()
+            charge = bench.authorizable(gateway, order_id)
+            if self.has("get_status"):
+                found = gateway.get_status(bench.reference(charge, order_id))
+                assert found.status is PaymentStatus.AUTHORIZED
+                assert not found.is_paid
+
+    # Statuses.
+
+    def test_the_table_of_statuses_is_the_documented_one(self) -> None:
+        """`raw_statuses` of the test class was written from the gateway's pages a second time."""
+        assert self.raw_statuses, "raw_statuses: write the gateway's table of statuses into the test class"
+        assert dict(self.info().raw_statuses) == dict(self.raw_statuses)
+
+    @essential
+    @needs("the gateway cannot be asked", lambda cls: cls.has("get_status"))
+    def test_every_documented_status_is_read_as_documented(self, bench: Bench) -> None:
+        """And a charge is paid in the paid ones only."""
+        wrong = []
+        with bench.open() as gateway:
+            for word, wanted in self.raw_statuses.items():
+                found = self._with_status(bench, gateway, word)
+                pending = {wanted} if wanted.is_final else {wanted, PaymentStatus.REQUIRES_ACTION}
+                if found.status not in pending or found.raw_status != word:
+                    wrong.append(f"{word} is read as {found.status} ({found.raw_status}), and is {wanted}")
+                if found.is_paid and wanted is not PaymentStatus.SUCCEEDED:
+                    wrong.append(f"{word} is read as paid")
+        assert not wrong, "; ".join(wrong)
+
+    @essential
+    @needs("the gateway cannot be asked", lambda cls: cls.has("get_status"))
+    def test_a_status_that_is_not_in_the_table_is_unknown(self, bench: Bench) -> None:
+        """Never paid, never failed: also a known word in other letters, or with more behind it."""
+        known = set(self.raw_statuses)
+        words = {"unheard_of", "SUCCESS_REVERSED", "0"}
+        words |= {word.swapcase() for word in known} | {f"{word}_2" for word in known}
+        wrong = []
+        with bench.open() as gateway:
+            for word in sorted(words - known):
+                found = self._with_status(bench, gateway, word)
+                if found.status is not PaymentStatus.UNKNOWN or found.is_paid:
+                    wrong.append(f"{word} is read as {found.status}")
+        assert not wrong, "; ".join(wrong)
+
+    def _with_status(self, bench: Bench, gateway: Any, word: str) -> Charge:
+        order_id = bench.new_order()
+        fields = {**bench.usual_fields(), **self.fields_for_status(word)}
+        charge = bench.create(gateway, order_id, **fields)
+        bench.sandbox.set_status(charge.reference.provider_id, word)
+        return gateway.get_status(bench.reference(charge, order_id))  # type: ignore[no-any-return]
+
+    @needs("the gateway cannot be asked", lambda cls: cls.has("get_status"))
+    def test_a_paid_charge_is_paid_and_a_cancelled_one_is_not(self, bench: Bench) -> None:
+        """As the shop asks: with the order, the amount and the id that it has stored."""
+        with bench.open() as gateway:
+            order_id = bench.new_order()
+            charge = bench.create(gateway, order_id, **bench.usual_fields())
+            assert not charge.is_paid
+            assert not _confirmed(gateway, order_id, bench.amount, charge).is_paid
+            bench.sandbox.pay(charge.reference.provider_id)
+            assert _confirmed(gateway, order_id, bench.amount, charge).is_paid
+            order_id = bench.new_order()
+            charge = bench.create(gateway, order_id, **bench.usual_fields())
+            bench.sandbox.cancel(charge.reference.provider_id)
+            assert not _confirmed(gateway, order_id, bench.amount, charge).is_paid
+
+    # Refusals.
+
+    def test_there_is_a_documented_refusal_to_test_with(self) -> None:
+        """`refusals` of the test class: how the gateway says no to a create."""
+        assert self.refusals, "refusals: give at least one documented answer that refuses a create"
+
+    @essential
+    def test_every_documented_refusal_is_raised(self, bench: Bench) -> None:
+        """A refusal that comes back as a charge is a shopper who waits; one that is called definitive, a lost charge."""
+        for refusal in self.refusals:
+            step = len(bench.steps("create_charge")) - 1
+            with bench.open() as gateway:
+                prepared = bench.prepare("create_charge", gateway)
+                bench.inject(AtStep(faults.Answer(refusal.body, refusal.status, refusal.headers), step))
+                error = error_of(prepared.call)
+            assert type(error) is refusal.raises, f"{refusal.name}: {error!r}"
+            if isinstance(error, Rejected):
+                assert error.definitive is refusal.definitive, f"{refusal.name}: definitive"
+                assert refusal.code is None or error.code is refusal.code, f"{refusal.name}: {error.code}"
+
+
+def _confirmed(gateway: Any, order_id: str, amount: Money, charge: Charge) -> Charge:
+    return gateway.confirm(order_id, amount, provider_id=charge.reference.provider_id)  # type: ignore[no-any-return]
+
+
+def _described(request: ChargeRequest, description: str) -> ChargeRequest:
+    return msgspec.structs.replace(request, description=description)
+
+
+def _fractions(body: bytes) -> list[str]:
+    """The numbers with a fraction or an exponent in a JSON body."""
+    found: list[str] = []
+    if body[:1] in {b"{", b"["}:
+        json.loads(body, parse_float=found.append)
+    return found

@@ -1,0 +1,297 @@
+"""Where a fault falls decides what it is called: every operation, every request of it, every kind of fault."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+from payments_core import (
+    AuthorizationRejected,
+    Charge,
+    GatewayUnavailable,
+    NotFound,
+    OutcomeUnknown,
+    PaymentError,
+    ProtocolViolation,
+    RateLimited,
+    Reference,
+    Rejected,
+    Request,
+)
+from payments_core.testing import faults
+from payments_core.testing.faults import Fault
+
+from .bench import SHORT, AtStep, Bench, Prepared, error_of
+from .rules import Rules, essential, needs
+
+__all__ = ["Positions"]
+
+_LOST: Final[dict[str, Fault]] = {
+    "timed-out": faults.Hang(),
+    "reset": faults.Reset(),
+    "closed": faults.CloseEarly(),
+    "truncated": faults.Truncate(),
+    "500": faults.HTML(status=500),
+    "502": faults.HTML(status=502),
+    "503": faults.Status(503),
+    "redirect": faults.Redirect("http://127.0.0.1:9/elsewhere"),
+}
+_UNREADABLE: Final[dict[str, Fault]] = {
+    "html": faults.HTML(),
+    "empty": faults.Answer(b""),
+    "null": faults.Answer(b"null"),
+    "list": faults.Answer(b"[]"),
+    "object": faults.Answer(b"{}"),
+    "half": faults.Answer(b'{"id": "'),
+    "bad-utf8": faults.BadUTF8(),
+    "bad-gzip": faults.BadGzip(),
+    "deep": faults.DeepJSON(),
+    "html-400": faults.HTML(status=400),
+    "html-404": faults.HTML(status=404),
+    "html-409": faults.HTML(status=409),
+}
+
+
+class Positions(Rules):
+    """The taxonomy of errors, operation by operation."""
+
+    def _each(self, bench: Bench) -> list[tuple[str, int, list[Request]]]:
+        """Every request of every operation: its name, its place, and all requests of the flow."""
+        flows = [(name, bench.steps(name)) for name in bench.operations()]
+        return [(name, place, steps) for name, steps in flows for place in range(len(steps))]
+
+    def _fail(
+        self, bench: Bench, operation: str, place: int, fault: Fault, **options: Any
+    ) -> tuple[PaymentError, Prepared]:
+        with bench.open(**options) as gateway:
+            prepared = bench.prepare(operation, gateway)
+            injected = AtStep(fault, place)
+            bench.inject(injected)
+            error = error_of(lambda: prepared.call())
+            assert injected.played, f"{operation} never made its request {place + 1}"
+        return error, prepared
+
+    def test_at_least_one_request_of_each_money_operation_is_not_safe(self, bench: Bench) -> None:
+        """`safe` means that nothing is moved: a create that is marked so would be called unavailable, and sent again."""
+        for operation in bench.operations():
+            flags = [request.safe for request in bench.steps(operation)]
+            if operation in {"get_status", "get_refund"}:
+                assert all(flags), f"{operation} only asks: mark its requests safe=True"
+            else:
+                assert not all(flags), f"{operation} moves money: a request of it is not safe"
+
+    @essential
+    @pytest.mark.parametrize("fault", _LOST.values(), ids=_LOST)
+    def test_a_lost_answer_is_unknown_where_money_may_have_moved(self, bench: Bench, fault: Fault) -> None:
+        """And only there: a query that is lost says nothing. What is not idempotent leaves once."""
+        for operation, place, steps in self._each(bench):
+            error, prepared = self._fail(bench, operation, place, fault, deadline=SHORT)
+            exposed = [each for each in steps[: place + 1] if not each.safe] if prepared.moves_money else []
+            wanted = OutcomeUnknown if exposed else GatewayUnavailable
+            assert type(error) is wanted, f"{operation}, request {place + 1}: {error!r}"
+            self._check_unknown(bench, operation, error, exposed)
+
+    @essential
+    @pytest.mark.parametrize("fault", _UNREADABLE.values(), ids=_UNREADABLE)
+    def test_an_answer_that_cannot_be_read_is_unknown_where_money_may_have_moved(
+        self, bench: Bench, fault: Fault
+    ) -> None:
+        """A maintenance page is neither a refusal nor a missing charge."""
+        for operation, place, steps in self._each(bench):
+            error, prepared = self._fail(bench, operation, place, fault)
+            exposed = [each for each in steps[: place + 1] if not each.safe] if prepared.moves_money else []
+            wanted = OutcomeUnknown if exposed else ProtocolViolation
+            assert type(error) is wanted, f"{operation}, request {place + 1}: {error!r}"
+            self._check_unknown(bench, operation, error, exposed)
+
+    def _check_unknown(self, bench: Bench, operation: str, error: PaymentError, exposed: list[Request]) -> None:
+        if isinstance(error, OutcomeUnknown):
+            assert error.repeatable is all(each.idempotent for each in exposed), f"{operation}: repeatable"
+        for each in exposed:
+            if not each.idempotent:
+                same = [
+                    sent for sent in bench.between.requests if sent.method == each.method and _alike(sent.path, each)
+                ]
+                assert len(same) == 1, f"{operation} is not idempotent, and was sent {len(same)} times"
+
+    @essential
+    def test_a_connection_that_is_refused_means_that_nothing_was_accepted(self, bench: Bench) -> None:
+        """Of every operation's first request."""
+        for operation in bench.operations():
+            with bench.open() as gateway:
+                prepared = bench.prepare(operation, gateway)
+                with bench.between.refusing():
+                    error = error_of(prepared.call)
+            assert type(error) is GatewayUnavailable, f"{operation}: {error!r}"
+
+    @essential
+    def test_too_many_requests_means_that_this_one_was_not_accepted(self, bench: Bench) -> None:
+        """`RateLimited`, at once where money moves; but unknown where an earlier request of the flow may have moved some."""
+        for operation, place, steps in self._each(bench):
+            error, prepared = self._fail(bench, operation, place, faults.TooManyRequests("3600"))
+            earlier = prepared.moves_money and any(not each.safe for each in steps[:place])
+            wanted = OutcomeUnknown if earlier else RateLimited
+            assert type(error) is wanted, f"{operation}, request {place + 1}: {error!r}"
+            if isinstance(error, RateLimited):
+                assert error.retry_after == 3600
+
+    @essential
+    @pytest.mark.parametrize("fault", [faults.Unauthorized(), faults.Forbidden()], ids=["401", "403"])
+    def test_refused_credentials_are_no_refused_charge(self, bench: Bench, fault: Fault) -> None:
+        """They are renewed once where they can be, and then `AuthorizationRejected`."""
+        for operation, place, steps in self._each(bench):
+            error, prepared = self._fail(bench, operation, place, fault)
+            earlier = prepared.moves_money and any(not each.safe for each in steps[:place])
+            wanted = OutcomeUnknown if earlier else AuthorizationRejected
+            assert type(error) is wanted, f"{operation}, request {place + 1}: {error!r}"
+
+    # The authorization.
+
+    @needs("the provider has no `authorize`", lambda cls: cls.has("authorize"))
+    def test_a_token_is_obtained_once_and_used_again(self, bench: Bench) -> None:
+        """One token call for any number of calls."""
+        steps = bench.steps("create_charge")
+        bench.heal()
+        with bench.open() as gateway:
+            gateway.authorize()
+            asked = len(bench.between.requests)
+            gateway.authorize()
+            assert len(bench.between.requests) == asked > 0
+            bench.create(gateway, **bench.usual_fields())
+            bench.create(gateway, **bench.usual_fields())
+            assert len(bench.between.requests) == asked + 2 * len(steps)
+
+    @needs("the provider has no `authorize`", lambda cls: cls.has("authorize"))
+    @pytest.mark.parametrize("fault", [faults.Unauthorized(), faults.Forbidden()], ids=["401", "403"])
+    def test_a_refused_token_is_renewed_once_and_the_charge_is_made_once(self, bench: Bench, fault: Fault) -> None:
+        """The flow runs again from its start, with the new token."""
+        steps = bench.steps("create_charge")
+        with bench.open() as gateway:
+            prepared = bench.prepare("create_charge", gateway)
+            bench.inject(AtStep(fault, 0, times=1))
+            prepared.call()
+            renewals = len(bench.between.requests) - len(steps) - 1
+        assert renewals == 1, f"the token was obtained {renewals} times after it was refused"
+        assert len(bench.sandbox.charges(prepared.order_id)) == 1
+
+    @needs("the provider has no `authorize`", lambda cls: cls.has("authorize"))
+    def test_a_fault_of_the_token_call_is_never_an_unknown_outcome(self, bench: Bench) -> None:
+        """Nothing was asked for yet. A page of HTML is no wrong password; a 429 before the create is `RateLimited`."""
+        wanted: list[tuple[Fault, type[PaymentError]]] = [
+            (faults.Hang(), GatewayUnavailable),
+            (faults.Reset(), GatewayUnavailable),
+            (faults.HTML(status=503), GatewayUnavailable),
+            (faults.HTML(), ProtocolViolation),
+            (faults.Answer(b"{}"), ProtocolViolation),
+            (faults.TooManyRequests("3600"), RateLimited),
+            (faults.Unauthorized(), AuthorizationRejected),
+        ]
+        for fault, kind in wanted:
+            bench.heal()
+            order_id = bench.new_order()
+            with bench.open(deadline=SHORT) as gateway:
+                bench.inject(fault)
+                error = error_of(lambda: bench.create(gateway, order_id, **bench.usual_fields()))  # noqa: B023
+            assert type(error) is kind, f"{fault}: {error!r}"
+            assert list(bench.sandbox.charges(order_id)) == []
+
+    @needs("the provider has no `authorize`", lambda cls: cls.has("authorize"))
+    def test_a_429_on_the_second_of_two_requests_keeps_what_the_first_one_was(self, bench: Bench) -> None:
+        """The token was answered, the create was not accepted: `RateLimited`, and no charge."""
+        order_id = bench.new_order()
+        with bench.open() as gateway:
+            bench.inject(AtStep(faults.TooManyRequests("3600"), 1))
+            error = error_of(lambda: bench.create(gateway, order_id, **bench.usual_fields()))
+        assert type(error) is RateLimited
+        assert list(bench.sandbox.charges(order_id)) == []
+
+    # What a lost answer leaves behind.
+
+    @essential
+    def test_a_create_whose_answer_is_lost_makes_one_charge(self, bench: Bench) -> None:
+        """The charge exists. A create that is marked idempotent is sent again, and must still be one charge."""
+        steps = bench.steps("create_charge")
+        last = max(place for place, each in enumerate(steps) if not each.safe)
+        with bench.open() as gateway:
+            prepared = bench.prepare("create_charge", gateway)
+            bench.inject(AtStep(faults.LoseAnswer(), last, times=1))
+            outcome: object
+            try:
+                outcome = prepared.call()
+            except PaymentError as exc:
+                outcome = exc
+            held = bench.sandbox.charges(prepared.order_id)
+            assert len(held) == 1, f"{len(held)} charges were made of one: a create that is idempotent only in name"
+            if all(each.idempotent for each in steps if not each.safe):
+                assert isinstance(outcome, Charge), f"an idempotent create was not made again: {outcome!r}"
+                return
+            assert type(outcome) is OutcomeUnknown
+            assert outcome.repeatable is False
+            bench.heal()
+            if self.has("get_status") and "order_id" in self.info().query_by:
+                found = gateway.get_status(Reference(prepared.order_id))
+                assert found.reference.provider_id in {"", held[0].provider_id}
+
+    @essential
+    @needs("no key_lifetime is declared", lambda cls: cls.info().key_lifetime is not None)
+    def test_the_identical_call_is_one_charge_for_as_long_as_its_key_is_declared_to_live(self, bench: Bench) -> None:
+        """Every answer is lost; the same call is made again by another process, near the end of the key's life."""
+        lifetime = self.info().key_lifetime or 0.0
+        steps = bench.steps("create_charge")
+        last = max(place for place, each in enumerate(steps) if not each.safe)
+        with bench.open() as gateway:
+            prepared = bench.prepare("create_charge", gateway)
+            bench.inject(AtStep(faults.LoseAnswer(), last))
+            error = error_of(prepared.call)
+            assert type(error) is OutcomeUnknown, repr(error)
+            assert error.repeatable, "a key_lifetime is declared, and the create is not marked idempotent"
+        bench.heal()
+        bench.sandbox.advance(max(lifetime - 60, lifetime * 0.9))
+        with bench.open() as gateway:
+            again = gateway.create_charge(self.request(prepared.order_id, bench.amount, **bench.usual_fields()))
+        held = bench.sandbox.charges(prepared.order_id)
+        assert len(held) == 1, (
+            f"{len(held)} charges: the gateway does not keep a key for the {lifetime:g} s that key_lifetime declares"
+        )
+        assert again.reference.provider_id in {"", held[0].provider_id}
+
+    @needs("capture_charge is not declared", lambda cls: "capture_charge" in cls.info().operations)
+    def test_a_capture_whose_answer_is_lost_takes_the_money_once(self, bench: Bench) -> None:
+        """By the gateway's own books, whether it is sent again or not."""
+        order_id = self._lose(bench, "capture_charge")
+        assert [each.captured for each in bench.sandbox.charges(order_id)] == [bench.amount]
+
+    @needs("refund_charge is not declared", lambda cls: "refund_charge" in cls.info().operations)
+    def test_a_refund_whose_answer_is_lost_gives_the_money_back_once(self, bench: Bench) -> None:
+        """By the gateway's own books, whether it is sent again or not."""
+        order_id = self._lose(bench, "refund_charge")
+        assert [each.refunded for each in bench.sandbox.charges(order_id)] == [bench.part(bench.amount)]
+
+    def _lose(self, bench: Bench, operation: str) -> str:
+        last = max(place for place, each in enumerate(bench.steps(operation)) if not each.safe)
+        with bench.open() as gateway:
+            prepared = bench.prepare(operation, gateway)
+            bench.inject(AtStep(faults.LoseAnswer(), last, times=1))
+            try:
+                prepared.call()
+            except PaymentError as exc:
+                assert type(exc) is OutcomeUnknown, repr(exc)  # noqa: PT017 - it may also succeed
+        return prepared.order_id
+
+    @needs("no key_lifetime is declared", lambda cls: cls.info().key_lifetime is not None)
+    def test_one_order_with_two_amounts_is_never_two_charges_of_one_key(self, bench: Bench) -> None:
+        """A key that holds the amount would make a second charge of one order."""
+        order_id = bench.new_order()
+        other = bench.part(bench.amount)
+        with bench.open() as gateway:
+            bench.create(gateway, order_id, **bench.usual_fields())
+            error = error_of(lambda: bench.create(gateway, order_id, other, **bench.usual_fields()))
+        assert isinstance(error, Rejected | OutcomeUnknown | NotFound | ProtocolViolation), repr(error)
+        assert len(bench.sandbox.charges(order_id)) == 1
+
+
+def _alike(path: str, request: Request) -> bool:
+    """Whether a path is the request's but for the ids in it."""
+    ours, theirs = path.split("/"), request.path.split("/")
+    return len(ours) == len(theirs) and ours[-1] == theirs[-1]

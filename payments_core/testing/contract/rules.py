@@ -1,0 +1,146 @@
+"""What a contract test class is made of: its attributes, and the rules about leaving a test out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, TypeVar
+
+import msgspec
+
+from payments_core import (
+    ChargeRequest,
+    Money,
+    PaymentError,
+    PaymentStatus,
+    ProviderInfo,
+    Rejected,
+    RejectionCode,
+    WebhookDelivery,
+)
+from payments_core.plugins import implemented_hooks
+from payments_core.testing.masking import CassettePolicy
+from payments_core.testing.sandbox import ContractSandbox
+
+__all__ = ["Refusal", "Rules", "applies", "essential", "needs"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NEEDS: Final = "_contract_needs"
+_ESSENTIAL: Final = "_contract_essential"
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer with which the gateway documents that it refuses a create, and the error that it must become.
+
+    `definitive` only where the documentation says that nothing was accepted. `name` is shown when the test fails.
+    """
+
+    name: str
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),)
+    raises: type[PaymentError] = Rejected
+    code: RejectionCode | None = None
+    definitive: bool = False
+
+
+def needs(reason: str, applies_to: Callable[[type[Rules]], bool]) -> Callable[[F], F]:
+    """Mark a test that concerns only some providers: where `applies_to` says no, it is left out, with this reason."""
+
+    def mark(test: F) -> F:
+        setattr(test, _NEEDS, (reason, applies_to))
+        return test
+
+    return mark
+
+
+def essential(test: F) -> F:
+    """Mark a test that no class may leave out."""
+    setattr(test, _ESSENTIAL, True)
+    return test
+
+
+class Rules:
+    """The attributes of a contract test class. `ProviderContract` documents them for those who write one."""
+
+    provider: ClassVar[type]
+    make_sandbox: ClassVar[Callable[..., ContractSandbox]]
+    raw_statuses: ClassVar[Mapping[str, PaymentStatus]]
+    cassette_policy: ClassVar[CassettePolicy]
+    refusals: ClassVar[tuple[Refusal, ...]] = ()
+    currency: ClassVar[str] = ""
+    webhook_tolerance: ClassVar[float | None] = None
+    webhook_key_field: ClassVar[str] = "webhook_key"
+    previous_webhook_key_field: ClassVar[str] = "previous_webhook_key"
+    signature_is_hexadecimal: ClassVar[bool] = True
+    not_applicable: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a class that changes what is proved, or leaves something out without saying why."""
+        super().__init_subclass__(**kwargs)
+        own = [name for name in vars(cls) if name.startswith("test_")]
+        if inherited := [name for name in own for base in cls.__mro__[1:] if name in vars(base)]:
+            raise TypeError(
+                f"{cls.__name__} overrides {', '.join(sorted(set(inherited)))}: the contract's tests are the same for every "
+                "provider. Leave one out with a reason in `not_applicable`, or add tests under other names"
+            )
+        if not any("test_" in name for base in cls.__mro__[1:-1] for name in vars(base)):
+            return  # a part of the contract, and no contract yet
+        for name, reason in cls.not_applicable.items():
+            test = getattr(cls, name, None)
+            if test is None or not name.startswith("test_"):
+                raise TypeError(f"{cls.__name__}.not_applicable names {name}, which is no test of the contract")
+            if getattr(test, _ESSENTIAL, False):
+                raise TypeError(f"{cls.__name__}.not_applicable names {name}, which no provider may leave out")
+            if not isinstance(reason, str) or not reason.strip():
+                raise TypeError(f"{cls.__name__}.not_applicable gives no reason for {name}")
+
+    # What a class may override: how the gateway is asked.
+
+    def request(self, order_id: str, amount: Money, **fields: Any) -> ChargeRequest:
+        """A charge request that the gateway takes; override it to add what it demands, such as a return_url."""
+        return ChargeRequest(order_id, amount, "A cup of tea", **fields)
+
+    def fields_for_status(self, raw_status: str) -> Mapping[str, Any]:
+        """Fields of the request whose charge can have this raw status, where not every charge can."""
+        return {}
+
+    def order_id(self, number: int) -> str:
+        """A new merchant order id; override it where the gateway wants a pattern."""
+        return f"ORDER{number:05d}"
+
+    def returned(self, sandbox: Any, provider_id: str) -> Any:
+        """What the shopper comes back with, for `complete_charge`."""
+        return ()
+
+    def batch(self, sandbox: Any) -> WebhookDelivery:
+        """A genuine delivery of at least three events."""
+        raise NotImplementedError
+
+    @classmethod
+    def info(cls) -> ProviderInfo:
+        """The declaration of the class under test."""
+        info = cls.provider.info  # type: ignore[attr-defined]
+        assert isinstance(info, ProviderInfo), "the provider has no info: a class attribute `info = ProviderInfo(...)`"
+        return info
+
+    @classmethod
+    def config_type(cls) -> type[msgspec.Struct]:
+        """The configuration's type of the class under test."""
+        return cls.provider.config_type  # type: ignore[attr-defined, no-any-return]
+
+    @classmethod
+    def has(cls, hook: str) -> bool:
+        """Whether the provider implements a hook."""
+        return hook in implemented_hooks(cls.info().id, cls.provider)
+
+
+def applies(cls: type[Rules], test_name: str) -> str:
+    """Why a test is left out for this class; `""` where it is to be run."""
+    if reason := cls.not_applicable.get(test_name, ""):
+        return reason
+    needed = getattr(getattr(cls, test_name, None), _NEEDS, None)
+    if needed is None:
+        return ""
+    reason, applies_to = needed
+    return "" if applies_to(cls) else str(reason)

@@ -1,0 +1,242 @@
+"""The same request makes the same bytes; sync and async are one; and no secret is anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from payments_core import (
+    CaptureRequest,
+    PaymentError,
+    Reference,
+    RefundReference,
+    RefundRequest,
+    Request,
+    Response,
+    Secret,
+)
+from payments_core.testing import faults
+from payments_core.testing.cassettes import BASE_URL, Provenance, record, replay
+from payments_core.testing.faults import Fault
+from payments_core.testing.leaks import assert_controls, exception_texts, scan
+from payments_core.transport import HTTPTransport
+
+from .bench import AtStep, Bench, StillClock, Tap, error_of
+from .forgeries import Genuine, forge
+from .rules import Rules, essential
+
+__all__ = ["Secrecy"]
+
+
+class _Recorder:
+    """A transport that keeps what it was asked and what was answered."""
+
+    def __init__(self) -> None:
+        self._inner = HTTPTransport()
+        self.exchanges: list[tuple[Request, Response]] = []
+
+    def send(self, request: Request, *, deadline: float) -> Response:
+        response = self._inner.send(request, deadline=deadline)
+        self.exchanges.append((request, response))
+        return response
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class _Player:
+    """An async transport that answers what was recorded, and keeps what it was asked."""
+
+    def __init__(self, exchanges: list[tuple[Request, Response]]) -> None:
+        self._answers = [response for _, response in exchanges]
+        self.requests: list[Request] = []
+
+    async def send(self, request: Request, *, deadline: float) -> Response:
+        self.requests.append(request)
+        return self._answers[len(self.requests) - 1]
+
+    async def close(self) -> None:
+        pass
+
+
+class Secrecy(Rules):
+    """Determinism, one behaviour in both worlds, and secrecy."""
+
+    def test_the_same_request_makes_the_same_bytes(self, bench: Bench) -> None:
+        """Of one provider and of another instance of it: nothing in a hook is random or looks at a clock."""
+        for operation in bench.operations():
+            with bench.open(clock=StillClock()) as gateway:
+                prepared = bench.prepare(operation, gateway)
+                bench.heal()
+                sent = []
+                for _ in range(2):
+                    seen = Tap()
+                    with bench.open(clock=StillClock(), plugins=[seen]) as another:
+                        self._bounced(bench, operation, another, prepared.order_id)
+                    sent.append([_plain(each) for each in seen.requests])
+            assert sent[0], operation
+            assert sent[0] == sent[1], f"{operation}: the same request was encoded in two ways"
+
+    def _bounced(self, bench: Bench, operation: str, gateway: Any, order_id: str) -> None:
+        """The operation, refused by a gateway that is too busy: nothing is accepted, so it can be asked again."""
+        held = bench.sandbox.charges(order_id)
+        reference = Reference(order_id, held[0].provider_id) if held else None
+        calls: dict[str, Any] = {
+            "create_charge": lambda: gateway.create_charge(
+                self.request(order_id, bench.amount, **bench.usual_fields())
+            ),
+            "get_status": lambda: gateway.get_status(reference),
+            "complete_charge": lambda: gateway.complete_charge(reference, ()),
+            "capture_charge": lambda: gateway.capture_charge(CaptureRequest(reference, "C1", bench.amount)),  # type: ignore[arg-type]
+            "cancel_charge": lambda: gateway.cancel_charge(reference),
+            "refund_charge": lambda: gateway.refund_charge(RefundRequest(reference, "R1", bench.part(bench.amount))),  # type: ignore[arg-type]
+            "get_refund": lambda: gateway.get_refund(RefundReference("R1", "R2", reference)),
+        }
+        if self.has("authorize"):
+            gateway.authorize()
+        rule = bench.inject(faults.TooManyRequests("3600"))
+        try:
+            error_of(calls[operation])
+        finally:
+            rule.remove()
+
+    def test_sync_and_async_send_and_return_the_same(self, bench: Bench) -> None:
+        """What a sync gateway sent and got, replayed to an async one."""
+        recorder = _Recorder()
+        order_id = bench.new_order()
+        request = self.request(order_id, bench.amount, **bench.usual_fields())
+        asks = self.has("get_status")
+        with bench.open(transport=recorder, clock=StillClock()) as gateway:
+            here = [gateway.create_charge(request)]
+            reference = bench.reference(here[0], order_id)
+            here += [gateway.get_status(reference)] if asks else []
+        recorder.close()
+        player = _Player(recorder.exchanges)
+
+        async def there() -> list[Any]:
+            async with bench.open_async(transport=player, clock=StillClock()) as twin:
+                found = [await twin.create_charge(request)]
+                return found + ([await twin.get_status(reference)] if asks else [])
+
+        assert asyncio.run(there()) == here
+        assert [_plain(each) for each in player.requests] == [_plain(each) for each, _ in recorder.exchanges]
+
+    @essential
+    def test_no_secret_is_in_a_repr(self, bench: Bench) -> None:
+        """Of the configuration, the provider, all that it keeps, its requests and a charge."""
+        seen = Tap()
+        with bench.open(plugins=[seen]) as gateway:
+            charge = bench.create(gateway, **bench.usual_fields())
+            known = self._known(bench, gateway)
+            provider = self.provider(bench.typed_config)
+            shown = [repr(bench.typed_config), str(bench.typed_config), repr(provider), str(provider), repr(charge)]
+            shown += [f"{name}={value!r} {value}" for name, value in _attributes(provider)]
+            shown += [repr(each) for each in seen.requests] + [repr(gateway), repr(vars(gateway))]
+        assert_controls(known)
+        for text in shown:
+            leaks = scan(text, known)
+            assert leaks == [], f"{leaks[0].secret} is in a repr: {text[:40]}..."
+
+    def _known(self, bench: Bench, gateway: Any) -> dict[str, str]:
+        known = bench.secrets
+        if self.has("authorize"):
+            known["token"] = gateway.authorize().token.reveal()
+        return known
+
+    @essential
+    def test_no_secret_is_in_an_error_or_a_log(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        """Whatever goes wrong, with every logger at DEBUG."""
+        broken: list[Fault | None] = [
+            None, faults.Reset(), faults.HTML(), faults.HTML(status=500), faults.Truncate(), faults.BadGzip(),
+            faults.Unauthorized(), faults.TooManyRequests(), faults.Answer(b"{}"), faults.Answer(b'{"error": 1}', 400),
+        ]  # fmt: skip
+        sinks: list[bytes] = []
+        with caplog.at_level(logging.DEBUG):
+            with bench.open() as gateway:
+                known = self._known(bench, gateway)
+            for operation in bench.operations():
+                for fault in broken:
+                    with bench.open() as gateway:
+                        prepared = bench.prepare(operation, gateway)
+                        if fault is not None:
+                            bench.inject(AtStep(fault, 0))
+                        try:
+                            sinks.append(repr(prepared.call()).encode())
+                        except PaymentError as exc:
+                            sinks.append(exception_texts(exc))
+            if self.has("parse_webhook"):
+                bench.heal()
+                with bench.open() as gateway:
+                    charge = bench.paid(gateway)
+                    genuine = Genuine.of(bench, bench.sandbox.notification(charge.reference.provider_id))
+                    for name in ("digest-first-digit", "body-empty", "key-other"):
+                        forged = forge(genuine, name)
+                        sinks.append(exception_texts(error_of(functools.partial(gateway.parse_webhook, forged))))
+        sinks.append("\n".join(f"{each.getMessage()} {each.__dict__!r}" for each in caplog.records).encode())
+        assert caplog.records, "nothing was logged at all: this test hears nothing"
+        for sink in sinks:
+            leaks = scan(sink, known)
+            assert leaks == [], f"{leaks[0].secret} is in an error or a log"
+
+    @essential
+    def test_no_secret_gets_into_a_cassette(self, bench: Bench) -> None:
+        """A charge recorded with the class's `cassette_policy`, scanned, and replayed by another account."""
+        order_id = bench.new_order()
+        known = bench.secrets
+        request = self.request(order_id, bench.amount, **bench.usual_fields())
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "contract.yaml"
+            with (
+                record(
+                    path,
+                    self.cassette_policy,
+                    Provenance("sandbox", self.info().id),
+                    base_url=bench.sandbox.url,
+                    secrets=known,
+                ),
+                bench.open(config=dict(bench.sandbox.config), clock=StillClock()) as gateway,
+            ):
+                charge = gateway.create_charge(request)
+                if self.has("get_status"):
+                    gateway.get_status(bench.reference(charge, order_id))
+            text = path.read_bytes()
+            assert scan(text, known) == []
+            assert order_id.encode() in text, "the policy masks the order id: nobody can review such a cassette"
+            with replay(path, self.cassette_policy), self._replaying(bench) as gateway:
+                again = gateway.create_charge(request)
+                assert again.reference == charge.reference
+                assert again.status == charge.status
+                if self.has("get_status"):
+                    gateway.get_status(bench.reference(charge, order_id))
+
+    def _replaying(self, bench: Bench) -> Any:
+        """Another account, at the address that cassettes have."""
+        other = {
+            name: f"another-{name}-than-recorded" if isinstance(value, Secret) and value else _shown(value)
+            for name, value in msgspec.structs.asdict(bench.typed_config).items()
+        }
+        return bench.open(config=other | {"base_url": BASE_URL}, clock=StillClock())
+
+
+def _shown(value: object) -> object:
+    return "" if isinstance(value, Secret) else value
+
+
+def _attributes(value: object) -> list[tuple[str, object]]:
+    """What an object keeps, in its `__dict__` and in its slots."""
+    names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    return [*vars(value).items()] + [(name, getattr(value, name, None)) for name in names if name != "__dict__"]
+
+
+def _plain(request: Request) -> tuple[Any, ...]:
+    """A request without its secrets, such as a token that changes with every account."""
+    headers = tuple((name, "secret" if isinstance(value, Secret) else value) for name, value in request.headers)
+    query = tuple((name, "secret" if isinstance(value, Secret) else value) for name, value in request.query)
+    return request.method, request.path, query, headers, request.body, request.idempotent, request.safe

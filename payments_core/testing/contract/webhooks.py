@@ -1,0 +1,188 @@
+"""Notifications: the genuine are believed, the forged are not, and no event of a batch is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from payments_core import (
+    ConfigurationError,
+    Gateway,
+    Notification,
+    Subject,
+    WebhookDelivery,
+    WebhookRejected,
+)
+
+from .bench import Bench, error_of
+from .forgeries import FORGERIES, TIMED, Genuine, forge
+from .rules import Rules, essential, needs
+
+__all__ = ["Webhooks"]
+
+_HAS = ("the gateway sends no notifications", lambda cls: cls.has("parse_webhook"))
+_HAS_TIME = (
+    "the gateway signs no time (webhook_tolerance)",
+    lambda cls: cls.has("parse_webhook") and cls.webhook_tolerance is not None,
+)
+
+
+class Webhooks(Rules):
+    """The forgery suite, and what a genuine delivery says."""
+
+    def _genuine(self, bench: Bench, gateway: Gateway) -> Genuine:
+        charge = bench.paid(gateway)
+        return Genuine.of(bench, bench.sandbox.notification(charge.reference.provider_id))
+
+    @essential
+    @needs(*_HAS)
+    def test_a_genuine_delivery_is_believed(self, bench: Bench) -> None:
+        """It names the order; where webhooks are authoritative, a paid one says paid, and else no event has a status."""
+        with bench.open() as gateway:
+            order_id = bench.new_order()
+            charge = bench.paid(gateway, order_id)
+            delivery = bench.sandbox.notification(charge.reference.provider_id)
+            for each in (delivery, Genuine.of(bench, delivery).with_()):
+                events = gateway.parse_webhook(each).events
+                named = [event for event in events if event.subject is Subject.CHARGE and event.reference is not None]
+                assert named, "no event is about the charge that was paid"
+                for event in named:
+                    known = event.reference or charge.reference
+                    assert known.order_id in {"", order_id}
+                    assert known.provider_id in {"", charge.reference.provider_id}
+                    assert gateway.confirm_event(
+                        event, order_id, bench.amount, provider_id=charge.reference.provider_id
+                    ).is_paid
+                told = any(event.authoritative for event in events)
+                assert told is self.info().authoritative_webhooks, "authoritative_webhooks says otherwise"
+
+    @needs(*_HAS)
+    def test_the_same_delivery_has_the_same_events(self, bench: Bench) -> None:
+        """Deliveries repeat; `event_id` is how a platform tells."""
+        with bench.open() as gateway:
+            genuine = self._genuine(bench, gateway)
+            first, second = (gateway.parse_webhook(genuine.with_()) for _ in range(2))
+            assert first == second
+            other = self._genuine(bench, gateway)
+            ids = {event.event_id for event in gateway.parse_webhook(other.with_()).events}
+            assert ids.isdisjoint(event.event_id for event in first.events), "two events share an event_id"
+
+    @essential
+    @needs(*_HAS)
+    @pytest.mark.parametrize("forgery", FORGERIES)
+    def test_a_forged_delivery_is_refused(self, bench: Bench, forgery: str) -> None:
+        """One change from a genuine one that is accepted in the same breath."""
+        self._refuse(bench, forgery)
+
+    @essential
+    @needs(*_HAS_TIME)
+    @pytest.mark.parametrize("forgery", TIMED)
+    def test_a_delivery_of_another_time_is_refused(self, bench: Bench, forgery: str) -> None:
+        """Too old and too new; well within the tolerance it is accepted."""
+        self._refuse(bench, forgery)
+        tolerance = timedelta(seconds=(self.webhook_tolerance or 0.0) - 2)
+        with bench.open() as gateway:
+            genuine = self._genuine(bench, gateway)
+            for offset in (tolerance, -tolerance):
+                assert gateway.parse_webhook(genuine.with_(genuine.signed(at=genuine.now + offset))).events
+
+    def _refuse(self, bench: Bench, forgery: str) -> None:
+        with bench.open() as gateway:
+            genuine = self._genuine(bench, gateway)
+            assert gateway.parse_webhook(genuine.with_()).events
+            error = error_of(lambda: gateway.parse_webhook(forge(genuine, forgery)))
+            assert type(error) is WebhookRejected, f"{forgery}: {error!r}"
+
+    @needs(
+        "letters in another case are the same hexadecimal digest",
+        lambda cls: cls.has("parse_webhook") and not cls.signature_is_hexadecimal,
+    )
+    def test_a_digest_in_another_case_is_refused(self, bench: Bench) -> None:
+        """In base64 it is another digest."""
+        with bench.open() as gateway:
+            genuine = self._genuine(bench, gateway)
+            error = error_of(lambda: gateway.parse_webhook(genuine.with_(genuine.changed(str.swapcase))))
+            assert type(error) is WebhookRejected
+
+    @essential
+    @needs(*_HAS)
+    def test_anything_at_all_is_refused_and_never_crashes(self, bench: Bench) -> None:
+        """Signed rubbish: by whoever has the key, and still no event that nobody understands."""
+        rubbish = [
+            b"", b"null", b"[]", b"{}", b"0", b'""', b"\xff\xfe", b"{", b"[" * 5000, b'{"type": {}}', b"a=b&c=d",
+        ]  # fmt: skip
+        with bench.open() as gateway:
+            genuine = self._genuine(bench, gateway)
+            for body in rubbish:
+                try:
+                    notification = gateway.parse_webhook(genuine.with_(genuine.signed(body=body), body))
+                except WebhookRejected:
+                    continue
+                assert not any(event.authoritative for event in notification.events), body
+
+    @needs(
+        "the configuration has no previous key",
+        lambda cls: cls.has("parse_webhook") and cls.previous_webhook_key_field in cls.config_type().__struct_fields__,
+    )
+    def test_a_previous_key_is_believed_while_it_is_configured(self, bench: Bench) -> None:
+        """Keys are changed without losing what is under way."""
+        old = "the-key-before-this-one"
+        with bench.open() as gateway:
+            genuine = self._genuine(bench, gateway)
+            delivery = genuine.with_(genuine.signed(key=old))
+            assert type(error_of(lambda: gateway.parse_webhook(delivery))) is WebhookRejected
+        with bench.open(config=bench.config | {self.previous_webhook_key_field: old}) as gateway:
+            assert gateway.parse_webhook(delivery).events
+            assert gateway.parse_webhook(genuine.with_()).events
+
+    @essential
+    @needs(*_HAS)
+    def test_a_blank_key_opens_no_gateway(self, bench: Bench) -> None:
+        """An empty secret accepts what anybody has signed with an empty secret."""
+        for blank in ("", " "):
+            config = bench.config | {self.webhook_key_field: blank}
+
+            def attempt(config: dict[str, Any] = config) -> None:
+                with bench.open(config=config):
+                    pass
+
+            assert type(error_of(attempt)) is ConfigurationError
+
+    @needs(*_HAS)
+    def test_every_event_of_a_batch_survives(self, bench: Bench) -> None:
+        """`batch` of the test class: a delivery of three events or more."""
+        delivery = self.batch(bench.sandbox)
+        with bench.open() as gateway:
+            notification = gateway.parse_webhook(delivery)
+        ids = [event.event_id for event in notification.events]
+        assert len(ids) >= 3, f"{len(ids)} events of a batch of at least three"
+        assert len(set(ids)) == len(ids), "two events of a batch share an event_id"
+        expected = self.batch_size(delivery)
+        assert expected is None or len(ids) == expected, f"{len(ids)} of {expected} events"
+
+    def batch_size(self, delivery: WebhookDelivery) -> int | None:
+        """How many events `batch` holds, where the class knows; override it."""
+        return None
+
+    @needs(*_HAS)
+    def test_both_gateways_read_a_delivery_alike(self, bench: Bench) -> None:
+        """The sync and the async one."""
+        with bench.open() as gateway:
+            genuine = self._genuine(bench, gateway)
+            delivery, forged = genuine.with_(), forge(genuine, "digest-first-digit")
+            here = gateway.parse_webhook(delivery)
+
+        async def there() -> tuple[Notification, object]:
+            async with bench.open_async() as twin:
+                believed = await twin.parse_webhook(delivery)
+                try:
+                    return believed, await twin.parse_webhook(forged)
+                except WebhookRejected as exc:
+                    return believed, exc.reason
+
+        believed, refused = asyncio.run(there())
+        assert believed == here
+        assert refused == "signature"
