@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -90,8 +90,9 @@ def _flip(text: str, at: int) -> str:
     return text[:at] + ("0" if old != "0" else "1") + (text[at + 1 :] if at != -1 else "")
 
 
-def _each(genuine: Genuine, change: Callable[[str, str], Iterator[tuple[str, str]]]) -> Headers:
-    return [pair for name, value in genuine.signature for pair in change(name, value)]
+def _swapped(key: str) -> str:
+    """Its letters in the other case; something else where it has none."""
+    return key.swapcase() if key.swapcase() != key else f"{key}x"
 
 
 def _bit(data: bytes, at: int) -> bytes:
@@ -105,7 +106,7 @@ def _unkeyed(genuine: Genuine, kind: str) -> Headers:
     digest = {
         "sha256": lambda: hashlib.sha256(body).digest(),
         "md5": lambda: hashlib.md5(body).digest(),  # noqa: S324 - an attacker's choice
-        "hmac-empty": lambda: hmac.digest(b"\0", body, "sha256"),
+        "hmac-empty": lambda: hmac.digest(b"", body, "sha256"),
     }[kind]()
     return genuine.changed(
         lambda text: digest.hex() if re.fullmatch("[0-9a-fA-F]+", text) else base64.b64encode(digest).decode()
@@ -151,7 +152,8 @@ _KEYS: Final[dict[str, Forgery]] = {
     "key-one-character": lambda g: g.with_(g.signed(key=g.key()[:-1] + ("a" if g.key()[-1] != "a" else "b"))),
     "key-shorter": lambda g: g.with_(g.signed(key=g.key()[:-1])),
     "key-longer": lambda g: g.with_(g.signed(key=g.key() + "0")),
-    "key-upper-case": lambda g: g.with_(g.signed(key=g.key().swapcase())),
+    "key-upper-case": lambda g: g.with_(g.signed(key=_swapped(g.key()))),
+    "key-empty": lambda g: g.with_(g.signed(key="")),
     "key-space": lambda g: g.with_(g.signed(key=g.key() + " ")),
 }
 

@@ -93,7 +93,9 @@ class Webhooks(Rules):
         with bench.open() as gateway:
             genuine = self._genuine(bench, gateway)
             assert gateway.parse_webhook(genuine.with_()).events
-            error = error_of(lambda: gateway.parse_webhook(forge(genuine, forgery)))
+            forged = forge(genuine, forgery)
+            assert forged != genuine.with_(), f"{forgery} changed nothing"
+            error = error_of(lambda: gateway.parse_webhook(forged))
             assert type(error) is WebhookRejected, f"{forgery}: {error!r}"
 
     @needs(

@@ -1,0 +1,140 @@
+"""The contract cannot be weakened by the class that inherits it, and leaves nothing out in silence."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payments_alipayhk.provider import AlipayHKProvider
+from payments_core.testing.contract import ProviderContract
+from payments_core.testing.contract.forgeries import FORGERIES, TIMED
+from payments_core.testing.contract.rules import applies
+
+ROOT = Path(__file__).parents[2]
+CONTRACT = ROOT / "tests" / "alipayhk" / "test_contract.py"
+TESTS = sorted(name for name in dir(ProviderContract) if name.startswith("test_"))
+
+
+def inheriting(**attributes: Any) -> type:
+    return type("TestSomething", (ProviderContract,), {"provider": AlipayHKProvider, **attributes})
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_a_test_of_the_contract_cannot_be_overridden(name: str) -> None:
+    with pytest.raises(TypeError, match=f"overrides {name}"):
+        inheriting(**{name: lambda self: None})
+
+
+def test_a_class_two_steps_below_cannot_override_either() -> None:
+    between = inheriting()
+    with pytest.raises(TypeError, match="overrides"):
+        type("TestBelow", (between,), {TESTS[0]: lambda self: None})
+
+
+def test_a_class_may_add_tests_of_its_own() -> None:
+    assert inheriting(test_what_only_this_gateway_does=lambda self: None)
+
+
+@pytest.mark.parametrize("reason", ["", "  ", None, 5])
+def test_leaving_a_test_out_needs_a_reason(reason: Any) -> None:
+    with pytest.raises(TypeError, match="gives no reason"):
+        inheriting(not_applicable={"test_every_event_of_a_batch_survives": reason})
+
+
+@pytest.mark.parametrize("name", ["test_that_never_was", "request", "no_test"])
+def test_only_a_test_of_the_contract_can_be_left_out(name: str) -> None:
+    with pytest.raises(TypeError, match="no test of the contract"):
+        inheriting(not_applicable={name: "because"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_a_forged_delivery_is_refused",
+        "test_a_delivery_of_another_time_is_refused",
+        "test_a_genuine_delivery_is_believed",
+        "test_a_blank_key_opens_no_gateway",
+        "test_a_status_that_is_not_in_the_table_is_unknown",
+        "test_every_documented_status_is_read_as_documented",
+        "test_every_documented_refusal_is_raised",
+        "test_a_lost_answer_is_unknown_where_money_may_have_moved",
+        "test_an_answer_that_cannot_be_read_is_unknown_where_money_may_have_moved",
+        "test_a_create_whose_answer_is_lost_makes_one_charge",
+        "test_the_identical_call_is_one_charge_for_as_long_as_its_key_is_declared_to_live",
+        "test_no_secret_is_in_a_repr",
+        "test_no_secret_is_in_an_error_or_a_log",
+        "test_no_secret_gets_into_a_cassette",
+    ],
+)
+def test_what_loses_money_cannot_be_left_out(name: str) -> None:
+    with pytest.raises(TypeError, match="no provider may leave out"):
+        inheriting(not_applicable={name: "we are in a hurry"})
+
+
+def test_a_test_is_left_out_with_the_reason_given() -> None:
+    name = "test_every_event_of_a_batch_survives"
+    assert applies(inheriting(not_applicable={name: "one event each"}), name) == "one event each"
+    assert applies(inheriting(), name) == ""
+    assert "authorize" not in applies(inheriting(), "test_a_token_is_obtained_once_and_used_again")
+
+
+def test_there_are_forty_forgeries_at_least() -> None:
+    assert len(FORGERIES) >= 40
+    assert len(TIMED) >= 4
+
+
+def test_every_test_of_the_contract_has_a_sentence_and_says_why() -> None:
+    for name in TESTS:
+        assert (getattr(ProviderContract, name).__doc__ or "").strip().endswith("."), name
+
+
+# The plugin, in a run of its own.
+
+
+def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(CONTRACT), *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_what_is_left_out_is_deselected_and_listed_and_never_skipped() -> None:
+    done = run("-k", "batch or refund or entry_point")
+    assert done.returncode == 0, done.stdout
+    assert "left out of the provider contract" in done.stdout
+    assert "test_every_event_of_a_batch_survives: HOOK: one delivery carries one event" in done.stdout
+    assert "refund_charge is not declared" in done.stdout
+    assert "skipped" not in done.stdout
+    assert "1 passed" in done.stdout  # the entry point
+
+
+def test_another_class_can_be_put_in_the_provider_s_place(tmp_path: Path) -> None:
+    """One command, and the failing test names what is broken."""
+    broken = tmp_path / "broken.py"
+    broken.write_text(
+        "from payments_alipayhk.provider import AlipayHKProvider\n"
+        "from payments_alipayhk.webhook import notification\n"
+        "from payments_core import hookimpl\n\n\n"
+        "class Broken(AlipayHKProvider):\n"
+        "    @hookimpl\n"
+        "    def parse_webhook(self, delivery):\n"
+        "        return notification(self.info.id, delivery)\n"
+    )
+    done = run("-q", "--tb=no", "-k", "forged or entry_point or statuses", f"--contract-provider={broken}:Broken")
+    assert done.returncode == 1, done.stdout
+    assert "FAILED" in done.stdout
+    assert "test_a_forged_delivery_is_refused[header-missing]" in done.stdout
+    assert "another class was put in its place" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "place", ["nowhere.py:Broken", "no_such_module:Broken", f"{__file__}:ROOT", f"{__file__}:Nobody", "x"]
+)
+def test_a_class_that_is_not_there_is_said_to_be(place: str) -> None:
+    done = run("-q", f"--contract-provider={place}")
+    assert done.returncode == 4
+    assert "--contract-provider" in done.stderr
