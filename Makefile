@@ -11,7 +11,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench record wheels fuzz hostile lock clean
+.PHONY: help setup demo test check contract bench record wheels fuzz hostile lock clean
 
 help: ## list the commands
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -22,8 +22,8 @@ setup: $(STAMP) ## make .venv, with everything a developer needs
 $(STAMP): $(LOCK) pyproject.toml $(wildcard providers/*/pyproject.toml) scripts/setup.sh
 	@bash scripts/setup.sh
 
-demo: $(STAMP) ## the whole life of a charge, in the terminal, against a sandbox
-	@.venv/bin/payments demo
+demo: $(STAMP) ## the whole life of a charge, in the terminal, against a sandbox (PROVIDER=stripe: another one's)
+	@.venv/bin/payments demo $(if $(PROVIDER),--provider $(PROVIDER))
 
 test: $(STAMP) ## everything: the checks, the wheels on every Python found, the suite
 	@bash scripts/setup.sh browser
@@ -34,11 +34,16 @@ check: $(STAMP) ## ruff and mypy
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 
+contract: $(STAMP) ## the contract, run on the fake provider; BREAKAGE=FILE.py:CLASS puts a class of yours in its place
+	@.venv/bin/python -m pytest --tb=short -q tests/testing/test_contract_fake.py $(if $(BREAKAGE),--contract-provider $(BREAKAGE))
+
 bench: $(STAMP) ## what the core costs, as ratios
 	@.venv/bin/python -m benchmarks
 
-record: $(STAMP) ## record the cassettes again, from the sandbox
+record: $(STAMP) ## record the cassettes again, from the sandboxes
 	@.venv/bin/payments record alipayhk
+	@.venv/bin/payments record stripe
+	@.venv/bin/python tests/examples/test_shop.py
 
 wheels: $(STAMP) ## build the wheels into .build/wheels
 	@rm -rf .build/wheels

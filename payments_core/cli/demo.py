@@ -39,10 +39,11 @@ def add(commands: Commands) -> None:
         "0 means that every step happened. With --config FILE it authorizes, charges and asks once at the server that\n"
         "FILE names, and starts no sandbox.",
     )
-    parser.add_argument("--provider", default="", metavar="NAME", help="default: the only one that has a sandbox")
+    parser.add_argument("--provider", default="", metavar="NAME", help="default: the first one that has a sandbox")
     parser.add_argument("--amount", metavar="88.00", help="in major units (default: 88)")
-    parser.add_argument("--currency", default="", metavar="CODE", help="default: the provider's first")
+    parser.add_argument("--currency", default="", metavar="CODE", help="default: HKD, or the provider's first")
     parser.add_argument("--order-id", default="", metavar="ID", help="default: a new one")
+    parser.add_argument("--return-url", default="", metavar="URL", help="where the shopper comes back to")
     parser.add_argument("--gateway", default="", metavar="NAME", help="with --config: which of its gateways")
     add_config(parser)
     payer = parser.add_mutually_exclusive_group()
@@ -83,12 +84,15 @@ def _against_server(args: Namespace, file: Path, console: Console) -> Exit:
 
 
 def demo_request(args: Namespace, info: ProviderInfo, notify_url: str = "") -> ChargeRequest:
-    """What the demo asks for: 88 of the provider's first currency, where nothing else is said."""
-    currency = args.currency or min(info.currencies)
+    """What the demo asks for, where nothing else is said: 88 Hong Kong dollars, or of the provider's first currency."""
+    currency = args.currency or ("HKD" if "HKD" in info.currencies else min(info.currencies))
     amount = Money.of(args.amount or "88", currency)
     order_id = args.order_id or f"DEMO{secrets.token_hex(8).upper()}"[: info.limits.order_id_length]
     channel = Channel.WEB if Channel.WEB in info.channels else min(info.channels)
-    return ChargeRequest(order_id, amount, "A demonstration", channel=channel, notify_url=notify_url)
+    return_url = args.return_url or notify_url  # on this machine, where the demo answers whoever comes back
+    return ChargeRequest(
+        order_id, amount, "A demonstration", channel=channel, notify_url=notify_url, return_url=return_url
+    )
 
 
 def authorize(gateway: Gateway) -> Authorization | None:

@@ -97,6 +97,8 @@ def play(name: str, args: Namespace, console: Console) -> Exit:
             charge = gateway.create_charge(request)
             charged = Reference(request.order_id, charge.reference.provider_id)
             show_charged(console, charge)
+        if (register := getattr(sandbox, "register_endpoint", None)) is not None:
+            register(listener.url)  # this gateway takes no address with a charge
         with _step("notified"):
             _let_the_shopper_pay(sandbox, charge, console, by_hand=args.browser)
             delivery = _show_notified(console, *_notified(inbox, gateway, charged, by_hand=args.browser))

@@ -75,13 +75,11 @@ def gateway_in(file: Path, provider: str) -> str:
 
 
 def default_provider() -> str:
-    """The only provider that is installed and has a sandbox."""
+    """The first provider, by name, that is installed and has a sandbox."""
     with redirect_stdout(sys.stderr):
         names = [each.name for each in installed_providers() if each.info is not None and each.sandbox]
-    if len(names) == 1:
-        return names[0]
     if names:
-        raise Stop(f"several providers have a sandbox: {', '.join(names)}", "Choose: --provider NAME", code=Exit.USAGE)
+        return names[0]
     raise ProviderNotFound("no provider with a sandbox is installed")
 
 
