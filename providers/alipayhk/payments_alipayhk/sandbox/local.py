@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import CancelledError, Future
+from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
-from payments_core import Money, WebhookDelivery
+from payments_core import CURRENCY_EXPONENTS, Money, WebhookDelivery
 from payments_core.testing.sandbox import SandboxCharge
 from payments_core.testing.server import LoopbackServer
 from payments_core.testing.stories import Story
@@ -127,7 +128,7 @@ class Sandbox:
     def charges(self, order_id: str) -> tuple[SandboxCharge, ...]:
         """Every order that this merchant_order_id has made, with the amount as the gateway reads it."""
         return tuple(
-            SandboxCharge(order.order_id, Money.of(order.amount, order.currency))
+            SandboxCharge(order.order_id, _money(order.amount, order.currency))
             for order in self._gateway.orders_of(order_id)
         )
 
@@ -170,6 +171,11 @@ class Sandbox:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _money(amount: str, currency: str) -> Money:
+    # However many digits: what the gateway holds is told as it is.
+    return Money(int(Decimal(amount).scaleb(CURRENCY_EXPONENTS[currency])), currency)
 
 
 def _status(delivery: Future[Delivery]) -> int | None:
