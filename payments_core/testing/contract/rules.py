@@ -113,9 +113,9 @@ class Rules:
         """What the shopper comes back with, for `complete_charge`."""
         return ()
 
-    def batch(self, sandbox: Any) -> WebhookDelivery:
-        """A genuine delivery of at least three events."""
-        raise NotImplementedError
+    def batch(self, sandbox: Any) -> tuple[WebhookDelivery, int]:
+        """A genuine delivery of at least three events, and how many they are."""
+        raise NotImplementedError("override `batch`, or name the test in `not_applicable` with the reason")
 
     @classmethod
     def info(cls) -> ProviderInfo:
