@@ -42,7 +42,7 @@ class ProviderContract(Declaration, Positions, Webhooks, Secrecy):
     first one will not do; `not_applicable`, which leaves tests out by name, each with its reason (the essential ones
     cannot be).
 
-    What may be overridden: `request`, `fields_for_status`, `order_id`, `returned`, `batch`. A test that the
+    What may be overridden: `request`, `amount`, `fields_for_status`, `order_id`, `returned`, `batch`. A test that the
     provider's own declaration makes meaningless is left out as well; every one that is left out is listed, with the reason,
     at the end of pytest's report.
     """

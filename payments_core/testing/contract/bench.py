@@ -193,8 +193,8 @@ class Bench:
 
     @property
     def amount(self) -> Money:
-        """An amount that every gateway takes: 88 of the class's currency, or of the provider's first."""
-        return Money.of("88", self.contract.currency or min(self.contract.info().currencies))
+        """What is mostly asked for: in the class's currency, or in the provider's first."""
+        return self.rules.amount(self.contract.currency or min(self.contract.info().currencies))
 
     def new_order(self) -> str:
         """A merchant order id that was not used before."""

@@ -115,7 +115,7 @@ class Declaration(Rules):
         wrong = []
         with bench.open() as gateway:
             for currency in sorted(self.info().currencies):
-                order_id, asked = bench.new_order(), Money.of("88", currency)
+                order_id, asked = bench.new_order(), self.amount(currency)
                 charge = bench.create(gateway, order_id, asked, **bench.usual_fields())
                 held = [each.amount for each in bench.sandbox.charges(order_id)]
                 if held != [asked] or charge.amount not in {None, asked}:
@@ -123,7 +123,7 @@ class Declaration(Rules):
             assert not wrong, "; ".join(wrong)
             bench.between.clear()
             for currency in sorted(set(CURRENCY_EXPONENTS) - self.info().currencies)[:5]:
-                asked = Money.of("88", currency)
+                asked = self.amount(currency)
                 assert type(error_of(lambda asked=asked: bench.create(gateway, amount=asked))) is InvalidRequest  # type: ignore[misc]
         assert bench.between.requests == []
 

@@ -101,6 +101,10 @@ class Rules:
         """A charge request that the gateway takes; override it to add what it demands, such as a return_url."""
         return ChargeRequest(order_id, amount, "A cup of tea", **fields)
 
+    def amount(self, currency: str) -> Money:
+        """An amount in this currency that the gateway takes, whole in major units and a multiple of four."""
+        return Money.of("88", currency)
+
     def fields_for_status(self, raw_status: str) -> Mapping[str, Any]:
         """Fields of the request whose charge can have this raw status, where not every charge can."""
         return {}

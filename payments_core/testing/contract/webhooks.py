@@ -13,7 +13,6 @@ from payments_core import (
     Gateway,
     Notification,
     Subject,
-    WebhookDelivery,
     WebhookRejected,
 )
 

@@ -1,0 +1,186 @@
+"""Stripe's own names and shapes, and nothing else's: of version 2026-10-28.endive, as far as they are used.
+
+Sources: docs.stripe.com/api/payment_intents/object, /checkout/sessions/object, /refunds/object, /events/object, /errors.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+__all__ = [
+    "INTENTS",
+    "REFUNDS",
+    "SESSIONS",
+    "VERSION",
+    "Attempt",
+    "Code",
+    "Event",
+    "Intent",
+    "Link",
+    "Named",
+    "NextAction",
+    "Problem",
+    "Refund",
+    "RefundList",
+    "Session",
+    "Target",
+]
+
+VERSION: Final = "2026-10-28.endive"
+
+INTENTS: Final = "/v1/payment_intents"
+SESSIONS: Final = "/v1/checkout/sessions"
+REFUNDS: Final = "/v1/refunds"
+
+Metadata = dict[str, str] | None
+
+
+class Link(msgspec.Struct, frozen=True):
+    """`next_action.alipay_handle_redirect` and `next_action.redirect_to_url`."""
+
+    url: str | None = None
+
+
+class Code(msgspec.Struct, frozen=True):
+    """`next_action.wechat_pay_display_qr_code`."""
+
+    data: str | None = None
+
+
+class NextAction(msgspec.Struct, frozen=True):
+    """`next_action`: one of many shapes, named by `type`."""
+
+    type: str
+    alipay_handle_redirect: Link | None = None
+    redirect_to_url: Link | None = None
+    wechat_pay_display_qr_code: Code | None = None
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """`last_payment_error`."""
+
+    code: str | None = None
+    decline_code: str | None = None
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A Charge: one attempt of a PaymentIntent, where `latest_charge` is expanded."""
+
+    id: str
+    amount: int | None = None
+    amount_captured: int | None = None
+    amount_refunded: int | None = None
+    created: int | None = None
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """A PaymentIntent."""
+
+    id: str
+    object: Literal["payment_intent"]
+    amount: int
+    currency: str
+    status: str
+    amount_received: int | None = None
+    created: int | None = None
+    metadata: Metadata = None
+    next_action: NextAction | None = None
+    last_payment_error: Failure | None = None
+    latest_charge: str | Attempt | None = None
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A Checkout Session. `amount_total` is null where a session has no amount (mode `setup`)."""
+
+    id: str
+    object: Literal["checkout.session"]
+    status: str | None
+    payment_status: str
+    amount_total: int | None = None
+    currency: str | None = None
+    created: int | None = None
+    expires_at: int | None = None
+    metadata: Metadata = None
+    mode: str = "payment"
+    payment_intent: str | Intent | None = None
+    url: str | None = None
+
+
+class Refund(msgspec.Struct, frozen=True):
+    """A Refund."""
+
+    id: str
+    object: Literal["refund"]
+    amount: int
+    currency: str
+    status: str | None = None
+    created: int | None = None
+    metadata: Metadata = None
+    payment_intent: str | None = None
+
+
+class RefundList(msgspec.Struct, frozen=True):
+    """A page of the list of refunds, newest first."""
+
+    object: Literal["list"]
+    data: tuple[Refund, ...]
+    has_more: bool
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """`error`. What may be shown is cut and cleaned before it is."""
+
+    type: str = ""
+    code: str | None = None
+    decline_code: str | None = None
+    message: str | None = None
+    payment_intent: Intent | None = None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Every answer that is an error."""
+
+    error: Problem
+
+
+class Event(msgspec.Struct, frozen=True):
+    """The envelope of a notification: all that is read of a kind that is not known. `account` is a connected account."""
+
+    id: str
+    object: str
+    type: str
+    account: str | None = None
+    api_version: str | None = None
+    livemode: bool | None = None
+
+
+class Named(msgspec.Struct, frozen=True):
+    """What every version says of an object that an event is about."""
+
+    id: str
+    object: str
+    metadata: Metadata = None
+    payment_intent: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Data(msgspec.Struct, frozen=True):
+    object: msgspec.Raw
+
+
+class Target(msgspec.Struct, frozen=True):
+    """`data.object` of an event, unread: its shape is that of the event's `api_version`."""
+
+    data: _Data
+
+
+INTENT: Final = msgspec.json.Decoder(Intent).decode
+SESSION: Final = msgspec.json.Decoder(Session).decode
+REFUND: Final = msgspec.json.Decoder(Refund).decode
+REFUND_LIST: Final = msgspec.json.Decoder(RefundList).decode
+ANSWER: Final = msgspec.json.Decoder(Answer).decode
+EVENT: Final = msgspec.json.Decoder(Event).decode
+NAMED: Final = msgspec.json.Decoder(Named).decode
+TARGET: Final = msgspec.json.Decoder(Target).decode
+TEXT: Final = msgspec.json.Decoder(str | None).decode
