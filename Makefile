@@ -4,6 +4,7 @@ MAKEFLAGS += --no-print-directory
 UV ?= uv
 LOCK := requirements/dev.txt
 STAMP := .venv/.stamp
+PROJECTS := $(wildcard providers/*/pyproject.toml examples/*/pyproject.toml)
 
 # The stamp holds the directory it was made for: a copied or moved checkout is set up anew, and never runs another's code.
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -19,7 +20,7 @@ help: ## list the commands
 setup: $(STAMP) ## make .venv, with everything a developer needs
 	@:
 
-$(STAMP): $(LOCK) pyproject.toml $(wildcard providers/*/pyproject.toml) scripts/setup.sh
+$(STAMP): $(LOCK) pyproject.toml $(PROJECTS) scripts/setup.sh
 	@bash scripts/setup.sh
 
 demo: $(STAMP) ## the whole life of a charge, in the terminal, against a sandbox (PROVIDER=stripe: another one's)
@@ -47,7 +48,7 @@ record: $(STAMP) ## record the cassettes again, from the sandboxes
 
 wheels: $(STAMP) ## build the wheels into .build/wheels
 	@rm -rf .build/wheels
-	@.venv/bin/python -m pip wheel -qq --no-deps --no-build-isolation --wheel-dir .build/wheels . $(wildcard providers/*/)
+	@.venv/bin/python -m pip wheel -qq --no-deps --no-build-isolation --wheel-dir .build/wheels . $(dir $(PROJECTS))
 	@ls .build/wheels
 
 fuzz: $(STAMP) ## 200,000 mutated notifications, none of which may be believed

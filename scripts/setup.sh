@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv: pip, everything in requirements/dev.txt (by hash), and both packages, editable.
+# Makes .venv: pip, everything in requirements/dev.txt (by hash), and every package of this repository, editable.
 #
 # With the word `browser` it sees to Debian's Chromium instead, which only the tests of pages need.
 #
@@ -98,8 +98,8 @@ fi
 rm -f .venv/.stamp
 pip install --require-hashes -r requirements/dev.txt
 editable=(--editable .)
-for project in providers/*/; do
-    editable+=(--editable "$project")
+for project in providers/*/pyproject.toml examples/*/pyproject.toml; do
+    editable+=(--editable "${project%/pyproject.toml}")
 done
 pip install --no-deps --no-build-isolation "${editable[@]}"
 printf '%s\n' "$PWD" >.venv/.stamp

@@ -113,7 +113,8 @@ def build_wheels() -> list[Path]:
     """Build the distributions into .build/wheels, as `make wheels` does."""
     run(["make", "wheels"], cwd=ROOT)
     built = sorted((BUILD / "wheels").glob("*.whl"))
-    projects = [ROOT, *(path.parent for path in ROOT.glob("providers/*/pyproject.toml"))]
+    parts = (path.parent for pattern in ("providers", "examples") for path in ROOT.glob(f"{pattern}/*/pyproject.toml"))
+    projects = [ROOT, *parts]
     if len(built) != len(projects):
         raise Failed(f"{len(projects)} projects, but these wheels: {', '.join(path.name for path in built) or 'none'}")
     return built

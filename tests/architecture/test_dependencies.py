@@ -14,7 +14,11 @@ import payments_core
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = "payments_core"
-PROVIDERS = {"payments_alipayhk": ROOT / "providers" / "alipayhk" / "payments_alipayhk"}
+PROVIDERS = {
+    "payments_alipayhk": ROOT / "providers" / "alipayhk" / "payments_alipayhk",
+    "payments_stripe": ROOT / "providers" / "stripe" / "payments_stripe",
+    "payments_lantern": ROOT / "examples" / "payments-lantern" / "payments_lantern",
+}
 PACKAGES = {CORE: ROOT / CORE} | PROVIDERS
 
 # What each module of a provider may import of its siblings. No arrow leads back.

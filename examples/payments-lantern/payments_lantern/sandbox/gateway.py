@@ -1,0 +1,123 @@
+"""What Lantern Pay remembers and decides. No sockets, and nothing of the provider's: it is read from the documentation."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+__all__ = ["DIGITS", "LocalGateway", "Payment", "Refused"]
+
+# CREATE: the currencies, and the digits that each has after the point.
+DIGITS: Final = {"HKD": 2, "JPY": 0, "KWD": 3}
+
+_REF: Final = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
+_AMOUNT: Final = re.compile(r"[0-9]+(?:\.([0-9]+))?", re.ASCII)
+_MOST: Final = Decimal(1_000_000)
+
+
+class Refused(Exception):
+    """The gateway says no: the HTTP status and the word of REFUSALS."""
+
+    def __init__(self, status: int, word: str) -> None:
+        super().__init__(word)
+        self.status = status
+        self.word = word
+
+
+@dataclass
+class Payment:
+    """What Lantern Pay keeps of a create."""
+
+    payment_id: str
+    merchant_ref: str
+    amount: str
+    currency: str
+    title: str
+    callback_url: str
+    return_url: str
+    created: datetime
+    state: str = "waiting"
+    paid: datetime | None = None
+
+
+class LocalGateway:
+    """One merchant's payments. With a `seed` the keys, ids and times repeat."""
+
+    def __init__(self, seed: int | str | None = None) -> None:
+        source = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 - made-up keys, to repeat
+        self.api_key = f"lk_{source.getrandbits(128):032x}"
+        self.webhook_key = f"{source.getrandbits(128):032x}"
+        self._source = source
+        self._traces = itertools.count(1)
+        self._payments: dict[str, Payment] = {}
+        self._lock = threading.Lock()
+        self._clock = _steps() if seed is not None else lambda: datetime.now(UTC)
+
+    def create(self, fields: dict[str, Any]) -> Payment:
+        """CREATE: a payment that waits; `Refused` where a rule is broken or the merchant_ref was used."""
+        given = {name: fields.get(name, "") for name in _FIELDS}
+        if set(fields) - set(_FIELDS) or not all(isinstance(value, str) for value in given.values()):
+            raise Refused(422, "invalid")
+        if not (_REF.fullmatch(given["merchant_ref"]) and 1 <= len(given["title"]) <= 80 and _is_amount(given)):
+            raise Refused(422, "invalid")
+        with self._lock:
+            if any(payment.merchant_ref == given["merchant_ref"] for payment in self._payments.values()):
+                raise Refused(409, "ref_used")
+            payment = Payment(f"lp_{self._source.getrandbits(64):016x}", **given, created=self._clock())
+            self._payments[payment.payment_id] = payment
+        return payment
+
+    def find(self, *, payment_id: str = "", merchant_ref: str = "") -> Payment:
+        """ASK: by either id."""
+        for payment in self.payments():
+            if payment_id in {"", payment.payment_id} and merchant_ref in {"", payment.merchant_ref}:
+                return payment
+        raise Refused(404, "no_such_payment")
+
+    def new_trace(self) -> str:
+        """KEYS: what the support asks for."""
+        return f"tr_{next(self._traces):08d}"
+
+    def payments(self) -> list[Payment]:
+        """All of them, oldest first."""
+        with self._lock:
+            return list(self._payments.values())
+
+    def decide(self, payment_id: str, state: str) -> Payment:
+        """STATES: the shopper, or time, ends the wait."""
+        payment = self.find(payment_id=payment_id)
+        if payment.state != "waiting":
+            raise ValueError(f"this payment is {payment.state}, and waits no longer")
+        payment.state = state
+        payment.paid = self._clock() if state == "paid" else None
+        return payment
+
+    def notice(self, payment: Payment) -> bytes:
+        """NOTIFY: the body; one for each state of a payment, so that a repetition has the same `event`."""
+        about = {"payment_id": payment.payment_id, "merchant_ref": payment.merchant_ref}
+        event = f"ev_{payment.payment_id}_{payment.state}"
+        return json.dumps({"event": event, "kind": "payment.changed", "payment": about}).encode()
+
+
+_FIELDS: Final = ("merchant_ref", "amount", "currency", "title", "callback_url", "return_url")
+
+
+def _is_amount(given: dict[str, str]) -> bool:
+    match = _AMOUNT.fullmatch(given["amount"])
+    digits = DIGITS.get(given["currency"])
+    if match is None or digits is None or len(match[1] or "") > digits:
+        return False
+    return 0 < Decimal(given["amount"]) <= _MOST
+
+
+def _steps() -> Callable[[], datetime]:
+    times = (datetime(2026, 11, 1, 12, tzinfo=UTC) + timedelta(seconds=second) for second in range(10**9))
+    return lambda: next(times)

@@ -1,0 +1,471 @@
+"""What the fake gateway does, without a network: a request in, an answer out, by the rules of docs/fake.md.
+
+Written from that page and not from `fake.py`: two readings of one page find a mistake that a shared one would hide.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import random
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from payments_core import Money, Request, Response, Secret, WebhookDelivery
+
+from .sandbox import SandboxCharge
+
+__all__ = ["MAGIC", "REFUND_MAGIC", "FakeGateway", "NotPossible", "Unreachable", "signature"]
+
+T = TypeVar("T")
+
+MAGIC: Final = (
+    "paid-",
+    "approved-",
+    "cancelled-",
+    "expired-",
+    "failed-",
+    "strange-",
+    "mismatch-",
+    "other-currency-",
+    "declined-",
+    "no-funds-",
+    "risk-",
+    "limited-",
+    "unavailable-",
+    "lost-",
+    "html-",
+)
+REFUND_MAGIC: Final = ("pending-", "failed-")
+
+_KEYS_LIVE: Final = timedelta(hours=24)
+_TOKENS_LIVE: Final = timedelta(hours=1)
+_CURRENCIES: Final = ("HKD", "USD", "JPY", "KWD")
+_REFUSED: Final = {"declined-": "declined", "no-funds-": "insufficient_funds", "risk-": "risk"}
+_MOST_BYTES: Final = 65_536
+_PAGE: Final = b"<!doctype html><title>Maintenance</title><p>We are back soon.</p>"
+
+
+class NotPossible(Exception):
+    """The sandbox was told to do what the charge's state does not allow, or of a charge that there is not."""
+
+
+class Unreachable(Exception):
+    """There is nobody to connect to: nothing was received."""
+
+
+class _No(Exception):
+    """An error that the gateway answers with."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
+@dataclass
+class _Refund:
+    id: str
+    refund_id: str
+    amount: int
+    status: str
+    charge: _Charge = field(repr=False)
+
+
+@dataclass
+class _Charge:
+    id: str
+    order_id: str
+    amount: int
+    currency: str
+    capture: bool
+    notify_url: str
+    status: str = "open"
+    captured: int = 0
+    failure: str | None = None
+    refunds: list[_Refund] = field(default_factory=list)
+
+    def approve(self) -> None:
+        self.status = "paid" if self.capture else "authorized"
+        self.captured = self.amount if self.capture else 0
+
+    def given_back(self, *, also_pending: bool = False) -> int:
+        counted = {"succeeded", "pending"} if also_pending else {"succeeded"}
+        return sum(refund.amount for refund in self.refunds if refund.status in counted)
+
+
+class FakeGateway:
+    """The gateway's books, its rules and its clock. Every method may be called from any thread.
+
+    With a `seed` all ids, tokens and credentials repeat. `clock` gives the time, as an aware datetime; `advance` lets it
+    go on.
+    """
+
+    def __init__(self, *, seed: int | str | None = None, clock: Callable[[], datetime] | None = None) -> None:
+        self._random = secrets.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 - to repeat a test
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._ahead = timedelta()
+        self._lock = threading.RLock()
+        self.client_id = f"shop_{self._hex(8)}"
+        self.client_secret = Secret(self._hex(32))
+        self.webhook_key = Secret(self._hex(32))
+        self._tokens: dict[str, datetime] = {}
+        self._keys: dict[str, tuple[datetime, bytes, _Charge | _Refund]] = {}
+        self._charges: dict[str, _Charge] = {}
+        self._refunds: dict[str, _Refund] = {}
+        self._requests: list[str] = []
+
+    # The shop's calls.
+
+    def answer(self, request: Request) -> Response:
+        """The answer to one request; `Unreachable` where none could have been sent."""
+        with self._lock:
+            self._requests.append(f"{request.method} {request.path}")
+            headers = [("fake-request-id", f"req_{self._hex(16)}"), ("content-type", "application/json")]
+            status, body = 200, b""
+            try:
+                body = json.dumps(self._dispatch(request)).encode()
+            except _No as no:
+                status, body = no.status, json.dumps({"error": {"code": no.code, "message": no.message}}).encode()
+                headers += [("retry-after", "2")] if status == 429 else []
+            except _Maintenance:
+                headers[1], body = ("content-type", "text/html"), _PAGE
+            return Response(status, tuple(headers), body)
+
+    def _dispatch(self, request: Request) -> Mapping[str, Any]:
+        headers = {name.lower(): _plain(value) for name, value in request.headers}
+        query = {name: _plain(value) for name, value in request.query}
+        route = request.method, request.path
+        if route == ("POST", "/token"):
+            return self._token(headers)
+        if self._tokens.get(headers.get("authorization", "").removeprefix("Bearer "), self.now) <= self.now:
+            raise _No(401, "unauthorized", "the token is missing, unknown or too old")
+        if route == ("GET", "/charges"):
+            return self._asked(query)
+        if route == ("GET", "/refunds"):
+            return _shown(self._refund(query))
+        acts: dict[tuple[str, str], Callable[[dict[str, Any]], _Charge | _Refund]] = {
+            ("POST", "/charges"): self._create,
+            ("POST", "/captures"): self._capture,
+            ("POST", "/cancellations"): self._cancel,
+            ("POST", "/refunds"): self._give_back,
+        }
+        if route not in acts:
+            raise _No(404, "no_such_call", "there is no such call")
+        body = _object(request.body)
+        magic = _magic(body) if route == ("POST", "/charges") else ""
+        _before(magic)
+        made = self._once(headers.get("idempotency-key", ""), request, lambda: acts[route](body))
+        shown = _shown(made)
+        _afterwards(made, magic)
+        return shown
+
+    def _token(self, headers: Mapping[str, str]) -> Mapping[str, Any]:
+        pair = f"{self.client_id}:{self.client_secret.reveal()}".encode()
+        if headers.get("authorization") != f"Basic {base64.b64encode(pair).decode()}":
+            raise _No(401, "unauthorized", "the client id or the client secret is wrong")
+        token = self._hex(40)
+        self._tokens[token] = self.now + _TOKENS_LIVE
+        return {"access_token": token, "expires_in": _TOKENS_LIVE.total_seconds()}
+
+    def _once(self, key: str, request: Request, act: Callable[[], _Charge | _Refund]) -> _Charge | _Refund:
+        """Keys: one key, one effect, for a day. Without a key each request has its own."""
+        sent = request.path.encode() + request.body
+        if key in self._keys:
+            at, earlier, made = self._keys[key]
+            if self.now - at < _KEYS_LIVE:
+                if earlier != sent:
+                    raise _No(402, "duplicate", "this idempotency key was used for another request")
+                return made
+        made = act()
+        if key:
+            self._keys[key] = self.now, sent, made
+        return made
+
+    def _create(self, body: dict[str, Any]) -> _Charge:
+        order_id = _text(body, "order_id", 64)
+        amount, currency = _amount(body)
+        _text(body, "description", 200)
+        if body.get("method") not in {"wallet", "card"} or body.get("channel") not in {"web", "mobile"}:
+            raise _invalid("method is wallet or card, and channel web or mobile")
+        capture = body.get("capture", True)
+        if type(capture) is not bool:
+            raise _invalid("capture is true or false")
+        notify_url = _text(body, "notify_url", 2048, needed=False)
+        charge = _Charge(f"ch_{self._hex(20)}", order_id, amount, currency, capture, notify_url)
+        if _magic(body) == "paid-":
+            charge.approve()
+        self._charges[charge.id] = charge
+        return charge
+
+    def _asked(self, query: Mapping[str, str]) -> Mapping[str, Any]:
+        if query.get("order_id", "").startswith("html-"):
+            raise _Maintenance
+        return _shown_to_who_asks(self._charge(query))
+
+    def _capture(self, body: dict[str, Any]) -> _Charge:
+        charge, (amount, currency) = self._charge(body), _amount(body)
+        if charge.status != "authorized" or currency != charge.currency or amount > charge.amount:
+            raise _invalid("only an authorized charge can be captured, and at most its amount")
+        charge.status, charge.captured = "paid", amount
+        return charge
+
+    def _cancel(self, body: dict[str, Any]) -> _Charge:
+        charge = self._charge(body)
+        if charge.status in {"open", "authorized"}:
+            charge.status = "cancelled"
+        return charge
+
+    def _give_back(self, body: dict[str, Any]) -> _Refund:
+        refund_id = _text(body, "refund_id", 64)
+        charge, (amount, currency) = self._charge(body), _amount(body)
+        left = charge.captured - charge.given_back(also_pending=True)
+        if charge.status != "paid" or currency != charge.currency or amount > left:
+            raise _invalid("only a paid charge can be refunded, and at most what was captured")
+        word = {"pending-": "pending", "failed-": "failed"}.get(_prefix(refund_id, REFUND_MAGIC), "succeeded")
+        refund = _Refund(f"re_{self._hex(20)}", refund_id, amount, word, charge)
+        charge.refunds.append(refund)
+        self._refunds[refund.id] = refund
+        return refund
+
+    def _charge(self, ids: Mapping[str, Any]) -> _Charge:
+        """By id, by order id, or by both; the newest of several."""
+        return _newest(self._charges, id=ids.get("id"), order_id=ids.get("order_id"))
+
+    def _refund(self, ids: Mapping[str, Any]) -> _Refund:
+        return _newest(self._refunds, id=ids.get("id"), refund_id=ids.get("refund_id"))
+
+    # The shopper's moves, and the operator's.
+
+    def pay(self, provider_id: str) -> None:
+        """The shopper approves: paid, or authorized where the charge is to be captured later."""
+        with self._lock:
+            self._open(provider_id).approve()
+
+    def cancel(self, provider_id: str) -> None:
+        """The shopper declines."""
+        with self._lock:
+            self._open(provider_id).status = "cancelled"
+
+    def expire(self, provider_id: str) -> None:
+        """The shopper lets the time pass."""
+        with self._lock:
+            self._open(provider_id).status = "expired"
+
+    def fail(self, provider_id: str, failure: str = "declined") -> None:
+        """The shopper approves, and the payment fails for a documented reason."""
+        with self._lock:
+            charge = self._open(provider_id)
+            charge.status, charge.failure = "failed", failure
+
+    def set_status(self, provider_id: str, raw_status: str) -> None:
+        """Answer this word from now on, also one that is documented nowhere."""
+        with self._lock:
+            charge = self._known(provider_id)
+            charge.status = raw_status
+            charge.captured = (charge.captured or charge.amount) if raw_status == "paid" else charge.captured
+
+    def settle_refund(self, refund_id: str, raw_status: str = "succeeded") -> None:
+        """A pending refund, by the shop's id, ends."""
+        with self._lock:
+            try:
+                refund = self._refund({"refund_id": refund_id})
+            except _No:
+                raise NotPossible(f"there is no refund {refund_id!r}") from None
+            refund.status = raw_status
+
+    def advance(self, seconds: float) -> None:
+        """Let the gateway's clock go on: keys are forgotten after a day, and tokens after an hour."""
+        with self._lock:
+            self._ahead += timedelta(seconds=seconds)
+
+    @property
+    def now(self) -> datetime:
+        """The time by the gateway's clock."""
+        return self._clock() + self._ahead
+
+    # What a test looks at.
+
+    def charges(self, order_id: str) -> tuple[SandboxCharge, ...]:
+        """Every charge that this order id has made, oldest first."""
+        with self._lock:
+            return tuple(
+                SandboxCharge(
+                    each.id,
+                    Money(each.amount, each.currency),
+                    Money(each.captured, each.currency),
+                    Money(each.given_back(), each.currency),
+                )
+                for each in self._charges.values()
+                if each.order_id == order_id
+            )
+
+    @property
+    def requests(self) -> tuple[str, ...]:
+        """What the shop has sent, oldest first: `POST /charges`."""
+        with self._lock:
+            return tuple(self._requests)
+
+    def notification(self, *provider_ids: str) -> WebhookDelivery:
+        """One signed delivery with an event for each of these charges and refunds, as they stand; nothing is sent."""
+        with self._lock:
+            events = [self._event(each) for each in provider_ids]
+            body, now = json.dumps(events).encode(), self.now
+        headers = (("content-type", "application/json"), *signature(self.webhook_key, body, now))
+        return WebhookDelivery(body, headers, received_at=now)
+
+    def notify_url(self, provider_id: str) -> str:
+        """Where the shop wants this charge's notifications; `""` for nowhere."""
+        with self._lock:
+            return self._known(provider_id).notify_url
+
+    def _event(self, provider_id: str) -> dict[str, Any]:
+        if (refund := self._refunds.get(provider_id)) is not None:
+            kind, shown = "refund", _shown(refund)
+        else:
+            kind, shown = "charge", _shown_to_who_asks(self._known(provider_id))
+        content = {"type": f"{kind}.{shown['status']}", kind: shown}
+        # The same state told twice is the same event.
+        return {"id": f"evt_{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]}", **content}
+
+    def _known(self, provider_id: str) -> _Charge:
+        try:
+            return self._charges[provider_id]
+        except KeyError:
+            raise NotPossible(f"no charge has the id {provider_id!r}") from None
+
+    def _open(self, provider_id: str) -> _Charge:
+        charge = self._known(provider_id)
+        if charge.status != "open":
+            raise NotPossible(f"the charge is {charge.status}, no longer open")
+        return charge
+
+    def _hex(self, digits: int) -> str:
+        return f"{self._random.getrandbits(4 * digits):0{digits}x}"
+
+
+class _Maintenance(Exception):
+    """A page of HTML in place of an answer."""
+
+
+def signature(key: Secret, body: bytes, at: datetime) -> tuple[tuple[str, str], ...]:
+    """Notifications: the headers that make `body` genuine at that time."""
+    timestamp = str(int(at.timestamp()))
+    digest = hmac.new(key.reveal().encode(), digestmod=hashlib.sha256)
+    digest.update(f"{timestamp}.".encode())
+    digest.update(body)
+    return ("Fake-Timestamp", timestamp), ("Fake-Signature", digest.hexdigest())
+
+
+def _before(magic: str) -> None:
+    """Nothing is accepted of these."""
+    if magic == "unavailable-":
+        raise Unreachable
+    if magic == "limited-":
+        raise _No(429, "too_many_requests", "wait two seconds")
+    if magic == "html-":
+        raise _Maintenance
+    if magic in _REFUSED:
+        raise _No(402, _REFUSED[magic], "the magic order id says so")
+
+
+def _afterwards(made: _Charge | _Refund, magic: str) -> None:
+    """What the shopper does while the answer is on its way, and what becomes of the answer."""
+    if isinstance(made, _Charge) and made.status == "open":
+        if magic in {"approved-", "mismatch-", "other-currency-"}:
+            made.approve()
+        elif magic in {"cancelled-", "expired-", "strange-"}:
+            made.status = magic.removesuffix("-")
+        elif magic == "failed-":
+            made.status, made.failure = "failed", "declined"
+    if magic == "lost-":
+        raise _No(504, "timeout", "a proxy in between has lost the answer")
+
+
+def _shown(made: _Charge | _Refund) -> dict[str, Any]:
+    if isinstance(made, _Refund):
+        return {
+            "id": made.id,
+            "refund_id": made.refund_id,
+            "charge": made.charge.id,
+            "order_id": made.charge.order_id,
+            "status": made.status,
+            "amount": made.amount,
+            "currency": made.charge.currency,
+        }
+    return {
+        "id": made.id,
+        "order_id": made.order_id,
+        "status": made.status,
+        "amount": made.amount,
+        "currency": made.currency,
+        "captured": made.captured,
+        "refunded": made.given_back(),
+        "pay_url": f"https://fake.invalid/pay/{made.id}" if made.status == "open" else None,
+        "failure": made.failure,
+    }
+
+
+def _shown_to_who_asks(charge: _Charge) -> dict[str, Any]:
+    shown, magic = _shown(charge), _prefix(charge.order_id, MAGIC)
+    if magic == "mismatch-":
+        shown["amount"] += 1
+    if magic == "other-currency-":
+        shown["currency"] = "USD" if charge.currency != "USD" else "HKD"
+    return shown
+
+
+def _newest(held: Mapping[str, T], **wanted: object) -> T:
+    given = {name: each for name, each in wanted.items() if each}
+    if not given:
+        raise _invalid("an id is needed")
+    found = [each for each in held.values() if all(getattr(each, name) == given[name] for name in given)]
+    if not found:
+        raise _No(404, "not_found", "there is nothing with these ids")
+    return found[-1]
+
+
+def _magic(body: Mapping[str, Any]) -> str:
+    order_id = body.get("order_id")
+    return _prefix(order_id, MAGIC) if isinstance(order_id, str) else ""
+
+
+def _prefix(text: str, known: tuple[str, ...]) -> str:
+    return next((each for each in known if text.startswith(each)), "")
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body) if len(body) <= _MOST_BYTES else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise _invalid("the body is a JSON object of at most 64 kB")
+    return found
+
+
+def _text(body: Mapping[str, Any], name: str, most: int, *, needed: bool = True) -> str:
+    text = body.get(name, "")
+    if not isinstance(text, str) or not needed <= len(text) <= most:
+        raise _invalid(f"{name} is text of at most {most} characters")
+    return text
+
+
+def _amount(body: Mapping[str, Any]) -> tuple[int, str]:
+    amount, currency = body.get("amount"), body.get("currency")
+    if type(amount) is not int or not 0 < amount < 10**17 or currency not in _CURRENCIES:
+        raise _invalid("amount is a whole number of minor units, in HKD, USD, JPY or KWD")
+    return amount, currency
+
+
+def _invalid(message: str) -> _No:
+    return _No(402, "invalid", message)
+
+
+def _plain(value: str | Secret) -> str:
+    return value.reveal() if isinstance(value, Secret) else value
