@@ -6,7 +6,7 @@ from typing import Final
 
 from payments_core import CURRENCY_EXPONENTS, InvalidRequest, Money
 
-__all__ = ["CURRENCIES", "money", "money_or_none", "units"]
+__all__ = ["CURRENCIES", "is_known", "money", "units"]
 
 # "Supported presentment currencies" that ISO 4217's list of today has (ANG and STD, which Stripe lists, are gone from it).
 _LISTED: Final = (
@@ -42,11 +42,6 @@ def money(count: int, currency: str) -> Money:
     code = currency.upper()
     exponent = _DEVIATING.get(code)
     return Money(count, code) if exponent is None else Money.of_scaled(count, exponent, code)
-
-
-def money_or_none(count: int | None, currency: str | None) -> Money | None:
-    """The same, of what an answer need not say."""
-    return None if count is None or currency is None else money(count, currency)
 
 
 def is_known(currency: str | None) -> bool:

@@ -1,14 +1,17 @@
-"""Between Stripe's words and ours: the one module that knows both vocabularies. Pages are named as in `wire`."""
+"""Between Stripe's words and ours: the one module that knows both vocabularies."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
+
+import msgspec
 
 from payments_core import (
     Charge,
+    InvalidRequest,
+    Mismatch,
     Money,
     NextAction,
     PaymentStatus,
@@ -16,221 +19,322 @@ from payments_core import (
     Redirect,
     Reference,
     Refund,
+    RefundReference,
     RefundStatus,
+    Rejected,
     RejectionCode,
     Response,
     ShowQRCode,
     unify,
 )
 
-from . import wire
+from . import refusals, wire
 from .amounts import money
 
 __all__ = [
-    "REASONS",
     "REFUND_STATUSES",
     "STATUSES",
+    "charge",
+    "find_refund",
     "intent_charge",
-    "reason_of",
+    "intent_of",
+    "intent_reference",
+    "is_held",
+    "is_success",
+    "order_id",
     "refund",
+    "refund_value",
     "request_id",
+    "session",
     "session_charge",
+    "session_word",
+    "too_late",
 ]
 
 STATUSES: Final = {
-    # docs.stripe.com/payments/paymentintents/lifecycle
-    "requires_payment_method": PaymentStatus.PENDING,  # also after a failed attempt: the shopper may try again
+    # A PaymentIntent's; docs.stripe.com/payments/paymentintents/lifecycle and /api/payment_intents/object.
+    "requires_payment_method": PaymentStatus.PENDING,  # also after a failed attempt: another one may be made
     "requires_confirmation": PaymentStatus.PENDING,
     "requires_action": PaymentStatus.REQUIRES_ACTION,
     "processing": PaymentStatus.PENDING,
     "requires_capture": PaymentStatus.AUTHORIZED,
-    "succeeded": PaymentStatus.SUCCEEDED,
+    "succeeded": PaymentStatus.SUCCEEDED,  # also after every refund
     "canceled": PaymentStatus.CANCELLED,
-    # docs.stripe.com/api/checkout/sessions/object: status and payment_status, where the PaymentIntent says no more
+    # A Checkout Session's, with its payment_status behind the colon; docs.stripe.com/api/checkout/sessions/object.
     "open": PaymentStatus.PENDING,
     "expired": PaymentStatus.CANCELLED,
-    "complete:paid": PaymentStatus.SUCCEEDED,
-    "complete:unpaid": PaymentStatus.PENDING,  # a method that takes days, or held money
+    "complete:unpaid": PaymentStatus.PENDING,  # "the payment funds are not yet available in your account"
+    "complete:paid": PaymentStatus.SUCCEEDED,  # "the payment funds are available in your account"
 }
 
-REFUND_STATUSES: Final = {  # docs.stripe.com/api/refunds/object, status
+# docs.stripe.com/api/refunds/object.
+REFUND_STATUSES: Final = {
     "pending": RefundStatus.PENDING,
-    "requires_action": RefundStatus.PENDING,
+    "requires_action": RefundStatus.PENDING,  # the shopper must say where the money is to go
     "succeeded": RefundStatus.SUCCEEDED,
-    "failed": RefundStatus.FAILED,
+    "failed": RefundStatus.FAILED,  # also after it had succeeded: docs.stripe.com/refunds#failed-refunds
     "canceled": RefundStatus.CANCELLED,
 }
 
-REASONS: Final = {  # docs.stripe.com/declines/codes; any other is DECLINED
-    "insufficient_funds": RejectionCode.INSUFFICIENT_FUNDS,
-    "fraudulent": RejectionCode.RISK,
-    "merchant_blacklist": RejectionCode.RISK,
-    "lost_card": RejectionCode.RISK,
-    "stolen_card": RejectionCode.RISK,
-    "pickup_card": RejectionCode.RISK,
-    "restricted_card": RejectionCode.RISK,
-    "security_violation": RejectionCode.RISK,
-    "duplicate_transaction": RejectionCode.DUPLICATE,
-}
+# While a PaymentIntent waits for the shopper, the session that made it knows more.
+_WAITING: Final = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 
-# The shopper may still pay, so a session that is open says more.
-_OPEN: Final = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
-_WEB_ADDRESS: Final = re.compile(r"https?://[^\s\\@/?#]+(?:[/?#][\x21-\x7e]*)?", re.IGNORECASE | re.ASCII)
-_CODE: Final = re.compile(r"[\x20-\x7e]{1,4096}", re.ASCII)
+_ID: Final = re.compile(r"(?:pi|cs|re|pyr)_[A-Za-z0-9_]{1,240}", re.ASCII)
+_WEB: Final = re.compile(r"https?://[^\s\\@/?#]+(?:[/?#][\x21-\x7e]*)?", re.IGNORECASE | re.ASCII)
+_PLAIN: Final = re.compile(r"[\x20-\x7e]{1,2048}", re.ASCII)
+_END_OF_TIME: Final = 253_402_300_800  # the year 10000
+
+_T = TypeVar("_T", bound=wire.Intent | wire.Session | wire.Refund)
+
+
+def is_success(response: Response) -> bool:
+    """Whether an answer is no error."""
+    return 200 <= response.status < 300
+
+
+def request_id(response: Response) -> str:
+    """docs.stripe.com/api/request_ids: the header `Request-Id`."""
+    found = [value for name, value in response.headers if name.lower() == "request-id"]
+    return refusals.word(found[0]) if len(found) == 1 else ""
+
+
+def charge(provider: str, response: Response, *, creating: bool = False, of: Reference | None = None) -> Charge:
+    """The charge that an answer is about, or the error raised.
+
+    `creating`: something must be there to show. `of`: what was asked for is the charge of this reference; a session's
+    stays that, although the answer is its PaymentIntent.
+    """
+    found = _read_charge(response, creating=creating)
+    if isinstance(found, wire.Session):
+        return session_charge(provider, found, request_id(response), creating=creating)
+    reference = Reference(order_id(found.metadata), found.id)
+    if of is not None and of.provider_id.startswith("cs_"):
+        reference = msgspec.structs.replace(reference, provider_id=of.provider_id)
+    return intent_charge(provider, found, reference, request_id(response), creating=creating)
+
+
+def _read_charge(response: Response, *, creating: bool) -> wire.Intent | wire.Session:
+    if is_success(response):
+        return _known(response.decode(wire.CHARGE))
+    problem = refusals.read(response)
+    if problem.payment_intent is not None and (creating or problem.type == "card_error"):
+        # docs.stripe.com/api/errors: "the PaymentIntent object for errors returned on a request involving" one.
+        return _known(problem.payment_intent)
+    raise refusals.refusal(response, problem)
+
+
+def session(response: Response) -> wire.Session:
+    """The Checkout Session of an answer, or the error raised."""
+    if is_success(response):
+        return _known(response.decode(wire.SESSION))
+    raise refusals.refusal(response, refusals.read(response))
+
+
+def too_late(response: Response) -> Rejected:
+    """The refusal of what would end a charge, where its state is the reason; every other error is raised."""
+    error = refusals.refusal(response, refusals.read(response))
+    if isinstance(error, Rejected) and error.code is RejectionCode.INVALID:
+        return error
+    raise error
 
 
 def intent_charge(
-    provider: str, intent: wire.Intent, rid: str = "", *, provider_id: str = "", strict: bool = False
+    provider: str, intent: wire.Intent, reference: Reference, request_id: str = "", *, creating: bool = False
 ) -> Charge:
-    """PI: the charge that a PaymentIntent is; `provider_id` where the platform knows it by its session's.
-
-    With `strict`, for the answer to a create, a next action that cannot be understood is `ProtocolViolation`.
-    """
-    _check_id(intent.id, rid)
-    action = _next_action(intent, rid, strict=strict)
-    problem = intent.last_payment_error if intent.status in _OPEN | {"canceled"} else None
+    """A PaymentIntent as a charge. `creating`: there must be something to show where the shopper must act."""
+    action = _next_action(intent, creating=creating) if intent.status == "requires_action" else None
+    succeeded = intent.status == "succeeded"
+    latest = intent.latest_charge if isinstance(intent.latest_charge, wire.Attempt) else None
+    code, raw_reason = None, ""
+    if intent.last_payment_error is not None and not succeeded:
+        code, raw_reason = refusals.reason(intent.last_payment_error.code, intent.last_payment_error.decline_code)
     return Charge(
         provider=provider,
-        reference=Reference(intent.metadata.get("order_id", ""), provider_id or intent.id),
+        reference=reference,
         status=unify(intent.status, STATUSES, action),
         raw_status=intent.status,
         amount=money(intent.amount, intent.currency),
         next_action=action,
         created_at=_time(intent.created),
-        paid_at=_paid_at(intent),
-        captured=_captured(intent),
-        refunded=_refunded(intent),
-        request_id=rid,
-        reason=reason_of(problem) if problem is not None else None,
-        raw_reason=(problem.decline_code or problem.code or "") if problem is not None else "",
+        paid_at=_time(latest.created) if latest is not None and succeeded else None,
+        captured=_received(intent) if succeeded else None,
+        refunded=_refunded(intent.currency, latest),
+        request_id=request_id,
+        reason=code,
+        raw_reason=raw_reason,
     )
 
 
-def session_charge(provider: str, session: wire.Session, rid: str = "") -> Charge:
-    """CS: the charge that a Checkout Session is. What its PaymentIntent says of the money counts for more."""
-    _check_id(session.id, rid)
-    intent = session.payment_intent if isinstance(session.payment_intent, wire.Intent) else None
-    word = _word(session, intent)
-    amount = _amount(session)
-    action = Redirect(_address(session.url, rid)) if word == "open" and session.url else None
-    problem = intent.last_payment_error if intent is not None and word in _OPEN | {"open", "expired"} else None
-    if intent is not None and word not in {"open", "expired", "complete:unpaid"}:
-        amount = money(intent.amount, intent.currency)  # what was taken, should it ever differ
+def session_charge(provider: str, session: wire.Session, request_id: str = "", *, creating: bool = False) -> Charge:
+    """A Checkout Session as a charge; what is known of its PaymentIntent says how much of it was taken."""
+    made = session.payment_intent if isinstance(session.payment_intent, wire.Intent) else None
+    raw_status = _word(session, made)
+    action = Redirect(_http(session.url)) if raw_status == "open" and session.url else None
+    if creating and action is None:
+        raise ProtocolViolation("Stripe's new Checkout Session has no address to send the shopper to")
+    status = unify(raw_status, STATUSES, action)
+    found = intent_charge(provider, made, Reference(provider_id=made.id)) if made is not None else None
+    named = session.amount_total is not None and session.currency is not None
     return Charge(
         provider=provider,
-        reference=Reference(session.metadata.get("order_id") or session.client_reference_id or "", session.id),
-        status=unify(word, STATUSES, action),
-        raw_status=word,
-        amount=amount,
+        reference=Reference(order_id(session.metadata), session.id),
+        status=status,
+        raw_status=raw_status,
+        amount=money(session.amount_total or 0, session.currency or "") if named else None,
         next_action=action,
         created_at=_time(session.created),
-        paid_at=_paid_at(intent) if intent is not None else None,
-        expires_at=_time(session.expires_at or 0) if word == "open" else None,
-        captured=_captured(intent) if intent is not None else None,
-        refunded=_refunded(intent) if intent is not None else None,
-        request_id=rid,
-        reason=reason_of(problem) if problem is not None else None,
-        raw_reason=(problem.decline_code or problem.code or "") if problem is not None else "",
+        paid_at=found.paid_at if found is not None else None,
+        expires_at=_time(session.expires_at),
+        # What the session calls paid and its PaymentIntent does not is not paid.
+        captured=_received(made) if made is not None and status is PaymentStatus.SUCCEEDED else None,
+        refunded=found.refunded if found is not None else None,
+        request_id=request_id,
+        reason=found.reason if found is not None else None,
+        raw_reason=found.raw_reason if found is not None else "",
     )
 
 
-def refund(provider: str, found: wire.RefundObject, rid: str = "") -> Refund:
-    """RE: a Refund; our ids of it, and of its charge, are in its metadata."""
-    _check_id(found.id, rid)
-    charge, order_id = found.metadata.get("charge") or found.payment_intent or "", found.metadata.get("order_id", "")
-    status = found.status or ""
+def session_word(session: wire.Session) -> str:
+    """A session's own status: a complete one is paid, or not yet."""
+    return f"complete:{session.payment_status}" if session.status == "complete" else session.status or ""
+
+
+def _word(session: wire.Session, made: wire.Intent | None) -> str:
+    """The word that decides: the PaymentIntent's, where it says more than the session's."""
+    own = session_word(session)
+    if made is None or own not in STATUSES or made.status in _WAITING:
+        return own
+    if made.status == "canceled" and session.status != "complete":
+        return own  # an open session may make another PaymentIntent
+    return own if STATUSES.get(made.status) is STATUSES[own] else made.status
+
+
+def intent_of(session: wire.Session) -> str:
+    """The id of a session's PaymentIntent, or `""` before the shopper has confirmed anything."""
+    made = session.payment_intent
+    return made.id if isinstance(made, wire.Intent) else made or ""
+
+
+def intent_reference(metadata: wire.Metadata, intent: str) -> Reference | None:
+    """What a shop knows of a PaymentIntent: of one that a session has made, the order alone, or nothing."""
+    order = order_id(metadata)
+    if (metadata or {}).get("checkout") == "session":
+        return Reference(order) if order else None
+    return Reference(order, intent) if order or intent else None
+
+
+def order_id(metadata: wire.Metadata) -> str:
+    """The order id that a create has written there, or `""`: others of the account may write what they like.
+
+    Never `client_reference_id`: whoever opens a Payment Link can choose that one.
+    """
+    found = (metadata or {}).get("order_id", "")
+    try:
+        return Reference(found).order_id if 0 < len(found) <= wire.LONGEST_ID else ""
+    except InvalidRequest:
+        return ""
+
+
+def refund(provider: str, response: Response, of: Reference | None, intent: str) -> Refund:
+    """The refund that an answer is about, or the error raised. `intent` is the PaymentIntent of the charge `of`."""
+    if not is_success(response):
+        raise refusals.refusal(response, refusals.read(response))
+    return _refund_of(provider, response.decode(wire.REFUND), of, intent, request_id(response))
+
+
+def find_refund(
+    provider: str, response: Response, asked: RefundReference, intent: str, after: str
+) -> tuple[Refund | None, str]:
+    """The refund with the caller's id on a page of the list, and where the next page begins (`""` after the last)."""
+    if not is_success(response):
+        raise refusals.refusal(response, refusals.read(response))
+    page = response.decode(wire.REFUND_LIST)
+    last = page.data[-1].id if page.data and page.has_more else ""
+    if last and last == after:
+        raise ProtocolViolation("Stripe's list of refunds does not end")
+    for each in page.data:
+        if (each.metadata or {}).get("refund_id") == asked.refund_id:
+            return _refund_of(provider, each, asked.reference, intent, request_id(response)), ""
+    return None, last
+
+
+def _refund_of(provider: str, found: wire.Refund, of: Reference | None, intent: str, request_id: str) -> Refund:
+    if intent and found.payment_intent not in {None, intent}:
+        raise Mismatch("the refund is one of another charge", field="provider_id")
+    reference = intent_reference(found.metadata, found.payment_intent or "")
+    if of is not None and intent and found.payment_intent == intent:
+        reference = Reference(order_id(found.metadata), of.provider_id)
+    return refund_value(provider, found, reference, request_id)
+
+
+def refund_value(provider: str, found: wire.Refund, reference: Reference | None, request_id: str = "") -> Refund:
+    """A Refund."""
+    raw_status = found.status or ""
     return Refund(
         provider=provider,
-        refund_id=found.metadata.get("refund_id", ""),
-        provider_id=found.id,
-        reference=Reference(order_id, charge) if charge or order_id else None,
-        status=REFUND_STATUSES.get(status, RefundStatus.UNKNOWN),
-        raw_status=status,
+        refund_id=(found.metadata or {}).get("refund_id", ""),
+        provider_id=_known(found).id,
+        reference=reference,
+        status=REFUND_STATUSES.get(raw_status, RefundStatus.UNKNOWN),
+        raw_status=raw_status,
         amount=money(found.amount, found.currency),
         created_at=_time(found.created),
-        request_id=rid,
+        request_id=request_id,
     )
 
 
-def reason_of(problem: wire.Problem) -> RejectionCode:
-    """ER: why a payment was declined."""
-    return REASONS.get(problem.decline_code or problem.code or "", RejectionCode.DECLINED)
+def is_held(session: wire.Session) -> bool:
+    """Whether a session is over and its money held: the one PaymentIntent of a session that may be canceled itself."""
+    made = session.payment_intent
+    return session.status == "complete" and isinstance(made, wire.Intent) and made.status == "requires_capture"
 
 
-def request_id(response: Response) -> str:
-    """ER: what Stripe's support asks for."""
-    return response.header("request-id") or ""
+def _known(found: _T) -> _T:
+    if _ID.fullmatch(found.id) is None:
+        raise ProtocolViolation("Stripe's answer has no usable id")
+    return found
 
 
-def order_of(metadata: Mapping[str, str]) -> str:
-    """The merchant order id that a create put into an object's metadata."""
-    return metadata.get("order_id", "")
+def _received(intent: wire.Intent) -> Money | None:
+    return None if intent.amount_received is None else money(intent.amount_received, intent.currency)
 
 
-def _word(session: wire.Session, intent: wire.Intent | None) -> str:
-    word = session.status or ""
-    if word == "complete":
-        word = f"complete:{session.payment_status}"
-    if intent is None or (intent.status in _OPEN and word != "complete:paid"):
-        return word
-    return word if intent.status == "succeeded" and word == "complete:paid" else intent.status
+def _refunded(currency: str, latest: wire.Attempt | None) -> Money | None:
+    """What was given back, where the answer says so.
 
-
-def _amount(session: wire.Session) -> Money | None:
-    if session.amount_total is None or session.currency is None:
+    What was held and not captured is "automatically refunded" too, so after a partial capture the number is neither.
+    """
+    if latest is None or latest.amount_refunded is None:
         return None
-    return money(session.amount_total, session.currency)
+    whole = latest.amount_captured is None or latest.amount_captured == latest.amount
+    return money(latest.amount_refunded, currency) if whole else None
 
 
-def _captured(intent: wire.Intent) -> Money | None:
-    # PI: after a partial capture the money is amount_received, and amount still says what was held.
-    if intent.amount_received is None or (not intent.amount_received and intent.status != "succeeded"):
-        return None
-    return money(intent.amount_received, intent.currency)
+def _next_action(intent: wire.Intent, *, creating: bool) -> NextAction | None:
+    match intent.next_action:
+        case wire.NextAction(alipay_handle_redirect=wire.Link(url=str(url))):
+            return Redirect(_http(url))
+        case wire.NextAction(redirect_to_url=wire.Link(url=str(url))):
+            return Redirect(_http(url))
+        case wire.NextAction(wechat_pay_display_qr_code=wire.Code(data=str(data))):
+            return ShowQRCode(_plain(data))
+    if creating:
+        raise ProtocolViolation("Stripe's next_action cannot be understood")
+    return None
 
 
-def _refunded(intent: wire.Intent) -> Money | None:
-    latest = intent.latest_charge
-    if intent.status != "succeeded" or not isinstance(latest, wire.LatestCharge):
-        return None
-    # What was held and never captured counts as refunded too; nobody had paid that.
-    released = intent.amount - intent.amount_received if intent.amount_received is not None else 0
-    return money(max(latest.amount_refunded - released, 0), intent.currency)
-
-
-def _paid_at(intent: wire.Intent) -> datetime | None:
-    if intent.status != "succeeded" or not isinstance(intent.latest_charge, wire.LatestCharge):
-        return None
-    return _time(intent.latest_charge.created)
-
-
-def _next_action(intent: wire.Intent, rid: str, *, strict: bool) -> NextAction | None:
-    try:
-        found = wire.NEXT_ACTION(bytes(intent.next_action)) if bytes(intent.next_action) else None
-    except Exception:  # noqa: BLE001 - RecursionError and UnicodeDecodeError are no MsgspecErrors
-        raise ProtocolViolation("Stripe's next_action cannot be read", request_id=rid) from None
-    if found is None or intent.status != "requires_action":
-        return None
-    if url := found.alipay_handle_redirect.url or found.redirect_to_url.url:
-        return Redirect(_address(url, rid))
-    if (code := found.wechat_pay_display_qr_code.data) and _CODE.fullmatch(code):
-        return ShowQRCode(code)
-    if strict:
-        raise ProtocolViolation("Stripe's next_action cannot be understood", request_id=rid)
-    return None  # somebody else's kind, such as a card's in a page of theirs; the status says enough
-
-
-def _address(url: str, rid: str) -> str:
+def _http(url: str) -> str:
     # A shopper's browser goes there: `javascript:` and the like must not come through.
-    if _WEB_ADDRESS.fullmatch(url) is None:
-        raise ProtocolViolation("Stripe's address for the shopper is not a web address", request_id=rid)
+    if _WEB.fullmatch(url) is None:
+        raise ProtocolViolation("the address that Stripe sends the shopper to is not a web address")
     return url
 
 
-def _check_id(found: str, rid: str) -> None:
-    if re.fullmatch(r"[A-Za-z0-9_]{1,255}", found, re.ASCII) is None:
-        raise ProtocolViolation("Stripe's answer has no usable id", request_id=rid)
+def _plain(data: str) -> str:
+    if _PLAIN.fullmatch(data) is None:
+        raise ProtocolViolation("Stripe's QR code is not plain text")
+    return data
 
 
-def _time(seconds: int) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < 253_402_300_800 else None
+def _time(seconds: int | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None and 0 <= seconds < _END_OF_TIME else None

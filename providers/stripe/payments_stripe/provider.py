@@ -1,4 +1,4 @@
-"""Alipay, WeChat Pay and cards, through Stripe. What it sends, and what each answer means, is in the README."""
+"""Alipay, WeChat Pay and cards, through Stripe. What it documents, and what nobody knows, is in the README."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Final
 
 from payments_core import (
     CaptureRequest,
+    Channel,
     Charge,
     ChargeRequest,
     Context,
@@ -13,9 +14,10 @@ from payments_core import (
     InvalidRequest,
     Limits,
     Method,
+    Mismatch,
+    Money,
     NotFound,
     Notification,
-    ProtocolViolation,
     ProviderInfo,
     Reference,
     Refund,
@@ -23,6 +25,7 @@ from payments_core import (
     RefundRequest,
     Rejected,
     RejectionCode,
+    Request,
     Response,
     Secret,
     WebhookDelivery,
@@ -30,22 +33,16 @@ from payments_core import (
     segment,
 )
 
-from . import mapping, refusals, requests, webhook, wire
-from .amounts import CURRENCIES
+from . import amounts, events, forms, mapping, webhook, wire
 from .config import StripeConfig
 
 __all__ = ["StripeProvider"]
 
-_MODES: Final = {"sk_live_": True, "rk_live_": True, "sk_test_": False, "rk_test_": False}
-_MOST_PAGES: Final = 20  # of a hundred refunds each
+_FORM: Final = ("content-type", "application/x-www-form-urlencoded")
 
 
 class StripeProvider:
-    """The hooks of Stripe: pure, so one instance serves any number of sync and async callers.
-
-    A charge is a PaymentIntent (`pi_...`) for the wallets and a Checkout Session (`cs_...`) for cards. The key is static,
-    so there is no `authorize`.
-    """
+    """The hooks of Stripe: pure, so one instance serves any number of sync and async callers."""
 
     config_type = StripeConfig
     info = ProviderInfo(
@@ -53,154 +50,147 @@ class StripeProvider:
         title="Stripe",
         contract=1,
         operations=frozenset({"capture_charge", "cancel_charge", "refund_charge", "get_refund"}),
-        currencies=CURRENCIES,
-        methods=(Method("alipay", "Alipay"), Method("wechat_pay", "WeChat Pay"), Method("card", "Card")),
-        channels=requests.CHANNELS,
-        limits=Limits(order_id_length=200),  # CS: client_reference_id
+        currencies=amounts.CURRENCIES,
+        methods=(Method("alipay", "Alipay"), Method("wechat_pay", "WeChat Pay"), Method(forms.CARD, "Card")),
+        channels=frozenset({Channel.WEB, Channel.MOBILE_WEB}),
+        limits=Limits(order_id_length=wire.LONGEST_ID, description_length=wire.LONGEST_DESCRIPTION),
         raw_statuses=mapping.STATUSES,
         query_by=frozenset({"provider_id"}),
-        key_lifetime=24 * 3600,  # ID: keys are kept for 24 hours at least
+        key_lifetime=24
+        * 3600,  # docs.stripe.com/api/idempotent_requests: removed "after they're at least 24 hours old"
         charge_options=frozenset({"capture"}),
         authoritative_webhooks=True,
     )
 
     def __init__(self, config: StripeConfig) -> None:
-        key = config.api_key.reveal()
-        self._key = Secret(f"Bearer {key}")
-        self._live = _MODES.get(key[:8])
-        self._webhook_keys = tuple(each for each in (config.webhook_key, config.previous_webhook_key) if each)
+        self._keys = tuple(key for key in (config.webhook_key, config.previous_webhook_key) if key)
+        self._livemode = config.livemode
+        self._headers = (
+            ("authorization", Secret(f"Bearer {config.api_key.reveal()}")),
+            ("stripe-version", wire.VERSION),
+        )
 
     @hookimpl
     def create_charge(self, request: ChargeRequest) -> Flow[Charge]:
-        """PI and CS: one order has one key, so it is one charge."""
-        card = request.method == "card"
-        path, body = (wire.SESSIONS, requests.page(request)) if card else (wire.INTENTS, requests.wallet(request))
-        response = yield requests.post(path, body, self._key, "create", request.order_id)
-        if (declined := refusals.charge_of(self.info.id, response)) is not None:
-            return declined
-        return self._session(response) if card else self._intent(response, strict=True)
+        """A confirmed PaymentIntent for a wallet, a Checkout Session for cards; one key for one order."""
+        path, form = forms.create(request)
+        response = yield self._post(path, form, forms.key("create", request.order_id))
+        return mapping.charge(self.info.id, response, creating=True)
 
     @hookimpl
     def get_status(self, reference: Reference) -> Flow[Charge]:
-        """PI and CS: by Stripe's own id, because nothing else finds a charge at once and for certain."""
-        response = yield requests.find(reference, self._key)
-        return self._session(response) if requests.is_session(reference) else self._intent(response)
+        """Either object, with what it says of the money."""
+        response = yield self._ask(reference)
+        return mapping.charge(self.info.id, response)
 
     @hookimpl
     def capture_charge(self, request: CaptureRequest) -> Flow[Charge]:
-        """PI: takes held money, or a part of it; Stripe releases the rest."""
-        body, asked = requests.capture(request), request.reference.provider_id
-        intent_id = yield from self._intent_of(request.reference)
-        path = f"{wire.INTENTS}/{segment(intent_id)}/capture"
-        response = yield requests.post(path, body, self._key, "capture", asked, request.capture_id)
-        return self._intent(response, provider_id=asked)
+        """docs.stripe.com/api/payment_intents/capture: once, and what is left of the amount is released."""
+        intent = yield from self._paid_by(request.reference, request.amount)
+        form, key = forms.capture(request), forms.key("capture", request.capture_id, intent)
+        response = yield self._post(f"{wire.INTENTS}/{segment(intent)}/capture", form, key)
+        return mapping.charge(self.info.id, response, of=request.reference)
 
     @hookimpl
     def cancel_charge(self, reference: Reference) -> Flow[Charge]:
-        """PI: cancels; CS: expires the page while it is open, and later cancels what it has held."""
-        asked = reference.provider_id
-        path = f"{wire.INTENTS}/{segment(asked)}/cancel"
-        if requests.is_session(reference):
-            session = self._read_session((yield requests.find(reference, self._key)))
-            path = f"{wire.SESSIONS}/{segment(asked)}/expire"
-            if session.status != "open" and (intent_id := _intent_id(session)):
-                path = f"{wire.INTENTS}/{segment(intent_id)}/cancel"
-        response = yield requests.post(path, b"", self._key, "cancel", path)
-        if path.startswith(wire.SESSIONS):
-            return self._session(response)
-        return self._intent(response, provider_id=asked)
+        """An open session is expired, a PaymentIntent canceled; where it is too late, the charge as it stands."""
+        if forms.is_session(reference):
+            response = yield self._ask(reference)
+            request = self._ending(mapping.session(response))
+            if request is None:
+                return mapping.charge(self.info.id, response)
+        else:
+            request = self._cancel(reference.provider_id)
+        return (yield from self._ended(request, reference))
 
     @hookimpl
     def refund_charge(self, request: RefundRequest) -> Flow[Refund]:
-        """RE: gives all or a part back; a wallet's refund is pending at first, and may still fail."""
-        intent_id = yield from self._intent_of(request.reference)
-        body, asked = requests.refund(request, intent_id), request.reference.provider_id
-        response = yield requests.post(wire.REFUNDS, body, self._key, "refund", asked, request.refund_id)
-        return self._refund(response)
+        """docs.stripe.com/api/refunds/create."""
+        intent = yield from self._paid_by(request.reference, request.amount)
+        form, key = forms.refund(request, intent), forms.key("refund", request.refund_id, intent)
+        response = yield self._post(wire.REFUNDS, form, key)
+        return mapping.refund(self.info.id, response, request.reference, intent)
 
     @hookimpl
     def get_refund(self, reference: RefundReference) -> Flow[Refund]:
-        """RE: by Stripe's id; by ours it is looked for among the charge's refunds."""
+        """By Stripe's id; or by ours, among the refunds of the charge."""
+        charge = reference.reference
+        intent = (yield from self._paid_by(charge)) if charge is not None and charge.provider_id else ""
         if reference.provider_id:
-            return self._refund((yield requests.get(f"{wire.REFUNDS}/{segment(reference.provider_id)}", self._key)))
-        return (yield from self._search(reference))
+            response = yield self._get(f"{wire.REFUNDS}/{segment(reference.provider_id)}")
+            return mapping.refund(self.info.id, response, charge, intent)
+        if not intent:
+            raise InvalidRequest("Stripe finds a refund_id among the refunds of a charge: name it", field="reference")
+        after = ""
+        while True:
+            response = yield self._get(wire.REFUNDS, forms.page(intent, after))
+            found, after = mapping.find_refund(self.info.id, response, reference, intent, after)
+            if found is not None:
+                return found
+            if not after:
+                raise NotFound("Stripe has no refund of this charge with this refund_id")
 
     @hookimpl
     def parse_webhook(self, context: Context, delivery: WebhookDelivery) -> Notification:
-        """EV: verify the bytes and the time, then read them."""
-        webhook.verify(delivery, self._webhook_keys, context.now)
-        return webhook.notification(self.info.id, delivery, live=self._live)
+        """Verify the bytes, then read them; nothing is asked."""
+        webhook.verify(delivery, self._keys, context.now)
+        return events.notification(self.info.id, delivery, livemode=self._livemode)
 
     @hookimpl
     def read_request_id(self, response: Response) -> str:
-        """ER: in a header of every answer."""
+        """docs.stripe.com/api/request_ids."""
         return mapping.request_id(response)
 
     @hookimpl
     def read_retry_advice(self, response: Response) -> bool | None:
-        """`Stripe-Should-Retry`, where Stripe sends it."""
+        """docs.stripe.com/error-low-level: `Stripe-Should-Retry`."""
         return {"true": True, "false": False}.get(response.header("stripe-should-retry") or "")
 
-    def _intent(self, response: Response, *, provider_id: str = "", strict: bool = False) -> Charge:
-        if response.status != 200:
-            raise refusals.refused(response)
-        intent, rid = response.decode(wire.INTENT), mapping.request_id(response)
-        return mapping.intent_charge(self.info.id, intent, rid, provider_id=provider_id, strict=strict)
-
-    def _read_session(self, response: Response) -> wire.Session:
-        if response.status != 200:
-            raise refusals.refused(response)
-        return response.decode(wire.SESSION)
-
-    def _session(self, response: Response) -> Charge:
-        return mapping.session_charge(self.info.id, self._read_session(response), mapping.request_id(response))
-
-    def _refund(self, response: Response) -> Refund:
-        if response.status != 200:
-            raise refusals.refused(response)
-        return mapping.refund(self.info.id, response.decode(wire.REFUND), mapping.request_id(response))
-
-    def _intent_of(self, reference: Reference) -> Flow[str]:
-        """The PaymentIntent that has the charge's money."""
-        if not requests.is_session(reference):
+    def _paid_by(self, reference: Reference, amount: Money | None = None) -> Flow[str]:
+        """The PaymentIntent of a charge: of a session, as the session says."""
+        if not forms.is_session(reference):
             return reference.provider_id
-        session = self._read_session((yield requests.find(reference, self._key)))
-        if session.id != reference.provider_id:
-            raise ProtocolViolation("Stripe answered about another session")
-        if not (found := _intent_id(session)):
+        session = mapping.session((yield self._ask(reference)))
+        intent = mapping.intent_of(session)
+        if not intent:
             raise Rejected(
-                "nothing was paid on this page yet, so there is nothing to take or to give back",
+                "the Checkout Session has no PaymentIntent: nothing was paid",
                 code=RejectionCode.INVALID,
                 definitive=True,
             )
-        return found
+        if amount is not None and amount.currency != (session.currency or "").upper():
+            raise Mismatch(f"the Checkout Session is not in {amount.currency}", field="currency")
+        return intent
 
-    def _search(self, reference: RefundReference) -> Flow[Refund]:
-        if reference.reference is None:
-            raise _no_charge()
-        intent_id = yield from self._intent_of(reference.reference)
-        query = [("payment_intent", intent_id), ("limit", "100")]
-        for _ in range(_MOST_PAGES):
-            response = yield requests.get(wire.REFUNDS, self._key, *query)
-            if response.status != 200:
-                raise refusals.refused(response)
-            found = response.decode(wire.REFUND_LIST)
-            for each in found.data:
-                if each.metadata.get("refund_id") == reference.refund_id:
-                    return mapping.refund(self.info.id, each, mapping.request_id(response))
-            if not found.has_more or not found.data:
-                raise NotFound("Stripe has no refund of this charge with this refund_id")
-            query = [*query[:2], ("starting_after", found.data[-1].id)]
-        raise ProtocolViolation(f"this charge has more than {_MOST_PAGES * 100} refunds: ask by provider_id")
+    def _ending(self, session: wire.Session) -> Request | None:
+        """What ends a session: its expiry while it is open; of a complete one only held money can be let go."""
+        if session.status == "open":
+            path = f"{wire.SESSIONS}/{segment(session.id)}/expire"
+            return self._post(path, forms.expire(), forms.key("expire", session.id))
+        return self._cancel(mapping.intent_of(session)) if mapping.is_held(session) else None
 
+    def _cancel(self, intent: str) -> Request:
+        path = f"{wire.INTENTS}/{segment(intent)}/cancel"
+        return self._post(path, forms.cancel(), forms.key("cancel", intent))
 
-def _intent_id(session: wire.Session) -> str:
-    intent = session.payment_intent
-    return intent.id if isinstance(intent, wire.Intent) else intent or ""
+    def _ended(self, request: Request, reference: Reference) -> Flow[Charge]:
+        """Send what ends a charge. Where it is refused, ask: the refusal may be an old one, kept with its key."""
+        response = yield request
+        if mapping.is_success(response):
+            return mapping.charge(self.info.id, response, of=reference)
+        refusal = mapping.too_late(response)
+        charge = yield from self.get_status(reference)
+        if charge.status.is_final:
+            return charge
+        raise refusal
 
+    def _ask(self, reference: Reference) -> Request:
+        path = wire.SESSIONS if forms.is_session(reference) else wire.INTENTS
+        return self._get(f"{path}/{segment(reference.provider_id)}", forms.expansion(reference))
 
-def _no_charge() -> InvalidRequest:
-    return InvalidRequest(
-        "Stripe finds a refund by its provider_id, or by refund_id among those of a charge: give its reference too",
-        field="reference",
-    )
+    def _get(self, path: str, query: forms.Pairs = ()) -> Request:
+        return Request("GET", path, query=query, headers=self._headers, safe=True)
+
+    def _post(self, path: str, form: forms.Pairs, key: str) -> Request:
+        headers = (*self._headers, _FORM, ("idempotency-key", key))
+        return Request("POST", path, headers=headers, body=forms.encode(form), idempotent=True)

@@ -57,7 +57,7 @@ def refusal(response: Response, problem: wire.Problem) -> Rejected | NotFound | 
         return Rejected(text, code=RejectionCode.DUPLICATE, raw_code=raw)
     if problem.type == "card_error":
         code, raw = reason(problem.code, problem.decline_code)
-        return Rejected(text, code=code, definitive=True, raw_code=raw)
+        return Rejected(text, code=code, definitive=response.status == 402, raw_code=raw)
     if response.status == 404:
         # Any other 404 is a wrong address: it says nothing about a charge.
         known = problem.code == "resource_missing"

@@ -5,12 +5,14 @@ Sources: docs.stripe.com/api/payment_intents/object, /checkout/sessions/object, 
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 __all__ = [
     "INTENTS",
+    "LONGEST_DESCRIPTION",
+    "LONGEST_ID",
     "REFUNDS",
     "SESSIONS",
     "VERSION",
@@ -34,7 +36,12 @@ INTENTS: Final = "/v1/payment_intents"
 SESSIONS: Final = "/v1/checkout/sessions"
 REFUNDS: Final = "/v1/refunds"
 
-Metadata = dict[str, str] | None
+LONGEST_ID: Final = (
+    200  # characters of an order id: of `client_reference_id`, the shortest of the fields that it goes into
+)
+LONGEST_DESCRIPTION: Final = 1000  # characters of `description`, and fewer than a product's name takes
+
+Metadata: TypeAlias = dict[str, str] | None
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -75,11 +82,10 @@ class Attempt(msgspec.Struct, frozen=True):
     created: int | None = None
 
 
-class Intent(msgspec.Struct, frozen=True):
+class Intent(msgspec.Struct, frozen=True, tag_field="object", tag="payment_intent"):
     """A PaymentIntent."""
 
     id: str
-    object: Literal["payment_intent"]
     amount: int
     currency: str
     status: str
@@ -91,11 +97,10 @@ class Intent(msgspec.Struct, frozen=True):
     latest_charge: str | Attempt | None = None
 
 
-class Session(msgspec.Struct, frozen=True):
+class Session(msgspec.Struct, frozen=True, tag_field="object", tag="checkout.session"):
     """A Checkout Session. `amount_total` is null where a session has no amount (mode `setup`)."""
 
     id: str
-    object: Literal["checkout.session"]
     status: str | None
     payment_status: str
     amount_total: int | None = None
@@ -179,6 +184,7 @@ INTENT: Final = msgspec.json.Decoder(Intent).decode
 SESSION: Final = msgspec.json.Decoder(Session).decode
 REFUND: Final = msgspec.json.Decoder(Refund).decode
 REFUND_LIST: Final = msgspec.json.Decoder(RefundList).decode
+CHARGE: Final = msgspec.json.Decoder(Intent | Session).decode
 ANSWER: Final = msgspec.json.Decoder(Answer).decode
 EVENT: Final = msgspec.json.Decoder(Event).decode
 NAMED: Final = msgspec.json.Decoder(Named).decode

@@ -1,0 +1,166 @@
+"""What is sent: the fields of every request, and the idempotency keys. Names are those of docs.stripe.com/api."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Final, TypeAlias
+from urllib.parse import quote, urlencode
+
+from payments_core import CaptureRequest, ChargeRequest, InvalidRequest, Reference, RefundRequest
+
+from . import wire
+from .amounts import units
+
+__all__ = [
+    "CARD",
+    "Pairs",
+    "cancel",
+    "capture",
+    "create",
+    "encode",
+    "expansion",
+    "expire",
+    "is_session",
+    "key",
+    "page",
+    "refund",
+]
+
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+
+CARD: Final = "card"
+_LONGEST_KEY: Final = 255  # docs.stripe.com/api/idempotent_requests
+_LONGEST_VALUE: Final = 500  # docs.stripe.com/metadata, "value: 500-character limit"
+_PAGE: Final = "100"  # docs.stripe.com/api/refunds/list: "between 1 and 100"
+_REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})  # docs.stripe.com/api/refunds/create
+
+_OF_INTENT: Final = (("expand[0]", "latest_charge"),)
+_OF_SESSION: Final = (("expand[0]", "payment_intent.latest_charge"),)
+
+
+def is_session(reference: Reference) -> bool:
+    """Whether the id is a Checkout Session's; `InvalidRequest` where it is no PaymentIntent's either."""
+    if reference.provider_id.startswith(("cs_", "pi_")):
+        return reference.provider_id.startswith("cs_")
+    raise InvalidRequest("Stripe is asked by a provider_id that begins with pi_ or cs_", field="reference")
+
+
+def expansion(reference: Reference) -> Pairs:
+    """What is asked for in full, so that one answer says what was refunded and when it was paid."""
+    return _OF_SESSION if is_session(reference) else _OF_INTENT
+
+
+def key(operation: str, *ids: str) -> str:
+    """The Idempotency-Key of an operation on these ids, and of nothing else.
+
+    An amount in it would make a second charge of what must be refused: the same order with another amount.
+    """
+    plain = ":".join((operation, *(quote(each, safe="") for each in ids)))
+    # Quoted ids hold no "#": what is shortened cannot be taken for an id.
+    return plain if len(plain) <= _LONGEST_KEY else f"{operation}#{sha256(plain.encode()).hexdigest()}"
+
+
+def encode(form: Pairs) -> bytes:
+    """The body of a POST: docs.stripe.com/api, "form-encoded request bodies"."""
+    return urlencode(form).encode()
+
+
+def create(request: ChargeRequest) -> tuple[str, Pairs]:
+    """The path and the fields of a create: a confirmed PaymentIntent for a wallet, a Checkout Session for cards."""
+    if not request.return_url:
+        raise InvalidRequest("Stripe sends the shopper back to a return_url, which is missing", field="return_url")
+    if request.method == CARD:
+        return wire.SESSIONS, _session(request)
+    if not request.capture:
+        raise InvalidRequest(f"what is paid with {request.method} cannot be captured later", field="capture")
+    return wire.INTENTS, _WALLETS[request.method](request)
+
+
+def _alipay(request: ChargeRequest) -> Pairs:
+    """docs.stripe.com/payments/alipay/accept-a-payment."""
+    return (
+        ("amount", str(units(request.amount))),
+        ("currency", request.amount.currency.lower()),
+        ("confirm", "true"),
+        ("payment_method_data[type]", request.method),
+        ("allowed_payment_method_types[0]", request.method),
+        ("description", request.description),
+        ("metadata[order_id]", request.order_id),
+        ("return_url", request.return_url),
+        *_OF_INTENT,
+    )
+
+
+def _wechat_pay(request: ChargeRequest) -> Pairs:
+    """docs.stripe.com/payments/wechat-pay/accept-a-payment."""
+    return (*_alipay(request), ("payment_method_options[wechat_pay][client]", "web"))
+
+
+_WALLETS: Final[dict[str, Callable[[ChargeRequest], Pairs]]] = {"alipay": _alipay, "wechat_pay": _wechat_pay}
+
+
+def _session(request: ChargeRequest) -> Pairs:
+    """docs.stripe.com/api/checkout/sessions/create."""
+    item = "line_items[0][price_data]"
+    return (
+        ("mode", "payment"),
+        ("allowed_payment_method_types[0]", CARD),
+        ("success_url", request.return_url),
+        ("cancel_url", request.return_url),
+        ("client_reference_id", request.order_id),
+        ("metadata[order_id]", request.order_id),
+        ("line_items[0][quantity]", "1"),
+        (f"{item}[currency]", request.amount.currency.lower()),
+        (f"{item}[unit_amount]", str(units(request.amount))),
+        (f"{item}[product_data][name]", request.description),
+        # Otherwise the account's setting decides whether the shopper may pay in another currency.
+        ("adaptive_pricing[enabled]", "false"),
+        ("payment_intent_data[description]", request.description),
+        ("payment_intent_data[metadata][order_id]", request.order_id),
+        # The shop knows the session's id, and not its PaymentIntent's: its events must say so.
+        ("payment_intent_data[metadata][checkout]", "session"),
+        *(() if request.capture else (("payment_intent_data[capture_method]", "manual"),)),
+        *((("customer_email", request.shopper.email),) if request.shopper.email else ()),
+        *_OF_SESSION,
+    )
+
+
+def capture(request: CaptureRequest) -> Pairs:
+    """docs.stripe.com/api/payment_intents/capture; what is not captured is released."""
+    return (("amount_to_capture", str(units(request.amount))), *_OF_INTENT)
+
+
+def cancel() -> Pairs:
+    """docs.stripe.com/api/payment_intents/cancel."""
+    return _OF_INTENT
+
+
+def expire() -> Pairs:
+    """docs.stripe.com/api/checkout/sessions/expire."""
+    return _OF_SESSION
+
+
+def refund(request: RefundRequest, intent: str) -> Pairs:
+    """docs.stripe.com/api/refunds/create. A reason that is none of Stripe's becomes metadata."""
+    reason = request.reason
+    if len(reason) > _LONGEST_VALUE:
+        raise InvalidRequest(f"Stripe takes a reason of at most {_LONGEST_VALUE} characters", field="reason")
+    found = [
+        ("payment_intent", intent),
+        ("amount", str(units(request.amount))),
+        ("metadata[refund_id]", request.refund_id),
+    ]
+    if request.reference.order_id:
+        found.append(("metadata[order_id]", request.reference.order_id))
+    if is_session(request.reference):
+        found.append(("metadata[checkout]", "session"))
+    if reason:
+        found.append(("reason" if reason in _REASONS else "metadata[reason]", reason))
+    return tuple(found)
+
+
+def page(intent: str, after: str) -> Pairs:
+    """docs.stripe.com/api/refunds/list: the page behind the refund `after`, or the first."""
+    found = (("payment_intent", intent), ("limit", _PAGE))
+    return (*found, ("starting_after", after)) if after else found

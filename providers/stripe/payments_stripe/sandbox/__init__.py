@@ -1,0 +1,36 @@
+"""A local Stripe that speaks the documented protocol over real HTTP (extra: `payments-stripe[sandbox]`).
+
+It knows what docs.stripe.com tells. Whatever it must invent beyond that it marks: in the answer's `Sandbox-Invention`
+header, and with `sandbox:` at the beginning of every message, because Stripe's own words may change.
+"""
+
+from datetime import UTC, datetime
+
+from payments_stripe.config import StripeConfig
+
+from .local import Sandbox, make
+from .notifications import RETRY_DELAYS, Delivery, sign
+from .records import API_VERSION, ReceivedRequest
+from .refusals import NotPossible, SandboxError, UnknownCharge
+
+__all__ = [
+    "API_VERSION",
+    "RETRY_DELAYS",
+    "Delivery",
+    "NotPossible",
+    "ReceivedRequest",
+    "Sandbox",
+    "SandboxError",
+    "UnknownCharge",
+    "make",
+    "sign_delivery",
+]
+
+
+def sign_delivery(config: StripeConfig, body: bytes, *, at: datetime | None = None) -> tuple[tuple[str, str], ...]:
+    """The headers that make `body` an event of this account, to test a receiver with; signed now, or `at` a time."""
+    moment = at or datetime.now(UTC)
+    return (("Stripe-Signature", sign(body, config.webhook_key.reveal(), int(moment.timestamp()))),)
+
+
+make.sign = sign_delivery  # type: ignore[attr-defined] # what `payments webhook sign` looks for beside the factory

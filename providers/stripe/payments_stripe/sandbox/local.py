@@ -1,0 +1,214 @@
+"""`Sandbox`: one local Stripe account, running, with everything that a test or a demonstration does to it."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import CancelledError
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from payments_core import WebhookDelivery
+from payments_core.testing.sandbox import SandboxCharge
+from payments_core.testing.server import LoopbackServer
+from payments_core.testing.stories import Story
+
+from . import endpoints, moves, refunds, views
+from .app import build_app
+from .gateway import LocalGateway
+from .notifications import Courier, Delivery, sign
+from .records import Clock, ReceivedRequest, steady_clock
+
+__all__ = ["Sandbox", "make"]
+
+
+def make(
+    port: int = 0,
+    *,
+    api_key: str = "",
+    webhook_key: str = "",
+    webhook_url: str = "",
+    time_scale: float = 1.0,
+    ack_timeout: float = 10.0,
+    allow_external_webhooks: bool = False,
+    seed: int | str | None = None,
+    clock: Clock | None = None,
+    public_url: str = "",
+) -> Sandbox:
+    """A started sandbox on 127.0.0.1; port 0 is any free one, and keys not given are random.
+
+    `webhook_url` is a first webhook endpoint. `time_scale` multiplies the waits between deliveries, `ack_timeout`
+    (seconds) is not scaled. With `seed` every id, key and time repeats (`clock`, seconds since the epoch, replaces the
+    times); with `public_url` the address of the shopper's page does too.
+    """
+    if time_scale < 0 or ack_timeout <= 0:
+        raise ValueError("time_scale must be 0 or more, and ack_timeout above 0")
+    gateway = LocalGateway(
+        Courier(time_scale=time_scale, ack_timeout=ack_timeout, allow_external=allow_external_webhooks),
+        clock or (time.time if seed is None else steady_clock()),
+        seed,
+        api_key,
+        webhook_key,
+    )
+    sandbox = Sandbox(gateway, port, public_url.rstrip("/"))
+    if webhook_url:
+        sandbox.register_endpoint(webhook_url)
+    return sandbox
+
+
+class Sandbox:
+    """A local Stripe. `provider_id` is everywhere the id of a PaymentIntent (`pi_`) or of a Checkout Session (`cs_`).
+
+    `pay`, `decline`, `cancel` and `time_out` are the shopper's moves and follow the rules: only what is open allows
+    them. `set_status` and `set_amount` force an answer. What cannot be done raises `SandboxError`.
+    """
+
+    def __init__(self, gateway: LocalGateway, port: int = 0, public_url: str = "") -> None:
+        self._gateway = gateway
+        self.app = build_app(gateway)
+        self._server = LoopbackServer(self.app, port)
+        self.url = self._server.url
+        gateway.base_url = public_url or self.url
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The configuration that opens the provider against this sandbox."""
+        return {
+            "base_url": self.url,
+            "api_key": self._gateway.api_key,
+            "webhook_key": self._gateway.webhook_key,
+            "previous_webhook_key": "",
+        }
+
+    @property
+    def received(self) -> tuple[ReceivedRequest, ...]:
+        """The API requests that arrived, oldest first, without the key."""
+        return self._gateway.requests()
+
+    @property
+    def notifications(self) -> tuple[Delivery, ...]:
+        """What was delivered, and what the endpoint answered, oldest first."""
+        return self._gateway.courier.deliveries
+
+    def charges(self, order_id: str) -> list[SandboxCharge]:
+        """Every charge with this `order_id` in its metadata, or as its client_reference_id."""
+        with self._gateway.lock:
+            return moves.charges(self._gateway, order_id)
+
+    def wallet_url(self, provider_id: str) -> str:
+        """The page on which the shopper pays this charge."""
+        with self._gateway.lock:
+            return views.page_address(self._gateway, moves.charge_of(self._gateway, provider_id).id)
+
+    # The shopper's moves.
+
+    def pay(self, provider_id: str, *, notify: bool = True) -> None:
+        """The shopper approves; with capture_method=manual the money is held, and not yet taken."""
+        with self._gateway.lock, self._gateway.silence(silent=not notify):
+            moves.pay(self._gateway, provider_id)
+
+    def decline(self, provider_id: str, decline_code: str = "generic_decline", code: str = "card_declined") -> None:
+        """The attempt fails; the charge stays open for another one."""
+        with self._gateway.lock:
+            moves.decline(self._gateway, provider_id, code, decline_code)
+
+    def cancel(self, provider_id: str) -> None:
+        """The charge is given up: the PaymentIntent is canceled, the session expired."""
+        with self._gateway.lock:
+            moves.cancel(self._gateway, provider_id)
+
+    def time_out(self, provider_id: str) -> None:
+        """The shopper lets the time pass: a session expires, a wallet's attempt fails."""
+        with self._gateway.lock:
+            moves.time_out(self._gateway, provider_id)
+
+    # The operator's.
+
+    def set_status(self, provider_id: str, raw_status: str) -> None:
+        """Force a status, even an undocumented word; nothing is sent.
+
+        Of a session, a word of PaymentIntents becomes that of its PaymentIntent, and the session is complete; any other
+        is its own, with its payment_status behind a colon (`open`, `expired`, `complete:paid`, `complete:unpaid`), and
+        then it has no PaymentIntent that could say something else.
+        """
+        with self._gateway.lock:
+            moves.set_status(self._gateway, provider_id, raw_status)
+
+    def set_amount(self, provider_id: str, amount: str, currency: str) -> None:
+        """Let later answers speak of other money: a decimal in major units."""
+        with self._gateway.lock:
+            moves.set_amount(self._gateway, provider_id, amount, currency)
+
+    def settle_refund(self, refund_id: str) -> None:
+        """A pending refund has succeeded."""
+        with self._gateway.lock:
+            refunds.settle(self._gateway, refund_id)
+
+    def fail_refund(self, refund_id: str, reason: str = "unknown") -> None:
+        """A refund has failed: the money is back at the merchant."""
+        with self._gateway.lock:
+            refunds.fail(self._gateway, refund_id, reason)
+
+    def decline_next(self, decline_code: str, code: str = "card_declined", with_intent: bool = True) -> None:
+        """The next confirmation or capture is answered 402; `with_intent=False` leaves the PaymentIntent out of it."""
+        with self._gateway.lock:
+            self._gateway.declines.append((code, decline_code, with_intent))
+
+    def refuse_next(self, status: int, kind: str = "api_error", code: str = "") -> None:
+        """The next authenticated call is refused: a 429 with `rate_limit`, or a 500."""
+        with self._gateway.lock:
+            self._gateway.refusals.append((status, kind, code))
+
+    def slow_down(self, seconds: float) -> None:
+        """Every call executes this long from now on, so that a second one meets the first one's idempotency key."""
+        self._gateway.slowness = seconds
+
+    def advance(self, seconds: float) -> None:
+        """Let the account's clock go on: keys are forgotten, sessions expire, refunds settle."""
+        with self._gateway.lock:
+            self._gateway.advance(seconds)
+            moves.tick(self._gateway)
+
+    # Events.
+
+    def register_endpoint(self, url: str) -> None:
+        """Send every event from now on to `url`."""
+        with self._gateway.lock:
+            endpoints.add(self._gateway, url)
+
+    def deliver(self, provider_id: str) -> int | None:
+        """Send the newest event about a charge or a refund once more, now; the last HTTP status answered, or None."""
+        with self._gateway.lock:
+            event = moves.event_of(self._gateway, provider_id)
+            messages = [self._gateway.message(event, each.url) for each in self._gateway.endpoints.values()]
+        sent = [self._gateway.courier.send(message) for message in messages]
+        try:
+            return [each.result().status for each in sent][-1] if sent else None
+        except CancelledError:  # closed meanwhile
+            return None
+
+    def notification(self, provider_id: str) -> WebhookDelivery:
+        """The newest event about a charge or a refund, signed now; nothing is sent."""
+        with self._gateway.lock:
+            event = moves.event_of(self._gateway, provider_id)
+        now = datetime.now(UTC)
+        signature = sign(event.body, self._gateway.webhook_key, int(now.timestamp()))
+        headers = (("Content-Type", "application/json; charset=utf-8"), ("Stripe-Signature", signature))
+        return WebhookDelivery(event.body, headers, now)
+
+    def stories(self) -> tuple[Story, ...]:
+        """The scenes to record; each names the options of the sandbox that plays it."""
+        from .stories import STORIES
+
+        return STORIES
+
+    def close(self) -> None:
+        """Stop the server and every delivery, at once."""
+        self._gateway.courier.close()
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
