@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from payments_core import PaymentError
 
-from . import charges, demo, providers, record, sandbox, webhook
+from . import charges, demo, new_provider, providers, record, sandbox, webhook
 from .console import Console
 from .exits import Exit, Stop, advice, exit_of
 from .parser import new_parser, parse
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         try:
             parser, commands = new_parser(version("payments-core"))
-            for command in (demo, providers, charges, webhook, sandbox, record):
+            for command in (demo, providers, charges, webhook, sandbox, record, new_provider):
                 command.add(commands)
             args = parse(parser, argv)
             code: int = args.run(args, console)

@@ -33,7 +33,17 @@ from payments_core import (
 from payments_core.cli import encoding, exits, qr, shown
 from payments_core.testing.server import LoopbackServer
 
-COMMANDS = ["demo", "providers", "charge", "status", "webhook verify", "webhook sign", "sandbox", "record"]
+COMMANDS = [
+    "demo",
+    "providers",
+    "charge",
+    "status",
+    "webhook verify",
+    "webhook sign",
+    "sandbox",
+    "record",
+    "new-provider",
+]
 
 
 def test_the_version_is_the_distribution_s(run: Any) -> None:

@@ -231,6 +231,9 @@ def test_every_command_that_the_readme_names_exists():
         assert not main([*line.split(), "--help"]), line
 
 
+PLUGINS = sorted([*ROOT.glob("providers/*/README.md"), *ROOT.glob("examples/*/README.md")])
+
+
 def links(page):
     """Where a page's relative links lead."""
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
@@ -248,7 +251,7 @@ def anchors(page):
 
 @pytest.mark.parametrize(
     "page",
-    [ROOT / "README.md", ROOT / "providers" / "alipayhk" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))],
+    [ROOT / "README.md", *PLUGINS, *sorted((ROOT / "docs").rglob("*.md"))],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_every_link_leads_somewhere(page):

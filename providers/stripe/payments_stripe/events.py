@@ -22,7 +22,7 @@ from payments_core import (
     WebhookRejected,
 )
 
-from . import mapping, wire
+from . import mapping, refunds, wire
 from .amounts import is_known
 
 __all__ = ["notification"]
@@ -100,7 +100,7 @@ def _of_refund(provider: str, event: wire.Event, target: msgspec.Raw) -> Webhook
     refund = _decode(target, wire.REFUND)
     if not is_known(refund.currency):
         return hint
-    return msgspec.structs.replace(hint, refund=mapping.refund_value(provider, refund, hint.reference))
+    return msgspec.structs.replace(hint, refund=refunds.value(provider, refund, hint.reference))
 
 
 def _of_refunded_charge(provider: str, event: wire.Event, target: msgspec.Raw) -> WebhookEvent:

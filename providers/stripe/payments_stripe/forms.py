@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, TypeAlias
@@ -30,6 +31,7 @@ __all__ = [
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
 CARD: Final = "card"
+_ID: Final = re.compile(r"(?:pi|cs)_[A-Za-z0-9_]{1,240}", re.ASCII)
 _LONGEST_KEY: Final = 255  # docs.stripe.com/api/idempotent_requests
 _LONGEST_VALUE: Final = 500  # docs.stripe.com/metadata, "value: 500-character limit"
 _PAGE: Final = "100"  # docs.stripe.com/api/refunds/list: "between 1 and 100"
@@ -41,9 +43,9 @@ _OF_SESSION: Final = (("expand[0]", "payment_intent.latest_charge"),)
 
 def is_session(reference: Reference) -> bool:
     """Whether the id is a Checkout Session's; `InvalidRequest` where it is no PaymentIntent's either."""
-    if reference.provider_id.startswith(("cs_", "pi_")):
-        return reference.provider_id.startswith("cs_")
-    raise InvalidRequest("Stripe is asked by a provider_id that begins with pi_ or cs_", field="reference")
+    if _ID.fullmatch(reference.provider_id) is None:
+        raise InvalidRequest("Stripe is asked by a provider_id of its own: pi_… or cs_…", field="reference")
+    return reference.provider_id.startswith("cs_")
 
 
 def expansion(reference: Reference) -> Pairs:
@@ -141,16 +143,12 @@ def expire() -> Pairs:
     return _OF_SESSION
 
 
-def refund(request: RefundRequest, intent: str) -> Pairs:
-    """docs.stripe.com/api/refunds/create. A reason that is none of Stripe's becomes metadata."""
+def refund(request: RefundRequest) -> Pairs:
+    """docs.stripe.com/api/refunds/create, but for the PaymentIntent. A reason that is none of Stripe's becomes metadata."""
     reason = request.reason
     if len(reason) > _LONGEST_VALUE:
         raise InvalidRequest(f"Stripe takes a reason of at most {_LONGEST_VALUE} characters", field="reason")
-    found = [
-        ("payment_intent", intent),
-        ("amount", str(units(request.amount))),
-        ("metadata[refund_id]", request.refund_id),
-    ]
+    found = [("amount", str(units(request.amount))), ("metadata[refund_id]", request.refund_id)]
     if request.reference.order_id:
         found.append(("metadata[order_id]", request.reference.order_id))
     if is_session(request.reference):

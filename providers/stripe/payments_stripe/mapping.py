@@ -18,9 +18,6 @@ from payments_core import (
     ProtocolViolation,
     Redirect,
     Reference,
-    Refund,
-    RefundReference,
-    RefundStatus,
     Rejected,
     RejectionCode,
     Response,
@@ -32,22 +29,19 @@ from . import refusals, wire
 from .amounts import money
 
 __all__ = [
-    "REFUND_STATUSES",
     "STATUSES",
     "charge",
-    "find_refund",
     "intent_charge",
     "intent_of",
     "intent_reference",
     "is_held",
     "is_success",
     "order_id",
-    "refund",
-    "refund_value",
     "request_id",
     "session",
     "session_charge",
     "session_word",
+    "time",
     "too_late",
 ]
 
@@ -67,24 +61,15 @@ STATUSES: Final = {
     "complete:paid": PaymentStatus.SUCCEEDED,  # "the payment funds are available in your account"
 }
 
-# docs.stripe.com/api/refunds/object.
-REFUND_STATUSES: Final = {
-    "pending": RefundStatus.PENDING,
-    "requires_action": RefundStatus.PENDING,  # the shopper must say where the money is to go
-    "succeeded": RefundStatus.SUCCEEDED,
-    "failed": RefundStatus.FAILED,  # also after it had succeeded: docs.stripe.com/refunds#failed-refunds
-    "canceled": RefundStatus.CANCELLED,
-}
-
 # While a PaymentIntent waits for the shopper, the session that made it knows more.
 _WAITING: Final = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 
-_ID: Final = re.compile(r"(?:pi|cs|re|pyr)_[A-Za-z0-9_]{1,240}", re.ASCII)
+_ID: Final = re.compile(r"(?:pi|cs)_[A-Za-z0-9_]{1,240}", re.ASCII)
 _WEB: Final = re.compile(r"https?://[^\s\\@/?#]+(?:[/?#][\x21-\x7e]*)?", re.IGNORECASE | re.ASCII)
 _PLAIN: Final = re.compile(r"[\x20-\x7e]{1,2048}", re.ASCII)
 _END_OF_TIME: Final = 253_402_300_800  # the year 10000
 
-_T = TypeVar("_T", bound=wire.Intent | wire.Session | wire.Refund)
+_T = TypeVar("_T", bound=wire.Intent | wire.Session)
 
 
 def is_success(response: Response) -> bool:
@@ -98,13 +83,17 @@ def request_id(response: Response) -> str:
     return refusals.word(found[0]) if len(found) == 1 else ""
 
 
-def charge(provider: str, response: Response, *, creating: bool = False, of: Reference | None = None) -> Charge:
+def charge(
+    provider: str, response: Response, *, creating: bool = False, of: Reference | None = None, intent: str = ""
+) -> Charge:
     """The charge that an answer is about, or the error raised.
 
-    `creating`: something must be there to show. `of`: what was asked for is the charge of this reference; a session's
-    stays that, although the answer is its PaymentIntent.
+    `creating`: something must be there to show. `of`: this charge was asked for, whose PaymentIntent is `intent`; a
+    session stays one, although the answer is its PaymentIntent.
     """
     found = _read_charge(response, creating=creating)
+    if intent and found.id != intent:
+        raise Mismatch("the answer is about another PaymentIntent", field="provider_id")
     if isinstance(found, wire.Session):
         return session_charge(provider, found, request_id(response), creating=creating)
     reference = Reference(order_id(found.metadata), found.id)
@@ -115,7 +104,8 @@ def charge(provider: str, response: Response, *, creating: bool = False, of: Ref
 
 def _read_charge(response: Response, *, creating: bool) -> wire.Intent | wire.Session:
     if is_success(response):
-        return _known(response.decode(wire.CHARGE))
+        found: wire.Intent | wire.Session = response.decode(wire.CHARGE)
+        return _known(found)
     problem = refusals.read(response)
     if problem.payment_intent is not None and (creating or problem.type == "card_error"):
         # docs.stripe.com/api/errors: "the PaymentIntent object for errors returned on a request involving" one.
@@ -123,11 +113,14 @@ def _read_charge(response: Response, *, creating: bool) -> wire.Intent | wire.Se
     raise refusals.refusal(response, problem)
 
 
-def session(response: Response) -> wire.Session:
-    """The Checkout Session of an answer, or the error raised."""
-    if is_success(response):
-        return _known(response.decode(wire.SESSION))
-    raise refusals.refusal(response, refusals.read(response))
+def session(response: Response, asked: Reference) -> wire.Session:
+    """The Checkout Session that was asked about, or the error raised."""
+    if not is_success(response):
+        raise refusals.refusal(response, refusals.read(response))
+    found: wire.Session = response.decode(wire.SESSION)
+    if found.id != asked.provider_id:
+        raise Mismatch("the answer is about another Checkout Session", field="provider_id")
+    return found
 
 
 def too_late(response: Response) -> Rejected:
@@ -155,8 +148,8 @@ def intent_charge(
         raw_status=intent.status,
         amount=money(intent.amount, intent.currency),
         next_action=action,
-        created_at=_time(intent.created),
-        paid_at=_time(latest.created) if latest is not None and succeeded else None,
+        created_at=time(intent.created),
+        paid_at=time(latest.created) if latest is not None and succeeded else None,
         captured=_received(intent) if succeeded else None,
         refunded=_refunded(intent.currency, latest),
         request_id=request_id,
@@ -182,9 +175,9 @@ def session_charge(provider: str, session: wire.Session, request_id: str = "", *
         raw_status=raw_status,
         amount=money(session.amount_total or 0, session.currency or "") if named else None,
         next_action=action,
-        created_at=_time(session.created),
+        created_at=time(session.created),
         paid_at=found.paid_at if found is not None else None,
-        expires_at=_time(session.expires_at),
+        expires_at=time(session.expires_at),
         # What the session calls paid and its PaymentIntent does not is not paid.
         captured=_received(made) if made is not None and status is PaymentStatus.SUCCEEDED else None,
         refunded=found.refunded if found is not None else None,
@@ -235,58 +228,10 @@ def order_id(metadata: wire.Metadata) -> str:
         return ""
 
 
-def refund(provider: str, response: Response, of: Reference | None, intent: str) -> Refund:
-    """The refund that an answer is about, or the error raised. `intent` is the PaymentIntent of the charge `of`."""
-    if not is_success(response):
-        raise refusals.refusal(response, refusals.read(response))
-    return _refund_of(provider, response.decode(wire.REFUND), of, intent, request_id(response))
-
-
-def find_refund(
-    provider: str, response: Response, asked: RefundReference, intent: str, after: str
-) -> tuple[Refund | None, str]:
-    """The refund with the caller's id on a page of the list, and where the next page begins (`""` after the last)."""
-    if not is_success(response):
-        raise refusals.refusal(response, refusals.read(response))
-    page = response.decode(wire.REFUND_LIST)
-    last = page.data[-1].id if page.data and page.has_more else ""
-    if last and last == after:
-        raise ProtocolViolation("Stripe's list of refunds does not end")
-    for each in page.data:
-        if (each.metadata or {}).get("refund_id") == asked.refund_id:
-            return _refund_of(provider, each, asked.reference, intent, request_id(response)), ""
-    return None, last
-
-
-def _refund_of(provider: str, found: wire.Refund, of: Reference | None, intent: str, request_id: str) -> Refund:
-    if intent and found.payment_intent not in {None, intent}:
-        raise Mismatch("the refund is one of another charge", field="provider_id")
-    reference = intent_reference(found.metadata, found.payment_intent or "")
-    if of is not None and intent and found.payment_intent == intent:
-        reference = Reference(order_id(found.metadata), of.provider_id)
-    return refund_value(provider, found, reference, request_id)
-
-
-def refund_value(provider: str, found: wire.Refund, reference: Reference | None, request_id: str = "") -> Refund:
-    """A Refund."""
-    raw_status = found.status or ""
-    return Refund(
-        provider=provider,
-        refund_id=(found.metadata or {}).get("refund_id", ""),
-        provider_id=_known(found).id,
-        reference=reference,
-        status=REFUND_STATUSES.get(raw_status, RefundStatus.UNKNOWN),
-        raw_status=raw_status,
-        amount=money(found.amount, found.currency),
-        created_at=_time(found.created),
-        request_id=request_id,
-    )
-
-
 def is_held(session: wire.Session) -> bool:
-    """Whether a session is over and its money held: the one PaymentIntent of a session that may be canceled itself."""
+    """Whether the money is held: only then may the PaymentIntent of a session be canceled itself."""
     made = session.payment_intent
-    return session.status == "complete" and isinstance(made, wire.Intent) and made.status == "requires_capture"
+    return isinstance(made, wire.Intent) and made.status == "requires_capture"
 
 
 def _known(found: _T) -> _T:
@@ -336,5 +281,6 @@ def _plain(data: str) -> str:
     return data
 
 
-def _time(seconds: int | None) -> datetime | None:
+def time(seconds: int | None) -> datetime | None:
+    """A time of Stripe's, in seconds since 1970."""
     return datetime.fromtimestamp(seconds, UTC) if seconds is not None and 0 <= seconds < _END_OF_TIME else None

@@ -33,7 +33,7 @@ from payments_core import (
     segment,
 )
 
-from . import amounts, events, forms, mapping, webhook, wire
+from . import amounts, events, forms, mapping, refunds, webhook, wire
 from .config import StripeConfig
 
 __all__ = ["StripeProvider"]
@@ -56,8 +56,8 @@ class StripeProvider:
         limits=Limits(order_id_length=wire.LONGEST_ID, description_length=wire.LONGEST_DESCRIPTION),
         raw_statuses=mapping.STATUSES,
         query_by=frozenset({"provider_id"}),
-        key_lifetime=24
-        * 3600,  # docs.stripe.com/api/idempotent_requests: removed "after they're at least 24 hours old"
+        # docs.stripe.com/api/idempotent_requests: removed "after they're at least 24 hours old".
+        key_lifetime=24 * 3600,
         charge_options=frozenset({"capture"}),
         authoritative_webhooks=True,
     )
@@ -86,30 +86,37 @@ class StripeProvider:
     @hookimpl
     def capture_charge(self, request: CaptureRequest) -> Flow[Charge]:
         """docs.stripe.com/api/payment_intents/capture: once, and what is left of the amount is released."""
+        form = forms.capture(request)
         intent = yield from self._paid_by(request.reference, request.amount)
-        form, key = forms.capture(request), forms.key("capture", request.capture_id, intent)
+        key = forms.key("capture", request.capture_id, intent)
         response = yield self._post(f"{wire.INTENTS}/{segment(intent)}/capture", form, key)
-        return mapping.charge(self.info.id, response, of=request.reference)
+        return mapping.charge(self.info.id, response, of=request.reference, intent=intent)
 
     @hookimpl
     def cancel_charge(self, reference: Reference) -> Flow[Charge]:
-        """An open session is expired, a PaymentIntent canceled; where it is too late, the charge as it stands."""
+        """A PaymentIntent is canceled and an open session expired; where it is too late, the charge as it stands.
+
+        Of a session's PaymentIntent only held money is let go (docs.stripe.com/api/payment_intents/cancel).
+        """
+        intent = reference.provider_id
         if forms.is_session(reference):
             response = yield self._ask(reference)
-            request = self._ending(mapping.session(response))
-            if request is None:
+            session = mapping.session(response, reference)
+            if session.status == "open":
+                return (yield from self._ended(self._expire(reference.provider_id), reference))
+            if not mapping.is_held(session):
                 return mapping.charge(self.info.id, response)
-        else:
-            request = self._cancel(reference.provider_id)
-        return (yield from self._ended(request, reference))
+            intent = mapping.intent_of(session)
+        return (yield from self._ended(self._cancel(intent), reference, intent))
 
     @hookimpl
     def refund_charge(self, request: RefundRequest) -> Flow[Refund]:
         """docs.stripe.com/api/refunds/create."""
+        form = forms.refund(request)
         intent = yield from self._paid_by(request.reference, request.amount)
-        form, key = forms.refund(request, intent), forms.key("refund", request.refund_id, intent)
-        response = yield self._post(wire.REFUNDS, form, key)
-        return mapping.refund(self.info.id, response, request.reference, intent)
+        key = forms.key("refund", request.refund_id, intent)
+        response = yield self._post(wire.REFUNDS, (("payment_intent", intent), *form), key)
+        return refunds.read(self.info.id, response, request.reference, intent)
 
     @hookimpl
     def get_refund(self, reference: RefundReference) -> Flow[Refund]:
@@ -118,13 +125,13 @@ class StripeProvider:
         intent = (yield from self._paid_by(charge)) if charge is not None and charge.provider_id else ""
         if reference.provider_id:
             response = yield self._get(f"{wire.REFUNDS}/{segment(reference.provider_id)}")
-            return mapping.refund(self.info.id, response, charge, intent)
+            return refunds.read(self.info.id, response, charge, intent)
         if not intent:
             raise InvalidRequest("Stripe finds a refund_id among the refunds of a charge: name it", field="reference")
         after = ""
         while True:
             response = yield self._get(wire.REFUNDS, forms.page(intent, after))
-            found, after = mapping.find_refund(self.info.id, response, reference, intent, after)
+            found, after = refunds.find(self.info.id, response, reference, intent, after)
             if found is not None:
                 return found
             if not after:
@@ -150,7 +157,7 @@ class StripeProvider:
         """The PaymentIntent of a charge: of a session, as the session says."""
         if not forms.is_session(reference):
             return reference.provider_id
-        session = mapping.session((yield self._ask(reference)))
+        session = mapping.session((yield self._ask(reference)), reference)
         intent = mapping.intent_of(session)
         if not intent:
             raise Rejected(
@@ -162,22 +169,18 @@ class StripeProvider:
             raise Mismatch(f"the Checkout Session is not in {amount.currency}", field="currency")
         return intent
 
-    def _ending(self, session: wire.Session) -> Request | None:
-        """What ends a session: its expiry while it is open; of a complete one only held money can be let go."""
-        if session.status == "open":
-            path = f"{wire.SESSIONS}/{segment(session.id)}/expire"
-            return self._post(path, forms.expire(), forms.key("expire", session.id))
-        return self._cancel(mapping.intent_of(session)) if mapping.is_held(session) else None
+    def _expire(self, session: str) -> Request:
+        return self._post(f"{wire.SESSIONS}/{segment(session)}/expire", forms.expire(), forms.key("expire", session))
 
     def _cancel(self, intent: str) -> Request:
         path = f"{wire.INTENTS}/{segment(intent)}/cancel"
         return self._post(path, forms.cancel(), forms.key("cancel", intent))
 
-    def _ended(self, request: Request, reference: Reference) -> Flow[Charge]:
+    def _ended(self, request: Request, reference: Reference, intent: str = "") -> Flow[Charge]:
         """Send what ends a charge. Where it is refused, ask: the refusal may be an old one, kept with its key."""
         response = yield request
         if mapping.is_success(response):
-            return mapping.charge(self.info.id, response, of=reference)
+            return mapping.charge(self.info.id, response, of=reference, intent=intent)
         refusal = mapping.too_late(response)
         charge = yield from self.get_status(reference)
         if charge.status.is_final:

@@ -9,17 +9,20 @@ from payments_core import NotFound, ProtocolViolation, Rejected, RejectionCode, 
 
 from . import wire
 
-__all__ = ["DECLINES", "read", "reason", "refusal", "word"]
+__all__ = ["REASONS", "read", "reason", "refusal", "word"]
 
-# docs.stripe.com/declines/codes; every other decline is DECLINED.
-DECLINES: Final = {
+# docs.stripe.com/declines/codes and /error-codes; every other failure is DECLINED.
+REASONS: Final = {
     "insufficient_funds": RejectionCode.INSUFFICIENT_FUNDS,
-    "fraudulent": RejectionCode.RISK,  # "suspected as fraudulent"; never to be told to the shopper
+    # Nothing more of these is to be told to the shopper, says the page.
+    "fraudulent": RejectionCode.RISK,
     "lost_card": RejectionCode.RISK,
     "stolen_card": RejectionCode.RISK,
-    "pickup_card": RejectionCode.RISK,  # "possible that the card has been reported lost or stolen"
-    "merchant_blacklist": RejectionCode.RISK,  # "matches a value on the Stripe user's block list"
-    "duplicate_transaction": RejectionCode.DUPLICATE,  # "a transaction with identical amount … very recently"
+    "merchant_blacklist": RejectionCode.RISK,
+    "pickup_card": RejectionCode.RISK,  # perhaps reported lost or stolen
+    "restricted_card": RejectionCode.RISK,  # the same
+    "duplicate_transaction": RejectionCode.DUPLICATE,
+    "payment_intent_payment_attempt_expired": RejectionCode.UNKNOWN,  # nobody declined: the shopper let it pass
 }
 
 _WORD: Final = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
@@ -34,7 +37,7 @@ def word(text: str | None) -> str:
 def reason(code: str | None, decline_code: str | None) -> tuple[RejectionCode, str]:
     """Why an attempt failed: our word and Stripe's."""
     raw = word(decline_code) or word(code)
-    return DECLINES.get(raw, RejectionCode.DECLINED), raw
+    return REASONS.get(raw, RejectionCode.DECLINED), raw
 
 
 def read(response: Response) -> wire.Problem:

@@ -36,10 +36,9 @@ INTENTS: Final = "/v1/payment_intents"
 SESSIONS: Final = "/v1/checkout/sessions"
 REFUNDS: Final = "/v1/refunds"
 
-LONGEST_ID: Final = (
-    200  # characters of an order id: of `client_reference_id`, the shortest of the fields that it goes into
-)
-LONGEST_DESCRIPTION: Final = 1000  # characters of `description`, and fewer than a product's name takes
+# Characters, of the field that takes least: `client_reference_id` and `description`.
+LONGEST_ID: Final = 200
+LONGEST_DESCRIPTION: Final = 1000
 
 Metadata: TypeAlias = dict[str, str] | None
 

@@ -1,0 +1,218 @@
+"""`payments new-provider`: a distribution for one more gateway, whose tests run at once and say what is still to be written."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import re
+import tempfile
+import tomllib
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points, version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from payments_core.discovery import PROVIDER_GROUP, SANDBOX_GROUP
+
+from .console import Console
+from .exits import Exit, Stop
+from .parser import Commands
+
+__all__ = ["add"]
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*", re.ASCII)
+_LONGEST: Final = 30
+_RESERVED: Final = {
+    "core": "payments-core is the framework itself",
+    "fake": "that is the provider for platforms' own tests",
+}
+_SUFFIX: Final = ".txt"  # so that no tool takes a template for code
+
+
+def add(commands: Commands) -> None:
+    """Register the command."""
+    parser = commands.new(
+        "new-provider",
+        _run,
+        "begin a plugin for another gateway",
+        "Makes the distribution payments-NAME in the current folder, or under providers/ inside the repository of\n"
+        "payments-core. Its tests run at once: what is still to be written fails by name, and closed. Then follow\n"
+        "docs/writing-a-provider.md.",
+    )
+    parser.add_argument(
+        "name", metavar="NAME", help="the provider's id: lower-case letters and digits, words joined by - or _"
+    )
+    parser.add_argument("--into", type=Path, metavar="DIR", help="the folder in which to make it")
+
+
+@dataclass(frozen=True)
+class _Names:
+    """One name in all the forms that it takes."""
+
+    id: str
+
+    @property
+    def distribution(self) -> str:
+        return f"payments-{self.id.replace('_', '-')}"
+
+    @property
+    def package(self) -> str:
+        return f"payments_{self.id}"
+
+    @property
+    def title(self) -> str:
+        return " ".join(word.capitalize() for word in self.id.split("_"))
+
+    @property
+    def prefix(self) -> str:
+        return self.title.replace(" ", "")
+
+    def fill(self, text: str) -> str:
+        """A template's text with the names in it."""
+        fields = ("id", "distribution", "package", "title", "prefix")
+        filled = Template(text).substitute({name: getattr(self, name) for name in fields}, versions=_versions())
+        return _sorted_imports(filled)
+
+
+def _run(args: Namespace, console: Console) -> Exit:
+    names = _Names(_checked(args.name))
+    repository = _repository(Path.cwd()) if args.into is None else None
+    parent = args.into or (repository / "providers" if repository else Path.cwd())
+    target = parent / (names.id if repository else names.distribution)
+    written = _write(names, target)
+    shown = os.path.relpath(target)
+    follow = (
+        ["make setup", f".venv/bin/pytest {shown}/tests"]
+        if repository
+        else [f"pip install --editable '{shown}[testing]'", f"pytest {shown}/tests"]
+    )
+    console.result(
+        {
+            "id": names.id,
+            "distribution": names.distribution,
+            "package": names.package,
+            "provider": f"{names.package}.provider:{names.prefix}Provider",
+            "folder": str(target),
+            "files": written,
+            "next": follow,
+        },
+        [
+            f"{names.distribution} is in {shown}: {len(written)} files. Its tests run, and say what is still to be written:",
+            "",
+            *(f"    {line}" for line in follow),
+            "",
+            "Then take the steps of docs/writing-a-provider.md, one after the other.",
+        ],
+    )
+    return Exit.OK
+
+
+def _checked(name: str) -> str:
+    """The id; `Stop` where the name is none, or is taken."""
+    if _NAME.fullmatch(name) is None or len(name) > _LONGEST:
+        raise Stop(
+            "NAME is lower-case letters and digits, beginning with a letter, words joined by - or _, "
+            f"at most {_LONGEST} characters",
+            _suggestion(name),
+            code=Exit.USAGE,
+        )
+    identifier = name.replace("-", "_")
+    if identifier.startswith("payments_"):
+        raise Stop(
+            f"the distribution would be payments-{name}",
+            f"Leave the beginning out: payments new-provider {name[9:]}",
+            code=Exit.USAGE,
+        )
+    if owner := _RESERVED.get(identifier) or _taken(identifier):
+        raise Stop(f"the name {name} is taken: {owner}", "Choose another one.", code=Exit.USAGE)
+    return identifier
+
+
+def _suggestion(name: str) -> str:
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    tried = "-".join(words)[:_LONGEST].strip("-")
+    return f"For example: payments new-provider {tried}" if _NAME.fullmatch(tried) else ""
+
+
+def _taken(identifier: str) -> str:
+    """Who has the name already; two distributions with one name are both refused."""
+    for group in (PROVIDER_GROUP, SANDBOX_GROUP):
+        for entry in entry_points(group=group, name=identifier):
+            return f"{entry.dist.name if entry.dist else entry.value} is installed"
+    package = _Names(identifier).package
+    return f"a package {package} can be imported" if importlib.util.find_spec(package) else ""
+
+
+def _repository(folder: Path) -> Path | None:
+    """The root of payments-core's own repository, where `folder` is inside of it."""
+    for each in (folder, *folder.parents):
+        try:
+            project = tomllib.loads((each / "pyproject.toml").read_text("utf-8")).get("project", {})
+        except (OSError, ValueError):
+            continue
+        if project.get("name") == "payments-core":
+            return each
+    return None
+
+
+def _write(names: _Names, target: Path) -> list[str]:
+    """Make the folder, whole or not at all; the files in it."""
+    problem = ""
+    try:
+        if target.exists() or target.is_symlink():
+            raise Stop(f"{target} is there already", "Nothing was written. Remove it, or choose another name.")
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
+            made = Path(folder) / target.name
+            for path, text in _rendered(names):
+                (made / path).parent.mkdir(parents=True, exist_ok=True)
+                (made / path).write_text(text, encoding="utf-8", newline="\n")
+            written = sorted(str(path.relative_to(made).as_posix()) for path in made.rglob("*") if path.is_file())
+            made.rename(target)
+    except OSError as exc:
+        problem = exc.strerror or type(exc).__name__
+    else:
+        return written
+    raise Stop(f"{target} cannot be made: {problem}", "Nothing was written.")
+
+
+def _rendered(names: _Names) -> Iterator[tuple[str, str]]:
+    for path, template in _templates(files(__package__) / "templates"):
+        place = path.removesuffix(_SUFFIX)
+        if place.startswith("package/"):
+            place = names.package + place.removeprefix("package")
+        yield place, names.fill(template.read_text("utf-8"))
+
+
+def _templates(folder: Traversable, path: str = "") -> Iterator[tuple[str, Traversable]]:
+    for each in folder.iterdir():
+        if each.is_dir():
+            yield from _templates(each, f"{path}{each.name}/")
+        elif each.name.endswith(_SUFFIX):
+            yield path + each.name, each
+
+
+def _versions() -> str:
+    """The releases that have the contract which the templates were written for."""
+    major, minor = (int(part) for part in version("payments-core").split(".")[:2])
+    return f">={major}.{minor},<{major}.{minor + 1}"
+
+
+def _sorted_imports(text: str) -> str:
+    """The imports of payments_* in order: where the plugin's own stand among them depends on its name."""
+    lines: list[str] = []
+    for ours, group in itertools.groupby(
+        text.splitlines(keepends=True), lambda line: line.startswith("from payments_")
+    ):
+        run = list(group)
+        lines += (
+            sorted(run, key=lambda line: line.split()[1])
+            if ours and all("import (" not in line for line in run)
+            else run
+        )
+    return "".join(lines)

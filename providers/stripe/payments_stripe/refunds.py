@@ -1,0 +1,78 @@
+"""Stripe's refunds, read (docs.stripe.com/api/refunds, /refunds)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from payments_core import Mismatch, ProtocolViolation, Reference, Refund, RefundReference, RefundStatus, Response
+
+from . import mapping, refusals, wire
+from .amounts import money
+
+__all__ = ["STATUSES", "find", "read", "value"]
+
+# docs.stripe.com/api/refunds/object.
+STATUSES: Final = {
+    "pending": RefundStatus.PENDING,
+    "requires_action": RefundStatus.PENDING,  # the shopper must say where the money is to go
+    "succeeded": RefundStatus.SUCCEEDED,
+    "failed": RefundStatus.FAILED,  # also after it had succeeded: docs.stripe.com/refunds#failed-refunds
+    "canceled": RefundStatus.CANCELLED,
+}
+
+_ID: Final = re.compile(r"[a-z]{2,4}_[A-Za-z0-9_]{1,240}", re.ASCII)  # re_…, and pyr_… of some methods
+
+
+def read(provider: str, response: Response, of: Reference | None, intent: str) -> Refund:
+    """The refund that an answer is about, or the error raised. `intent` is the PaymentIntent of the charge `of`."""
+    if not mapping.is_success(response):
+        raise refusals.refusal(response, refusals.read(response))
+    return _of(provider, response.decode(wire.REFUND), of, intent, mapping.request_id(response))
+
+
+def find(
+    provider: str, response: Response, asked: RefundReference, intent: str, after: str
+) -> tuple[Refund | None, str]:
+    """The refund with the caller's id on a page of the list, and where the next page begins (`""` after the last)."""
+    if not mapping.is_success(response):
+        raise refusals.refusal(response, refusals.read(response))
+    page = response.decode(wire.REFUND_LIST)
+    last = page.data[-1].id if page.data and page.has_more else ""
+    if last and last == after:
+        raise ProtocolViolation("Stripe's list of refunds does not end")
+    for each in page.data:
+        if (each.metadata or {}).get("refund_id") == asked.refund_id:
+            return _of(provider, each, asked.reference, intent, mapping.request_id(response)), ""
+    return None, last
+
+
+def _of(provider: str, found: wire.Refund, of: Reference | None, intent: str, request_id: str) -> Refund:
+    if intent and found.payment_intent not in {None, intent}:
+        raise Mismatch("the refund is one of another charge", field="provider_id")
+    reference = mapping.intent_reference(found.metadata, found.payment_intent or "")
+    if of is not None and intent and found.payment_intent == intent:
+        reference = Reference(mapping.order_id(found.metadata), of.provider_id)
+    return value(provider, found, reference, request_id)
+
+
+def value(provider: str, found: wire.Refund, reference: Reference | None, request_id: str = "") -> Refund:
+    """A Refund."""
+    raw_status = found.status or ""
+    return Refund(
+        provider=provider,
+        refund_id=(found.metadata or {}).get("refund_id", ""),
+        provider_id=_id(found),
+        reference=reference,
+        status=STATUSES.get(raw_status, RefundStatus.UNKNOWN),
+        raw_status=raw_status,
+        amount=money(found.amount, found.currency),
+        created_at=mapping.time(found.created),
+        request_id=request_id,
+    )
+
+
+def _id(found: wire.Refund) -> str:
+    if _ID.fullmatch(found.id) is None:
+        raise ProtocolViolation("Stripe's answer has no usable id")
+    return found.id

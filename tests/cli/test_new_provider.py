@@ -1,0 +1,315 @@
+"""`payments new-provider`: whole or not at all, clean code, and tests that fail by name and closed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from payments_core import (
+    ChargeRequest,
+    Money,
+    PaymentStatus,
+    Reference,
+    UnsupportedOperation,
+    WebhookDelivery,
+    WebhookRejected,
+)
+from payments_core.testing.opening import open_provider
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "pyproject.toml"
+FILES = [
+    "README.md",
+    "payments_octopus/__init__.py",
+    "payments_octopus/config.py",
+    "payments_octopus/mapping.py",
+    "payments_octopus/provider.py",
+    "payments_octopus/py.typed",
+    "payments_octopus/sandbox/__init__.py",
+    "payments_octopus/sandbox/app.py",
+    "payments_octopus/sandbox/gateway.py",
+    "payments_octopus/sandbox/local.py",
+    "payments_octopus/sandbox/stories.py",
+    "payments_octopus/webhook.py",
+    "payments_octopus/wire.py",
+    "pyproject.toml",
+    "tests/test_cassettes.py",
+    "tests/test_contract.py",
+]
+# A short name, a long one, one of several words, and those between which payments_core stands in an import block.
+NAMES = ("x", "octopus", "aa-9", "core2", "a-rather-long-name-of-a-wallet")
+
+
+def python(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+# What it makes.
+
+
+def test_it_makes_a_distribution_in_the_current_folder(run: Any, tmp_path: Path) -> None:
+    ran = run("new-provider", "octopus")
+    assert (ran.code, ran.err) == (0, "")
+    assert "payments-octopus is in payments-octopus" in ran.out
+    assert "pip install --editable 'payments-octopus[testing]'" in ran.out
+    assert "docs/writing-a-provider.md" in ran.out
+    assert [path.name for path in tmp_path.iterdir()] == ["payments-octopus"]
+    assert files_in(tmp_path / "payments-octopus") == FILES
+
+
+def test_with_json_a_program_learns_the_same(run: Any, tmp_path: Path) -> None:
+    made = run("new-provider", "octopus", "--json").json
+    assert made == {
+        "id": "octopus",
+        "distribution": "payments-octopus",
+        "package": "payments_octopus",
+        "provider": "payments_octopus.provider:OctopusProvider",
+        "folder": str(tmp_path / "payments-octopus"),
+        "files": FILES,
+        "next": ["pip install --editable 'payments-octopus[testing]'", "pytest payments-octopus/tests"],
+    }
+
+
+@pytest.mark.parametrize("name", ["lantern-pay", "lantern_pay"])
+def test_a_name_of_two_words_has_all_its_forms(run: Any, tmp_path: Path, name: str) -> None:
+    made = run("new-provider", name, "--json").json
+    assert (made["id"], made["distribution"]) == ("lantern_pay", "payments-lantern-pay")
+    assert (made["package"], made["provider"]) == (
+        "payments_lantern_pay",
+        "payments_lantern_pay.provider:LanternPayProvider",
+    )
+    text = (tmp_path / "payments-lantern-pay" / "pyproject.toml").read_text()
+    assert 'lantern_pay = "payments_lantern_pay.provider:LanternPayProvider"' in text
+    assert "# Lantern Pay" not in text
+
+
+def test_no_place_for_a_name_is_left_empty(run: Any, tmp_path: Path) -> None:
+    run("new-provider", "octopus")
+    for name in FILES:
+        assert "$" not in (tmp_path / "payments-octopus" / name).read_text(), name
+
+
+def test_into_names_another_folder(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    assert run("new-provider", "octopus", "--into", "elsewhere").code == 0
+    assert files_in(tmp_path / "elsewhere" / "payments-octopus") == FILES
+
+
+def test_inside_this_repository_it_is_one_of_the_providers(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told by the pyproject.toml of payments-core, from any folder below it."""
+    (tmp_path / "pyproject.toml").write_text(CONFIG.read_text())
+    (tmp_path / "providers").mkdir()
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path / "docs")
+    ran = run("new-provider", "lantern-pay")
+    assert ran.code == 0
+    assert files_in(tmp_path / "providers") == sorted(
+        f"lantern_pay/{name.replace('octopus', 'lantern_pay')}" for name in FILES
+    )
+    assert "make setup" in ran.out
+
+
+# What it refuses.
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "Octopus", "9lives", "octo pus", "octo--pus", "-", "octopus-", "../octopus", "a" * 31, "écu", "octopus\n"],
+)
+def test_what_is_no_name_is_refused(run: Any, tmp_path: Path, name: str) -> None:
+    ran = run("new-provider", "--json", "--", name)
+    assert (ran.code, ran.error["kind"]) == (2, "Usage")
+    assert "lower-case" in ran.error["message"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_nearly_one_is_suggested(run: Any) -> None:
+    assert "payments new-provider octopus-card" in run("new-provider", "Octopus Card").err
+    assert "payments new-provider octopus" in run("new-provider", "payments-octopus").err
+
+
+@pytest.mark.parametrize("name", ["core", "fake", "alipayhk"])
+def test_a_name_that_is_taken_is_refused(run: Any, tmp_path: Path, name: str) -> None:
+    """By the framework, or by an installed provider: two of one name would both be unusable."""
+    ran = run("new-provider", name, "--json")
+    assert (ran.code, ran.error["kind"]) == (2, "Usage")
+    assert "is taken" in ran.error["message"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_that_can_be_imported_is_not_hidden(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site" / "payments_octopus").mkdir(parents=True)
+    (tmp_path / "site" / "payments_octopus" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    ran = run("new-provider", "octopus", "--json")
+    assert (ran.code, ran.error["message"]) == (
+        2,
+        "the name octopus is taken: a package payments_octopus can be imported",
+    )
+
+
+def test_a_folder_that_is_there_is_left_alone(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "payments-octopus").mkdir()
+    (tmp_path / "payments-octopus" / "mine").write_text("x")
+    ran = run("new-provider", "octopus", "--json")
+    assert (ran.code, ran.error["kind"]) == (1, "Failed")
+    assert files_in(tmp_path) == ["payments-octopus/mine"]
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_and_no_traceback(run: Any, tmp_path: Path) -> None:
+    ran = run("new-provider", "octopus", "--into", tmp_path / "nowhere", "--json")
+    assert (ran.code, ran.error["next"]) == (1, "Nothing was written.")
+
+
+def test_nothing_half_written_is_left_behind(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full at the fifth file."""
+    written = []
+    real = Path.write_text
+
+    def write(path: Path, *arguments: Any, **keywords: Any) -> int:
+        written.append(path)
+        if len(written) == 5:
+            raise OSError(28, "No space left on device")
+        return real(path, *arguments, **keywords)
+
+    monkeypatch.setattr(Path, "write_text", write)
+    ran = run("new-provider", "octopus", "--json")
+    assert (ran.code, len(written)) == (1, 5)
+    assert "No space left" in ran.error["message"]
+    assert list(tmp_path.iterdir()) == []
+
+
+# What the code is like.
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plugin of each name."""
+    folder = tmp_path_factory.mktemp("made")
+    for name in NAMES:
+        ran = python("-m", "payments_core.cli", "new-provider", name, cwd=folder)
+        assert ran.returncode == 0, ran.stderr
+    return folder
+
+
+def test_the_code_is_clean_by_the_rules_of_this_repository(made: Path) -> None:
+    """Every rule of ruff, and its formatting, whatever the length of the name."""
+    for command in (["check"], ["format", "--check"]):
+        ran = python("-m", "ruff", *command, "--no-cache", "--config", CONFIG, ".", cwd=made)
+        assert ran.returncode == 0, ran.stdout
+
+
+def test_the_code_is_typed_strictly(made: Path) -> None:
+    folder = made / "payments-octopus"
+    cache = ROOT / ".build" / "mypy-of-scaffold"
+    ran = python("-m", "mypy", "--strict", "--cache-dir", cache, "-p", "payments_octopus", cwd=folder)
+    assert ran.returncode == 0, ran.stdout
+
+
+# What it does: nothing yet.
+
+
+@pytest.fixture
+def octopus(made: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(made / "payments-octopus")
+    for name in [name for name in sys.modules if name.split(".")[0] == "payments_octopus"]:
+        monkeypatch.delitem(sys.modules, name)
+    import payments_octopus
+
+    return payments_octopus
+
+
+def test_every_hook_is_closed_and_says_where_it_is_to_be_written(octopus: Any) -> None:
+    """Before anything is sent: the address leads nowhere, and nobody notices."""
+    config = {"base_url": "http://127.0.0.1:9", "api_key": "made-up", "webhook_key": "made-up-too"}
+    with open_provider(octopus.OctopusProvider, config) as gateway:
+        with pytest.raises(UnsupportedOperation, match=r"create_charge\(\) in provider.py, step 3 of docs/writing-a"):
+            gateway.create_charge(ChargeRequest("P1", Money.of("1", "EUR"), "Tea"))
+        with pytest.raises(UnsupportedOperation, match=r"get_status\(\) in provider.py, step 3 of docs/writing-a"):
+            gateway.get_status(Reference("P1"))
+        with pytest.raises(WebhookRejected, match=r"verify\(\) in webhook.py, step 4 of docs/writing-a") as refused:
+            gateway.parse_webhook(WebhookDelivery(b'{"id":"1","kind":"payment","payment_id":"2"}', {}))
+    assert refused.value.reason == "signature"
+
+
+def test_every_status_is_unknown(octopus: Any) -> None:
+    from payments_core import Response
+
+    mapping = sys.modules["payments_octopus.mapping"]
+    assert mapping.STATUSES == {}
+    body = b'{"id":"1","order_id":"P1","amount":"1.00","currency":"EUR","status":"paid"}'
+    charge = mapping.charge("octopus", Response(200, body=body))
+    assert (charge.status, charge.is_paid) == (PaymentStatus.UNKNOWN, False)
+    with pytest.raises(Exception, match="declined") as refused:
+        raise mapping.refusal(Response(402, body=b'{"error":"declined"}'))
+    assert refused.value.definitive is False
+
+
+def test_the_sandbox_answers_that_it_is_not_written(octopus: Any) -> None:
+    import urllib.error
+    import urllib.request
+
+    from payments_octopus.sandbox import make
+
+    with make() as sandbox:
+        with pytest.raises(urllib.error.HTTPError) as answered:
+            urllib.request.urlopen(f"{sandbox.url}/payments")
+        with answered.value as error:
+            assert error.code == 501
+            assert b"sandbox/app.py, step 3" in error.read()
+        with pytest.raises(NotImplementedError, match=r"_signed\(\) in sandbox/local.py, step 4"):
+            make.sign(octopus.OctopusConfig(**_secrets(sandbox.config)), b"{}")
+
+
+def _secrets(config: dict[str, str]) -> dict[str, Any]:
+    from payments_core import Secret
+
+    return {name: value if name == "base_url" else Secret(value) for name, value in config.items()}
+
+
+def test_its_tests_run_at_once_and_fail_by_name(made: Path, tmp_path: Path) -> None:
+    """Collected without an error, and no failure is anything but what is still to be written."""
+    folder = made / "payments-octopus"
+    report = tmp_path / "report.xml"
+    ran = python(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", "tests", cwd=folder, PYTHONPATH=str(folder)
+    )  # fmt: skip
+    assert ran.returncode == 1, ran.stdout
+    cases = list(ET.parse(report).iter("testcase"))
+    assert len(cases) > 100
+    assert [case for case in cases if case.find("error") is not None or case.find("skipped") is not None] == []
+    failed = {
+        case.get("name"): case.find("failure").get("message") for case in cases if case.find("failure") is not None
+    }
+    assert "refusals: give at least one" in failed["test_there_is_a_documented_refusal_to_test_with"]
+    assert "raw_statuses: write the gateway's table" in failed["test_the_table_of_statuses_is_the_documented_one"]
+    assert "payments record, step 5" in failed["test_each_cassette_is_replayed[paid]"]
+    unwritten = [
+        name for name, message in failed.items() if "not written yet: create_charge() in provider.py" in message
+    ]
+    assert len(unwritten) > 80
+    closed = [name for name in failed if name.startswith("test_a_forged_delivery_is_refused")]
+    assert len(closed) > 40, "nothing is believed, the genuine neither"
