@@ -44,6 +44,8 @@ bench: $(STAMP) ## what the core costs, as ratios
 record: $(STAMP) ## record the cassettes again, from the sandboxes
 	@.venv/bin/payments record alipayhk
 	@.venv/bin/payments record stripe
+	@.venv/bin/python scripts/record_localstripe.py
+	@.venv/bin/payments record lantern --output examples/payments-lantern/cassettes
 	@.venv/bin/python tests/examples/test_shop.py
 
 wheels: $(STAMP) ## build the wheels into .build/wheels

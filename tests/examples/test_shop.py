@@ -192,7 +192,7 @@ def sell(shop: ModuleType, gateway: Gateway, pay: Any) -> None:
 
 def recorded(shop: ModuleType, name: str, path: Path) -> None:
     make: Any = load_entry(SANDBOX_GROUP, name)
-    with contextlib.closing(make(seed="example-shop")) as sandbox:
+    with contextlib.closing(make(seed="example-shop", public_url="https://wallet.example")) as sandbox:
         config = dict(sandbox.config)
         with (
             record(

@@ -195,7 +195,7 @@ def test_expect_says_all_that_is_otherwise() -> None:
 
 def test_a_sandbox_plays_the_shopper_and_obeys() -> None:
     class Sandbox:
-        done: list[Any] = []  # noqa: RUF012
+        done: list[Any] = []
 
         def pay(self, provider_id: str) -> None:
             self.done.append(("pay", provider_id))
@@ -516,7 +516,7 @@ def test_a_story_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 def test_a_provider_without_a_sandbox_or_without_stories_is_named(install: Any, tmp_path: Path) -> None:
     class Plain:
-        config: dict[str, str] = {}  # noqa: RUF012
+        config: dict[str, str] = {}
         closed = 0
 
         def close(self) -> None:
