@@ -55,7 +55,8 @@ def _lines(name: str, url: str, toml: str) -> list[str]:
         "",
         *(f"    {line}" for line in toml.splitlines()),
         "",
-        f"Charge: payments charge {name} --order-id A1 --amount 88.00 --currency {_currency(name)} --description Tea",
+        f"Charge: payments charge {name} --order-id A1 --amount 88 --currency {_currency(name)} --description Tea \\",
+        "            --return-url https://shop.example/",
         f"Pay:    open the address that the charge answers, or {url}",
         "",
         "For tests, each a POST of JSON (content type application/json), ID being the gateway's own id of the charge:",
@@ -69,7 +70,8 @@ def _lines(name: str, url: str, toml: str) -> list[str]:
 def _currency(name: str) -> str:
     with redirect_stdout(sys.stderr):
         infos = [each.info for each in installed_providers() if each.name == name and each.info is not None]
-    return min(infos[0].currencies) if infos else "CODE"
+    known = infos[0].currencies if infos else frozenset({"CODE"})
+    return "HKD" if "HKD" in known else min(known)
 
 
 def _toml(name: str, sandbox: Sandbox) -> str:

@@ -22,6 +22,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LANTERN = ROOT / "examples" / "payments-lantern"
 
+pytestmark = pytest.mark.once
+
 
 def run(*command: object, cwd: Path, accept: int = 0) -> str:
     """Run a command as a stranger would: nothing of this process's paths and settings takes part."""

@@ -49,6 +49,8 @@ NOTICED_BY = {
     ),
 }
 
+pytestmark = pytest.mark.once
+
 
 def run_contract(breakage: str) -> subprocess.CompletedProcess[str]:
     test = f"{CONTRACT}::TestFake::{NOTICED_BY[breakage][0]}"
