@@ -24,10 +24,11 @@ PACKAGES = {CORE: ROOT / CORE} | PROVIDERS
 # What each module of a provider may import of its siblings. No arrow leads back.
 INSIDE_A_PROVIDER = {
     "__init__": {"config", "provider"},
-    "provider": {"amounts", "config", "events", "forms", "mapping", "refusals", "webhook", "wire"},
-    "events": {"amounts", "mapping", "wire"},  # a notification that carries a status is mapped as an answer is
+    "provider": {"amounts", "config", "events", "forms", "mapping", "refunds", "refusals", "webhook", "wire"},
+    "events": {"amounts", "mapping", "refunds", "wire"},  # a notification that carries a status is mapped as an answer is
     "forms": {"amounts", "wire"},
     "mapping": {"amounts", "refusals", "wire"},
+    "refunds": {"amounts", "mapping", "refusals", "wire"},
     "refusals": {"wire"},
     "webhook": {"wire"},
     "amounts": set(),

@@ -516,7 +516,7 @@ def test_another_order_s_charge_is_not_this_one(stripe: Any) -> None:
     assert stripe(paid()).confirm("P1", HKD, provider_id="pi_1").is_paid
 
 
-@pytest.mark.parametrize("found", ["x" * 201, "a\nb", "P\u200b1", "\ud800"])
+@pytest.mark.parametrize("found", ["x" * 201, "a\nb", "P\u200b1", ""])
 def test_an_order_id_of_somebody_else_s_making_is_none(stripe: Any, found: str) -> None:
     """Metadata of another integration in the account: what could be no order id of ours is not read."""
     assert stripe(paid(metadata={"order_id": found})).get_status(Reference(provider_id="pi_1")).reference == Reference(
