@@ -1,5 +1,7 @@
-"""What proves a provider, for this repository and for others: `faults`, `leaks`, `server`, `cassettes` and `stories`.
+"""The testing kit, for this repository and for others: docs/testing.md.
 
-Import the module that is needed: each stands for itself, and only the last two need the extra `[testing]`; `server` needs
-`[sandbox]`.
+Import the module that is needed: each stands for itself. `contract` is what every provider passes and `plugin` its pytest
+plugin; `faults`, `leaks`, `server`, `cassettes`, `stories` and `recording` are its parts; `fake` and `fake_gateway` are for
+platforms' own tests; `sandbox` and `opening` are for those who write a provider. `cassettes`, `recording` and `contract` need the
+extra `[testing]`; `server` needs `[sandbox]`.
 """

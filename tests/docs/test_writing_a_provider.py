@@ -215,7 +215,7 @@ def test_the_mistake_of_the_page_is_noticed(tmp_path):
     """In one command, by tests whose names say what is wrong."""
     text = PAGE.partition("believes whatever is delivered:\n\n")[2].partition("\n\nSaved as")[0]
     (tmp_path / "broken.py").write_text("\n".join(line.removeprefix("    ") for line in text.splitlines()))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "header or limits"]
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "header or limits"]
     command += [str(LANTERN / "tests" / "test_contract.py"), "--contract-provider", "broken.py:Credulous"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert ran.returncode == 1, ran.stdout

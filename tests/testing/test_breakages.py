@@ -56,7 +56,7 @@ def run_contract(breakage: str) -> subprocess.CompletedProcess[str]:
     test = f"{CONTRACT}::TestFake::{NOTICED_BY[breakage][0]}"
     options = ["--contract-provider", f"{FOLDER / breakage}.py:Broken", "-q", "-p", "no:cacheprovider", "--tb=line"]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", test, *options],
+        [sys.executable, "-P", "-m", "pytest", test, *options],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 

@@ -98,7 +98,7 @@ def test_every_test_of_the_contract_has_a_sentence_and_says_why() -> None:
 
 def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(CONTRACT), *arguments]
+    command = [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", str(CONTRACT), *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
