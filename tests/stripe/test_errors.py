@@ -1,8 +1,10 @@
-"""What an answer of Stripe's that is an error is called: by its status, its type and its position."""
+"""What each error of Stripe's means, and how often it is asked again; through the real core, without a socket."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -28,311 +30,449 @@ from payments_core import (
 )
 from payments_stripe.refusals import REASONS
 
+CONFIG = {"api_key": "sk_test_key-of-the-tests", "webhook_key": "whsec_of-the-tests"}
 HKD = Money.of("88.00", "HKD")
-PI = Reference("P1", "pi_1")
-CS = Reference("P1", "cs_1")
-CONFIG = {"api_key": "sk_test_of_the_error_tests", "webhook_key": "whsec_of_the_error_tests"}
+PI = Reference(provider_id="pi_1")
+CS = Reference(provider_id="cs_test_1")
+Open = Callable[..., Any]
+Headers = tuple[tuple[str, str], ...]
+
+RETRY: Headers = (("Stripe-Should-Retry", "true"),)
+STOP: Headers = (("Stripe-Should-Retry", "false"),)
 
 
 def intent(**changes: Any) -> dict[str, Any]:
-    """The PaymentIntent of an error: the attempt has failed, and another one may be made."""
+    """A PaymentIntent whose attempt has failed, changed."""
     return {
         "id": "pi_1",
         "object": "payment_intent",
         "amount": 8800,
         "amount_received": 0,
         "currency": "hkd",
-        "created": 1_793_534_400,
-        "metadata": {"order_id": "P1"},
-        "last_payment_error": {"type": "card_error", "code": "card_declined", "decline_code": "insufficient_funds"},
         "status": "requires_payment_method",
+        "metadata": {"order_id": "P1"},
+        "last_payment_error": {"code": "card_declined", "decline_code": "generic_decline"},
     } | changes
 
 
-def error(kind: str, code: str = "", **fields: Any) -> dict[str, Any]:
-    said = {"type": kind, "code": code, "message": "No such luck."} | fields
-    return {"error": {name: value for name, value in said.items() if value != ""}}
+def error(status: int, kind: str | None = None, headers: Headers = (), **fields: Any) -> Response:
+    """An answer that is an error, with the fields named."""
+    problem = ({} if kind is None else {"type": kind}) | fields
+    return Response(status, (("Request-Id", "req_9"), *headers), json.dumps({"error": problem}).encode())
 
 
-def answer(status: int, body: Any, *headers: tuple[str, str]) -> Response:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Response(status, (("Request-Id", "req_9"), *headers), content)
+def html(status: int) -> Response:
+    return Response(status, (("Request-Id", "req_9"), ("Content-Type", "text/html")), b"<html>key-of-the-page</html>")
+
+
+def order(**changes: Any) -> ChargeRequest:
+    values: dict[str, Any] = {
+        "order_id": "P1",
+        "amount": HKD,
+        "description": "Tea",
+        "return_url": "https://shop.example/back",
+    }
+    return ChargeRequest(**(values | changes))
+
+
+MONEY: dict[str, Callable[[Any], Any]] = {
+    "create": lambda gateway: gateway.create_charge(order()),
+    "create by card": lambda gateway: gateway.create_charge(order(method="card")),
+    "capture": lambda gateway: gateway.capture_charge(CaptureRequest(PI, "C1", HKD)),
+    "cancel": lambda gateway: gateway.cancel_charge(PI),
+    "refund": lambda gateway: gateway.refund_charge(RefundRequest(PI, "R1", HKD)),
+}
+QUERIES: dict[str, Callable[[Any], Any]] = {
+    "status": lambda gateway: gateway.get_status(PI),
+    "status of a page": lambda gateway: gateway.get_status(CS),
+    "refund by Stripe's id": lambda gateway: gateway.get_refund(RefundReference(provider_id="re_1")),
+    "refund by ours": lambda gateway: gateway.get_refund(RefundReference("R1", reference=PI)),
+    "refund of a page": lambda gateway: gateway.get_refund(RefundReference("R1", reference=CS)),
+}
+every_move = pytest.mark.parametrize("call", MONEY.values(), ids=MONEY)
+every_query = pytest.mark.parametrize("call", QUERIES.values(), ids=QUERIES)
 
 
 @pytest.fixture
-def calls(opening: Any) -> Any:
-    """The calls of a gateway whose every request is answered alike, by name; and the requests that it made."""
+def stripe(opening: Open, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Open a gateway of the world at hand that is given these answers in turn, and the last one for ever."""
+    monkeypatch.setattr("payments_core.engine.random.uniform", lambda low, high: 0.0)
 
-    def made(*responses: Response) -> Any:
-        left = list(responses)
+    def open_(*answers: Response) -> Any:
+        left = list(answers)
+        return opening("stripe", CONFIG, transport=lambda request: left.pop(0) if len(left) > 1 else left[0])
 
-        def answered(request: Any) -> Response:
-            return left.pop(0) if len(left) > 1 else left[0]
-
-        gateway = opening("stripe", CONFIG, transport=answered)
-        fields = {"return_url": "https://shop.example/back"}
-        ten = Money.of("10", "HKD")
-        return {
-            "wallet": lambda: gateway.create_charge(ChargeRequest("P1", HKD, "Tea", "alipay", **fields)),
-            "card": lambda: gateway.create_charge(ChargeRequest("P1", HKD, "Tea", "card", **fields)),
-            "capture": lambda: gateway.capture_charge(CaptureRequest(PI, "C1", HKD)),
-            "cancel": lambda: gateway.cancel_charge(PI),
-            "refund": lambda: gateway.refund_charge(RefundRequest(PI, "R1", ten)),
-            "status": lambda: gateway.get_status(PI),
-            "session": lambda: gateway.get_status(CS),
-            "expire": lambda: gateway.cancel_charge(CS),
-            "get_refund": lambda: gateway.get_refund(RefundReference("", "re_1")),
-            "find_refund": lambda: gateway.get_refund(RefundReference("R1", "", PI)),
-            "requests": gateway.script.requests,
-        }
-
-    return made
+    return open_
 
 
-MOVING = ("wallet", "card", "capture", "cancel", "refund")
-ASKING = ("status", "session", "expire", "get_refund", "find_refund")
-
-
-def raised(call: Any) -> PaymentError:
+def refused(gateway: Any, call: Callable[[Any], Any], kind: type[Any]) -> Any:
+    """The error of a call: of exactly this kind, with the id of the exchange."""
     with pytest.raises(PaymentError) as caught:
-        call()
-    assert caught.value.request_id == "req_9"
+        call(gateway)
+    assert type(caught.value) is kind
+    assert (caught.value.provider, caught.value.request_id) == ("stripe", "req_9")
     return caught.value
 
 
-@pytest.mark.parametrize(
-    ("body", "code", "raw_code"),
-    [
-        (error("card_error", "card_declined", decline_code="generic_decline"), "DECLINED", "generic_decline"),
-        (
-            error("card_error", "card_declined", decline_code="insufficient_funds"),
-            "INSUFFICIENT_FUNDS",
-            "insufficient_funds",
-        ),
-        (error("card_error", "card_declined", decline_code="fraudulent"), "RISK", "fraudulent"),
-        (error("card_error", "card_declined", decline_code="lost_card"), "RISK", "lost_card"),
-        (error("card_error", "card_declined", decline_code="stolen_card"), "RISK", "stolen_card"),
-        (error("card_error", "card_declined", decline_code="pickup_card"), "RISK", "pickup_card"),
-        (
-            error("card_error", "card_declined", decline_code="duplicate_transaction"),
-            "DUPLICATE",
-            "duplicate_transaction",
-        ),
-        (error("card_error", "card_declined", decline_code="tomorrow_s_code"), "DECLINED", "tomorrow_s_code"),
-        (error("card_error", "expired_card"), "DECLINED", "expired_card"),
-        (error("card_error", decline_code="a\nb"), "DECLINED", ""),
-        (error("card_error", "x" * 129), "DECLINED", ""),
-        (error("card_error"), "DECLINED", ""),
-    ],
-)
-def test_a_decline_without_a_payment_intent_is_definitive(calls: Any, body: Any, code: str, raw_code: str) -> None:
-    """402: the gateway said no, and made nothing that could still be paid."""
-    for name in ("wallet", "card", "capture", "refund"):
-        found = raised(calls(answer(402, body))[name])
-        assert isinstance(found, Rejected)
-        assert (found.code, found.raw_code, found.definitive) == (RejectionCode(code), raw_code, True)
+# 402: the request was valid, and failed.
 
 
-def test_a_decline_with_its_payment_intent_is_a_charge(calls: Any) -> None:
-    """It has an id of Stripe's, so it can be asked about and canceled: not final, with the reason."""
-    body = error("card_error", "card_declined", decline_code="insufficient_funds", payment_intent=intent())
-    for name in ("wallet", "capture"):
-        found = calls(answer(402, body))[name]()
-        assert (found.reference, found.status, found.amount) == (PI, PaymentStatus.PENDING, HKD)
-        assert (found.reason, found.raw_reason) == (RejectionCode.INSUFFICIENT_FUNDS, "insufficient_funds")
-        assert (found.is_paid, found.request_id) == (False, "req_9")
+@pytest.mark.parametrize("call", [MONEY["create"], MONEY["capture"]], ids=["create", "capture"])
+def test_a_decline_with_an_id_is_a_charge(stripe: Open, call: Callable[[Any], Any]) -> None:
+    """It stands at Stripe, and may be asked about; it is not over."""
+    answer = error(402, "card_error", code="card_declined", decline_code="generic_decline", payment_intent=intent())
+    charge = call(stripe(answer))
+    assert (charge.reference, charge.status) == (Reference("P1", "pi_1"), PaymentStatus.PENDING)
+    assert (charge.reason, charge.raw_reason) == (RejectionCode.DECLINED, "generic_decline")
+    assert (charge.request_id, charge.is_paid) == ("req_9", False)
 
 
-def test_a_create_that_is_refused_with_a_payment_intent_is_a_charge_whatever_the_error(calls: Any) -> None:
-    """The wallet was not enabled, say: a PaymentIntent is there, and nothing definitive can be said."""
-    body = error("invalid_request_error", "payment_intent_incompatible_payment_method", payment_intent=intent())
-    assert calls(answer(400, body))["wallet"]().reference == PI
-    assert isinstance(raised(calls(answer(400, body))["capture"]), Rejected)
+def test_a_decline_with_the_id_of_another_order_is_an_unknown_outcome(stripe: Open) -> None:
+    answer = error(402, "card_error", payment_intent=intent(metadata={"order_id": "P2"}))
+    assert refused(stripe(answer), MONEY["create"], OutcomeUnknown).repeatable
 
 
-def test_a_decline_about_another_order_is_unknown(calls: Any) -> None:
-    """Its PaymentIntent is held against what was asked for, as any answer is."""
-    for changes in ({"metadata": {"order_id": "P2"}}, {"amount": 1}, {"currency": "usd"}, {"id": "x"}):
-        body = error("card_error", "card_declined", payment_intent=intent(**changes))
-        assert isinstance(raised(calls(answer(402, body))["wallet"]), OutcomeUnknown)
+def test_a_decline_whose_charge_cannot_be_read_is_an_unknown_outcome(stripe: Open) -> None:
+    """Something stands at Stripe, and nobody can say what."""
+    for broken in ({"id": "pi_1"}, intent(id="pi_1/x"), "pi_1"):
+        answer = error(402, "card_error", code="card_declined", payment_intent=broken)
+        assert refused(stripe(answer), MONEY["create"], OutcomeUnknown).repeatable
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "",
-        "parameter_missing",
-        "amount_too_small",
-        "charge_already_refunded",
-        "payment_intent_unexpected_state",
-        "resource_missing",
-    ],
-)
-def test_an_invalid_request_is_definitive(calls: Any, code: str) -> None:
-    """400: nothing is executed where validation fails; Stripe's own code is kept."""
-    for name in ("wallet", "card", "capture", "refund", "status", "get_refund"):
-        found = raised(calls(answer(400, error("invalid_request_error", code)))[name])
-        assert isinstance(found, Rejected)
-        assert (found.code, found.raw_code, found.definitive) == (RejectionCode.INVALID, code, True)
-        assert "No such luck." in found.message
+@every_move
+def test_a_decline_without_an_id_is_a_definitive_no(stripe: Open, call: Callable[[Any], Any]) -> None:
+    """docs.stripe.com/api/errors: "valid but the request failed"."""
+    gateway = stripe(error(402, "card_error", code="card_declined", decline_code="generic_decline", message="No."))
+    found = refused(gateway, call, Rejected)
+    assert (found.code, found.definitive, found.raw_code) == (RejectionCode.DECLINED, True, "generic_decline")
+    assert found.message.endswith("No.")
+    assert len(gateway.script.requests) == 1
 
 
-def test_a_key_that_was_used_for_something_else_is_no_definitive_refusal(calls: Any) -> None:
-    """An earlier create for this order may live: with another amount, say."""
-    for name in MOVING:
-        found = raised(calls(answer(400, error("idempotency_error")))[name])
-        assert isinstance(found, Rejected)
-        assert (found.code, found.definitive) == (RejectionCode.DUPLICATE, False)
+CODES = [
+    ("insufficient_funds", RejectionCode.INSUFFICIENT_FUNDS),
+    ("fraudulent", RejectionCode.RISK),
+    ("lost_card", RejectionCode.RISK),
+    ("stolen_card", RejectionCode.RISK),
+    ("pickup_card", RejectionCode.RISK),
+    ("restricted_card", RejectionCode.RISK),
+    ("merchant_blacklist", RejectionCode.RISK),
+    ("duplicate_transaction", RejectionCode.DUPLICATE),
+    ("payment_intent_payment_attempt_expired", RejectionCode.UNKNOWN),
+    ("generic_decline", RejectionCode.DECLINED),
+    ("do_not_honor", RejectionCode.DECLINED),
+    ("invented_yesterday", RejectionCode.DECLINED),
+]
 
 
-@pytest.mark.parametrize("kind", ["invalid_request_error", "idempotency_error", "card_error", "", "api_error"])
-def test_a_conflict_says_nothing(calls: Any, kind: str) -> None:
-    """409: the same key is under way. Whatever its type, what it will come to is unknown, and it may be sent again."""
-    body = error(kind, "idempotency_key_in_use", payment_intent=intent())
-    for name in MOVING:
-        made = calls(answer(409, body))
-        found = raised(made[name])
-        assert isinstance(found, OutcomeUnknown)
-        assert found.repeatable
-        assert len(made["requests"]) == 1
-    for name in ASKING:
-        assert isinstance(raised(calls(answer(409, body))[name]), ProtocolViolation)
+@pytest.mark.parametrize(("decline", "code"), CODES)
+def test_the_reason_of_a_decline_is_its_decline_code(stripe: Open, decline: str, code: RejectionCode) -> None:
+    """Whether it comes with a charge or without one."""
+    fields = {"code": "card_declined", "decline_code": decline}
+    made = intent(last_payment_error=fields)
+    found = refused(stripe(error(402, "card_error", **fields)), MONEY["create"], Rejected)
+    charge = MONEY["create"](stripe(error(402, "card_error", **fields, payment_intent=made)))
+    assert (found.code, found.raw_code) == (charge.reason, charge.raw_reason) == (code, decline)
 
 
-def test_what_is_missing_is_not_found(calls: Any) -> None:
-    """404 with `resource_missing`; any other 404 is a wrong address, and says nothing of a charge."""
-    for name in ("capture", "cancel", "refund", *ASKING):
-        found = raised(calls(answer(404, error("invalid_request_error", "resource_missing")))[name])
-        assert isinstance(found, NotFound)
-        assert found.raw_code == "resource_missing"
-    wrong = answer(404, error("invalid_request_error"))
-    assert isinstance(raised(calls(wrong)["status"]), ProtocolViolation)
-    assert isinstance(raised(calls(wrong)["wallet"]), OutcomeUnknown)
+def test_every_reason_of_the_table_is_tried_above() -> None:
+    assert {raw for raw, code in CODES if code is not RejectionCode.DECLINED} == set(REASONS)
 
 
-@pytest.mark.parametrize(
-    ("status", "body"),
-    [
-        (400, {}),
-        (400, {"error": {}}),
-        (400, {"error": 1}),
-        (400, {"error": {"type": "api_error"}}),
-        (400, {"error": {"type": "tomorrow_s_error"}}),
-        (400, {"error": {"type": 5}}),
-        (400, b"<html>"),
-        (402, b""),
-        (402, {"error": {"type": "api_error"}}),
-        (404, b"<html>"),
-        (424, error("api_error")),
-        (418, error("teapot")),
-    ],
-)
-def test_an_error_that_cannot_be_understood_is_unknown(calls: Any, status: int, body: Any) -> None:
-    """Where money may have moved; of a query it is a violation of the protocol."""
-    for name in MOVING:
-        found = raised(calls(answer(status, body))[name])
-        assert isinstance(found, OutcomeUnknown)
-        assert found.repeatable
-    for name in ASKING:
-        assert isinstance(raised(calls(answer(status, body))[name]), ProtocolViolation)
+@pytest.mark.parametrize("code", ["expired_card", "incorrect_cvc", "processing_error"])
+def test_without_a_decline_code_the_code_is_the_reason(stripe: Open, code: str) -> None:
+    found = refused(stripe(error(402, "card_error", code=code)), MONEY["create"], Rejected)
+    assert (found.code, found.raw_code) == (RejectionCode.DECLINED, code)
 
 
-def test_a_failed_request_that_is_no_decline_is_not_definitive(calls: Any) -> None:
-    """402 says that the parameters were valid: less than that nothing was executed."""
-    found = raised(calls(answer(402, error("invalid_request_error", "x")))["refund"])
-    assert isinstance(found, Rejected)
-    assert not found.definitive
-    found = raised(calls(answer(400, error("card_error", "x")))["refund"])
-    assert isinstance(found, Rejected)
+def test_a_card_error_of_another_status_is_not_definitive(stripe: Open) -> None:
+    """Only 402 is documented for it."""
+    found = refused(stripe(error(400, "card_error", code="card_declined")), MONEY["create"], Rejected)
     assert not found.definitive
 
 
-def test_a_key_that_stripe_refuses_is_no_refused_charge(calls: Any) -> None:
-    """401 and 403, at once: there is nothing to renew."""
-    for status in (401, 403):
-        for name in MOVING + ASKING:
-            made = calls(answer(status, error("invalid_request_error")))
-            assert isinstance(raised(made[name]), AuthorizationRejected)
-            assert len(made["requests"]) == 1
+def test_402_that_is_no_decline_is_not_definitive(stripe: Open) -> None:
+    found = refused(stripe(error(402, "invalid_request_error", code="odd")), MONEY["create"], Rejected)
+    assert (found.code, found.definitive, found.raw_code) == (RejectionCode.INVALID, False, "odd")
 
 
-def test_too_many_requests_are_rate_limited(calls: Any) -> None:
-    """429, also `lock_timeout`, which has that status."""
-    for name in MOVING:
-        found = raised(calls(answer(429, error("invalid_request_error", "lock_timeout")))[name])
-        assert isinstance(found, RateLimited)
+# 400: the request was unacceptable.
 
 
-# Stripe-Should-Retry.
+@every_move
+@pytest.mark.parametrize("code", ["parameter_invalid_integer", "amount_too_small", "parameter_missing", "url_invalid"])
+def test_a_parameter_that_is_wrong_is_a_definitive_no(stripe: Open, call: Callable[[Any], Any], code: str) -> None:
+    """docs.stripe.com/api/errors: "The request was unacceptable". A cancellation asks once before it says so."""
+    gateway = stripe(error(400, "invalid_request_error", code=code, param="amount", message="Bad amount"))
+    found = refused(gateway, call, Rejected)
+    assert (found.code, found.definitive, found.raw_code) == (RejectionCode.INVALID, True, code)
+    assert [request.method for request in gateway.script.requests][:1] == ["POST"]
+    assert [request.method for request in gateway.script.requests][1:] in ([], ["GET"])
 
 
-@pytest.mark.parametrize(
-    ("status", "advice", "requests"),
-    [
-        (409, "true", 3),
-        (409, "false", 1),
-        (409, None, 1),
-        (409, "TRUE", 1),
-        (500, "true", 3),
-        (500, None, 3),
-        (500, "false", 1),
-        (400, "true", 1),
-    ],
-)
-def test_stripe_s_own_word_on_sending_again_is_heard(calls: Any, status: int, advice: Any, requests: int) -> None:
-    """With the same key and the same bytes; a refusal that is understood is not sent again."""
-    headers = [("Stripe-Should-Retry", advice)] if advice else []
-    made = calls(answer(status, error("invalid_request_error", "idempotency_key_in_use"), *headers))
-    found = raised(made["wallet"])
-    assert isinstance(found, Rejected if status == 400 else OutcomeUnknown)
-    assert len(made["requests"]) == requests
-    assert len({(request.body, request.headers) for request in made["requests"]}) == 1
+@every_query
+def test_a_query_that_is_wrong_is_rejected(stripe: Open, call: Callable[[Any], Any]) -> None:
+    found = refused(stripe(error(400, "invalid_request_error", code="odd")), call, Rejected)
+    assert (found.code, found.raw_code) == (RejectionCode.INVALID, "odd")
 
 
-def test_a_conflict_that_ends_is_a_charge(calls: Any) -> None:
-    """The first request was still under way; its answer is then given again."""
-    busy = answer(409, error("idempotency_error", "idempotency_key_in_use"), ("Stripe-Should-Retry", "true"))
-    action = {"type": "alipay_handle_redirect", "alipay_handle_redirect": {"url": "https://x.example/"}}
-    done = intent(status="requires_action", last_payment_error=None, next_action=action)
-    assert calls(busy, answer(200, done))["wallet"]().reference == PI
+def test_a_refusal_with_an_id_is_a_charge(stripe: Open) -> None:
+    """Whatever its type: what Stripe has made is told, and can be asked about."""
+    made = intent(status="requires_confirmation", last_payment_error=None)
+    answer = error(400, "invalid_request_error", code="payment_intent_authentication_failure", payment_intent=made)
+    charge = MONEY["create"](stripe(answer))
+    assert (charge.reference, charge.status) == (Reference("P1", "pi_1"), PaymentStatus.PENDING)
+    assert charge.reason is None
 
 
-def test_a_decline_after_a_lost_answer_is_not_definitive(calls: Any) -> None:
-    """Of the run before it nothing is known for sure."""
-    declined = answer(402, error("card_error", "card_declined"))
-    found = raised(calls(answer(500, {}), declined)["wallet"])
-    assert isinstance(found, Rejected)
-    assert not found.definitive
+def test_what_cannot_be_captured_is_rejected_and_no_charge(stripe: Open) -> None:
+    """The PaymentIntent in it is as it was: to answer with it would hide that nothing was taken."""
+    fields = {"code": "payment_intent_unexpected_state", "payment_intent": intent(status="succeeded")}
+    found = refused(stripe(error(400, "invalid_request_error", **fields)), MONEY["capture"], Rejected)
+    assert (found.code, found.raw_code) == (RejectionCode.INVALID, "payment_intent_unexpected_state")
 
 
-# What an error shows.
+@pytest.mark.parametrize("code", ["charge_already_refunded", "refund_amount_exceeds_charge", "charge_disputed"])
+def test_a_refund_that_is_too_much_is_rejected(stripe: Open, code: str) -> None:
+    found = refused(stripe(error(400, "invalid_request_error", code=code)), MONEY["refund"], Rejected)
+    assert (found.definitive, found.raw_code) == (True, code)
 
 
-@pytest.mark.parametrize("message", ["x" * 5000, "a\x00b", "a\nb", "", None])
-def test_a_message_that_is_no_plain_text_is_left_out(calls: Any, message: Any) -> None:
-    """And a long one is cut."""
-    found = raised(calls(answer(400, {"error": {"type": "invalid_request_error", "message": message}}))["status"])
+@every_move
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_key_that_was_used_for_something_else_is_a_duplicate(
+    stripe: Open, call: Callable[[Any], Any], status: int
+) -> None:
+    """Never definitive: the earlier request with this key may have been accepted."""
+    gateway = stripe(error(status, "idempotency_error", message="Keys for idempotent requests …"))
+    found = refused(gateway, call, Rejected)
+    assert (found.code, found.definitive) == (RejectionCode.DUPLICATE, False)
+    assert len(gateway.script.requests) == 1
+
+
+def test_a_no_after_a_lost_answer_is_not_definitive(stripe: Open) -> None:
+    """It is about the second attempt; the first one may have been accepted."""
+    gateway = stripe(error(500), error(400, "invalid_request_error", code="odd"))
+    found = refused(gateway, MONEY["create"], Rejected)
+    assert (found.definitive, len(gateway.script.requests)) == (False, 2)
+
+
+# 409: another request with the same key is under way.
+
+
+@every_move
+def test_a_conflict_is_an_unknown_outcome_that_may_be_repeated(stripe: Open, call: Callable[[Any], Any]) -> None:
+    """The other request may be accepted yet. Without Stripe's word on it, it is sent once."""
+    gateway = stripe(error(409, "idempotency_error", code="idempotency_key_in_use"))
+    found = refused(gateway, call, OutcomeUnknown)
+    assert (found.repeatable, found.raw_code) == (True, "idempotency_key_in_use")
+    assert len(gateway.script.requests) == 1
+
+
+@every_move
+def test_a_conflict_is_sent_again_where_stripe_says_so(stripe: Open, call: Callable[[Any], Any]) -> None:
+    """Identical each time; and when it stays one, the outcome is unknown."""
+    gateway = stripe(error(409, "idempotency_error", RETRY, code="idempotency_key_in_use"))
+    found = refused(gateway, call, OutcomeUnknown)
+    assert (found.repeatable, found.raw_code) == (True, "idempotency_key_in_use")
+    assert len(gateway.script.requests) == 3
+    assert all(one == other for one, other in pairwise(gateway.script.requests))
+
+
+def test_a_conflict_that_ends_is_the_charge(stripe: Open) -> None:
+    made = Response(200, (), json.dumps(intent(status="processing")).encode())
+    gateway = stripe(error(409, "idempotency_error", RETRY), made)
+    assert MONEY["create"](gateway).reference.provider_id == "pi_1"
+    assert len(gateway.script.requests) == 2
+
+
+def test_a_conflict_that_stripe_says_will_stay_is_sent_once(stripe: Open) -> None:
+    gateway = stripe(error(409, "idempotency_error", STOP))
+    assert refused(gateway, MONEY["create"], OutcomeUnknown).repeatable
+    assert len(gateway.script.requests) == 1
+
+
+@every_query
+def test_a_conflict_of_a_query_says_nothing(stripe: Open, call: Callable[[Any], Any]) -> None:
+    """An object that is locked, for one."""
+    found = refused(stripe(error(409, "invalid_request_error", code="lock_timeout")), call, ProtocolViolation)
+    assert found.raw_code == "lock_timeout"
+
+
+# 404: no such object, or no such address.
+
+
+@pytest.mark.parametrize("call", (MONEY | QUERIES).values(), ids=MONEY | QUERIES)
+def test_an_object_that_is_missing_is_not_found(stripe: Open, call: Callable[[Any], Any]) -> None:
+    """docs.stripe.com/error-codes: `resource_missing`."""
+    gateway = stripe(error(404, "invalid_request_error", code="resource_missing", message="No such payment_intent"))
+    assert refused(gateway, call, NotFound).raw_code == "resource_missing"
+    assert len(gateway.script.requests) == 1
+
+
+NOWHERE = [html(404), error(404, "invalid_request_error", message="Unrecognized request URL"), error(404, code="odd")]
+
+
+@every_query
+@pytest.mark.parametrize("answer", NOWHERE)
+def test_an_address_that_is_wrong_says_nothing_of_a_charge(
+    stripe: Open, call: Callable[[Any], Any], answer: Response
+) -> None:
+    """A proxy's 404, or a `base_url` that is not Stripe's."""
+    refused(stripe(answer), call, ProtocolViolation)
+
+
+@every_move
+@pytest.mark.parametrize("answer", NOWHERE)
+def test_an_address_that_is_wrong_leaves_the_outcome_unknown(
+    stripe: Open, call: Callable[[Any], Any], answer: Response
+) -> None:
+    assert refused(stripe(answer), call, OutcomeUnknown).repeatable
+
+
+# 401, 403, 429: nothing was accepted.
+
+
+@pytest.mark.parametrize("call", (MONEY | QUERIES).values(), ids=MONEY | QUERIES)
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_refused_is_sent_once(stripe: Open, call: Callable[[Any], Any], status: int) -> None:
+    """There is nothing to renew."""
+    gateway = stripe(error(status, "invalid_request_error", RETRY, message="Invalid API Key provided: sk_test_***"))
+    found = refused(gateway, call, AuthorizationRejected)
+    assert "sk_test" not in str(found)
+    assert len(gateway.script.requests) == 1
+
+
+@every_move
+@pytest.mark.parametrize("headers", [(), RETRY, STOP])
+def test_too_many_requests_end_a_call_that_moves_money(
+    stripe: Open, call: Callable[[Any], Any], headers: Headers
+) -> None:
+    """At once: the platform chooses when to come back. `lock_timeout` is one of these."""
+    gateway = stripe(error(429, "invalid_request_error", (*headers, ("Retry-After", "2")), code="lock_timeout"))
+    assert refused(gateway, call, RateLimited).retry_after == 2
+    assert len(gateway.script.requests) == 1
+
+
+@every_query
+def test_too_many_requests_of_a_query_are_asked_again(stripe: Open, call: Callable[[Any], Any]) -> None:
+    """Unless Stripe says that it will not help."""
+    for headers, times in (((), 3), (RETRY, 3), (STOP, 1)):
+        gateway = stripe(error(429, "invalid_request_error", headers, code="rate_limit"))
+        refused(gateway, call, RateLimited)
+        assert len(gateway.script.requests) == times
+
+
+# 5xx: Stripe is out of order.
+
+
+@every_move
+@pytest.mark.parametrize(("headers", "times"), [((), 3), (RETRY, 3), (STOP, 1)])
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_an_outage_is_met_with_the_same_request(
+    stripe: Open, call: Callable[[Any], Any], headers: Headers, times: int, status: int
+) -> None:
+    """As often as makes sense: once where Stripe says that sending again will not help."""
+    gateway = stripe(error(status, "api_error", headers))
+    assert refused(gateway, call, OutcomeUnknown).repeatable
+    assert len(gateway.script.requests) == times
+    assert all(one == other for one, other in pairwise(gateway.script.requests))
+
+
+@every_query
+def test_an_outage_of_a_query_is_no_unknown_outcome(stripe: Open, call: Callable[[Any], Any]) -> None:
+    for headers, times in (((), 3), (STOP, 1)):
+        gateway = stripe(error(500, "api_error", headers))
+        refused(gateway, call, GatewayUnavailable)
+        assert len(gateway.script.requests) == times
+
+
+def test_a_refund_of_a_page_that_cannot_be_asked_about_moved_nothing(stripe: Open) -> None:
+    """The question before the refund is safe, so its outage is no unknown outcome."""
+    gateway = stripe(error(500, "api_error", STOP))
+    refused(gateway, lambda found: found.refund_charge(RefundRequest(CS, "R1", HKD)), GatewayUnavailable)
+    assert [request.method for request in gateway.script.requests] == ["GET"]
+
+
+def test_two_words_on_sending_again_are_none(stripe: Open) -> None:
+    gateway = stripe(error(500, "api_error", (*STOP, *RETRY)))
+    refused(gateway, MONEY["create"], OutcomeUnknown)
+    assert len(gateway.script.requests) == 3
+
+
+# What cannot be understood.
+
+UNREADABLE = [
+    html(400),
+    html(402),
+    html(200),
+    Response(400, (("Request-Id", "req_9"),), b""),
+    Response(400, (("Request-Id", "req_9"),), b'{"error":'),
+    Response(400, (("Request-Id", "req_9"),), b'{"error":"no"}'),
+    Response(400, (("Request-Id", "req_9"),), b"{}"),
+    Response(400, (("Request-Id", "req_9"),), b'[{"error":{}}]'),
+    Response(400, (("Request-Id", "req_9"),), b'{"error":{"type":"card_error","message":"\xff"}}'),
+    error(400),
+    error(400, "api_error", code="odd"),
+    error(418, "teapot_error", code="odd"),
+    error(400, "INVALID_REQUEST_ERROR"),
+]
+
+
+@every_move
+@pytest.mark.parametrize("answer", UNREADABLE)
+def test_an_error_that_nobody_knows_leaves_the_outcome_unknown(
+    stripe: Open, call: Callable[[Any], Any], answer: Response
+) -> None:
+    """An unknown type, or no JSON at all; nothing of a page is shown."""
+    gateway = stripe(answer)
+    found = refused(gateway, call, OutcomeUnknown)
+    assert found.repeatable
+    assert "key-of-the-page" not in str(found)
+    assert len(gateway.script.requests) == 1
+
+
+@every_query
+@pytest.mark.parametrize("answer", UNREADABLE)
+def test_an_error_that_nobody_knows_says_nothing_of_a_charge(
+    stripe: Open, call: Callable[[Any], Any], answer: Response
+) -> None:
+    refused(stripe(answer), call, ProtocolViolation)
+
+
+def test_an_unknown_error_keeps_its_code(stripe: Open) -> None:
+    answer = error(400, "api_error", code="odd")
+    assert refused(stripe(answer), MONEY["create"], OutcomeUnknown).raw_code == "odd"
+    assert refused(stripe(answer), QUERIES["status"], ProtocolViolation).raw_code == "odd"
+
+
+@pytest.mark.parametrize("message", ["a\nb", "\x1b[2Jgone", "a\u202eb", "", None])
+def test_a_message_that_is_no_plain_text_is_not_shown(stripe: Open, message: str | None) -> None:
+    """It goes into logs and terminals."""
+    answer = error(400, "invalid_request_error", code="odd", message=message)
+    found = refused(stripe(answer), MONEY["create"], Rejected)
+    assert found.message == "Stripe answered HTTP 400 (invalid_request_error, odd): no message"
+
+
+def test_a_long_message_is_cut(stripe: Open) -> None:
+    found = refused(stripe(error(400, "invalid_request_error", message="x" * 5000)), MONEY["create"], Rejected)
+    assert found.message.endswith(": " + "x" * 200)
     assert len(found.message) < 300
-    assert found.message.isprintable()
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [(), (("Request-Id", "a b"),), (("Request-Id", "x" * 300),), (("Request-Id", "req_1"), ("request-id", "req_2"))],
-)
-def test_a_request_id_that_is_none_is_left_out(opening: Any, headers: Any) -> None:
-    """It costs no charge."""
-    gateway = opening("stripe", CONFIG, transport=lambda _: Response(200, headers, json.dumps(intent()).encode()))
-    assert gateway.get_status(PI).request_id == ""
+@pytest.mark.parametrize("code", ["a b", "a\nb", "é", "x" * 129, ""])
+def test_a_code_that_is_none_is_left_out(stripe: Open, code: str) -> None:
+    found = refused(stripe(error(400, "invalid_request_error", code=code)), MONEY["create"], Rejected)
+    assert found.raw_code == ""
+    assert found.message.startswith("Stripe answered HTTP 400 (invalid_request_error): ")
 
 
-def test_a_gateway_that_is_down_is_unavailable_to_a_query(calls: Any) -> None:
-    """And nothing else."""
-    for name in ASKING:
-        assert isinstance(raised(calls(answer(503, b""))[name]), GatewayUnavailable)
-
-
-def test_a_fraud_is_not_told_apart_from_theft() -> None:
-    """All of them are RISK: the page forbids to tell the shopper more."""
-    risky = {code for code, reason in REASONS.items() if reason is RejectionCode.RISK}
-    assert {"fraudulent", "lost_card", "stolen_card", "merchant_blacklist"} <= risky
+@pytest.mark.parametrize("headers", [(), (("Request-Id", "a"), ("request-id", "b")), (("Request-Id", "a b"),)])
+def test_a_request_id_that_is_none_is_left_out(stripe: Open, headers: Headers) -> None:
+    """Of an error and of a charge; it decides nothing."""
+    body = error(400, "invalid_request_error").body
+    with pytest.raises(Rejected) as caught:
+        MONEY["create"](stripe(Response(400, headers, body)))
+    assert caught.value.request_id == ""
+    charge = QUERIES["status"](stripe(Response(200, headers, json.dumps(intent()).encode())))
+    assert charge.request_id == ""

@@ -25,7 +25,7 @@ from payments_core import (
 from . import mapping, refunds, wire
 from .amounts import is_known
 
-__all__ = ["notification"]
+__all__ = ["READERS", "notification"]
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ def _reader(event: wire.Event) -> Callable[[str, wire.Event, msgspec.Raw], Webho
     """
     if event.object != "event" or event.account:
         return None
-    found = [reader for prefix, reader in _READERS if event.type.startswith(prefix)]
+    found = [reader for prefix, reader in READERS if event.type.startswith(prefix)]
     return found[0] if found else None
 
 
@@ -113,7 +113,7 @@ def _of_dispute(provider: str, event: wire.Event, target: msgspec.Raw) -> Webhoo
     return _event(provider, event, Subject.DISPUTE, Reference(provider_id=paid_by) if paid_by else None)
 
 
-_READERS: Final = (
+READERS: Final = (
     ("payment_intent.", _of_intent),
     ("checkout.session.", _of_session),
     ("refund.", _of_refund),
