@@ -25,7 +25,8 @@ PACKAGES = {CORE: ROOT / CORE} | PROVIDERS
 INSIDE_A_PROVIDER = {
     "__init__": {"config", "provider"},
     "provider": {"amounts", "config", "events", "forms", "mapping", "refunds", "refusals", "webhook", "wire"},
-    "events": {"amounts", "mapping", "refunds", "wire"},  # a notification that carries a status is mapped as an answer is
+    # A notification that carries a status is mapped as an answer is.
+    "events": {"amounts", "mapping", "refunds", "wire"},
     "forms": {"amounts", "wire"},
     "mapping": {"amounts", "refusals", "wire"},
     "refunds": {"amounts", "mapping", "refusals", "wire"},

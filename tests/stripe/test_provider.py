@@ -307,8 +307,7 @@ def test_what_is_outside_the_limits_is_not_sent(stripe: Open, changes: dict[str,
     gateway = stripe()
     with pytest.raises(InvalidRequest) as caught:
         gateway.create_charge(order(**changes))
-    assert field in {caught.value.field, "amount" if caught.value.field == "currency" else ""}
-    assert gateway.script.requests == []
+    assert (caught.value.field, gateway.script.requests) == (field, [])
 
 
 BAD_IDS = [

@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from payments_core import Mismatch, ProtocolViolation, Reference, Refund, RefundReference, RefundStatus, Response
+from payments_core import (
+    InvalidRequest,
+    Mismatch,
+    ProtocolViolation,
+    Reference,
+    Refund,
+    RefundReference,
+    RefundStatus,
+    Response,
+)
 
 from . import mapping, refusals, wire
 from .amounts import money
@@ -61,7 +70,7 @@ def value(provider: str, found: wire.Refund, reference: Reference | None, reques
     raw_status = found.status or ""
     return Refund(
         provider=provider,
-        refund_id=(found.metadata or {}).get("refund_id", ""),
+        refund_id=_refund_id(found.metadata),
         provider_id=_id(found),
         reference=reference,
         status=STATUSES.get(raw_status, RefundStatus.UNKNOWN),
@@ -70,6 +79,15 @@ def value(provider: str, found: wire.Refund, reference: Reference | None, reques
         created_at=mapping.time(found.created),
         request_id=request_id,
     )
+
+
+def _refund_id(metadata: wire.Metadata) -> str:
+    """The refund id that a refund has written there, or `""`: others of the account may write what they like."""
+    found = (metadata or {}).get("refund_id", "")
+    try:
+        return RefundReference(found).refund_id if found else ""
+    except InvalidRequest:
+        return ""
 
 
 def _id(found: wire.Refund) -> str:
