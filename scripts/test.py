@@ -66,7 +66,8 @@ def wheels() -> None:
         else:
             found[version] = python
     failures = []
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    # Side by side, although there may be fewer processors: most of a run is waiting.
+    with ThreadPoolExecutor(max_workers=len(PYTHONS)) as pool:
         runs = {version: pool.submit(wheel_suite, version, python, built) for version, python in found.items()}
         for version, run in runs.items():
             try:
