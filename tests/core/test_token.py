@@ -137,10 +137,10 @@ def test_when_the_one_token_call_hangs_all_end_by_their_deadline(alipayhk_config
     server.inject(faults.Hang(), path=TOKEN)
     config = alipayhk_config | {"base_url": server.url}
     began = time.monotonic()
-    results = asyncio.run(herd(config, lambda g: g.get_status(Reference("P1"), deadline=1)))
-    results += crowd(config, lambda g: g.get_status(Reference("P1"), deadline=1))
+    results = asyncio.run(herd(config, lambda g: g.get_status(Reference("P1"), deadline=3)))
+    results += crowd(config, lambda g: g.get_status(Reference("P1"), deadline=3))
     assert {type(result) for result in results} == {GatewayUnavailable}
-    assert time.monotonic() - began < 2 * 1.5 + 2  # two waves, and 1,064 callers to be started
+    assert time.monotonic() - began < 2 * 3.5 + 4  # two waves, and 1,064 callers to be started on a busy machine
     assert token_calls(server) == 2
 
 

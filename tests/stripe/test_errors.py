@@ -168,7 +168,7 @@ CODES = [
 @pytest.mark.parametrize(("decline", "code"), CODES)
 def test_the_reason_of_a_decline_is_its_decline_code(stripe: Open, decline: str, code: RejectionCode) -> None:
     """Whether it comes with a charge or without one."""
-    fields = {"code": "card_declined", "decline_code": decline}
+    fields: dict[str, Any] = {"code": "card_declined", "decline_code": decline}
     made = intent(last_payment_error=fields)
     found = refused(stripe(error(402, "card_error", **fields)), MONEY["create"], Rejected)
     charge = MONEY["create"](stripe(error(402, "card_error", **fields, payment_intent=made)))
@@ -227,8 +227,13 @@ def test_a_refusal_with_an_id_is_a_charge(stripe: Open) -> None:
 
 def test_what_cannot_be_captured_is_rejected_and_no_charge(stripe: Open) -> None:
     """The PaymentIntent in it is as it was: to answer with it would hide that nothing was taken."""
-    fields = {"code": "payment_intent_unexpected_state", "payment_intent": intent(status="succeeded")}
-    found = refused(stripe(error(400, "invalid_request_error", **fields)), MONEY["capture"], Rejected)
+    answer = error(
+        400,
+        "invalid_request_error",
+        code="payment_intent_unexpected_state",
+        payment_intent=intent(status="succeeded"),
+    )
+    found = refused(stripe(answer), MONEY["capture"], Rejected)
     assert (found.code, found.raw_code) == (RejectionCode.INVALID, "payment_intent_unexpected_state")
 
 

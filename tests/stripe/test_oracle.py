@@ -5,14 +5,15 @@ It forwards names that it does not know, so agreement alone proves little: every
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import sys
-import time
 import types
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from types import SimpleNamespace
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -34,6 +35,7 @@ from payments_core import (
     ChargeRequest,
     Gateway,
     Money,
+    PaymentStatus,
     Reference,
     RefundReference,
     RefundRequest,
@@ -287,13 +289,14 @@ class Captured(stripe.HTTPClient):
 
     name = "captured"
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Any = None) -> None:
         super().__init__()
+        self.answer = answer or {"id": "x", "object": "list", "data": [], "has_more": False}
         self.sent: list[tuple[str, str, dict[str, str], Any]] = []
 
     def request(self, method: str, url: str, headers: Any, post_data: Any = None) -> Any:
         self.sent.append((method, url, dict(headers), post_data))
-        return json.dumps({"id": "x", "object": "list", "data": [], "has_more": False}), 200, {}
+        return json.dumps(self.answer), 200, {"Request-Id": "req_1"}
 
     def close(self) -> None:
         pass
@@ -432,6 +435,52 @@ def test_the_package_itself_would_forward_an_invented_name() -> None:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
+def test_every_word_that_we_send_is_one_of_the_package_s(name: str) -> None:
+    """Where a value is one of a list; and what must be there is."""
+    request, kind = ours(name), OPERATIONS[name][4]
+    sent = [*request.query, *parse_qsl(request.body.decode())]
+    assert [(each, value) for each, value in sent if not is_word(kind, path_of(each), value)] == []
+    assert kind.__required_keys__ <= {path_of(each)[0] for each, _ in sent}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (PaymentIntentCreateParams, "payment_method_data[type]", "barter"),
+        (PaymentIntentCreateParams, "allowed_payment_method_types[0]", "barter"),
+        (PaymentIntentCreateParams, "payment_method_options[wechat_pay][client]", "fax"),
+        (SessionCreateParams, "mode", "gift"),
+        (SessionCreateParams, "payment_intent_data[capture_method]", "later"),
+        (RefundCreateParams, "reason", "Broken"),
+    ],
+)
+def test_an_invented_word_is_found_out(kind: Any, name: str, value: str) -> None:
+    """The positive control of that, and of what must be there."""
+    assert not is_word(kind, path_of(name), value)
+    assert {"amount", "currency"} <= PaymentIntentCreateParams.__required_keys__
+
+
+def is_word(kind: Any, steps: list[str], value: str) -> bool:
+    """Whether a value is in the list at that place; where there is none, anything is."""
+    found = {word for each in leaves(kind, steps) if get_origin(each) is Literal for word in get_args(each)} - {""}
+    return not found or value in found
+
+
+def leaves(kind: Any, steps: list[str]) -> Iterator[Any]:
+    """The types that a parameter may have. A list of words beside `str` may grow: that says nothing of ours."""
+    origin = get_origin(kind)
+    if origin is Union or origin is types.UnionType:
+        for each in get_args(kind):
+            yield from leaves(each, steps)
+    elif not steps:
+        yield kind
+    elif origin in {list, dict}:
+        yield from leaves(get_args(kind)[-1], steps[1:])
+    elif is_typeddict(kind) and steps[0] in kind.__annotations__:
+        yield from leaves(field_type(kind, steps[0]), steps[1:])
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
 def test_what_endive_has_removed_is_not_sent(name: str) -> None:
     """`payment_method_types` is a 400 since 2026-10-28; nor is anything sent that mails the shopper."""
     sent = {path_of(each)[0] for each in names(ours(name))}
@@ -457,6 +506,91 @@ def test_every_operation_of_the_plugin_is_compared() -> None:
     }
 
 
+# The answers.
+
+PAID = INTENT | {
+    "status": "succeeded",
+    "amount_received": 5000,
+    "next_action": None,
+    "created": 1_793_534_400,
+    "latest_charge": {
+        "id": "ch_1",
+        "object": "charge",
+        "amount": 5000,
+        "amount_captured": 5000,
+        "amount_refunded": 1000,
+        "created": 1_793_534_460,
+    },
+}
+COMPLETE = SESSION | {"status": "complete", "payment_status": "paid", "url": None}
+CHARGES = {
+    "an intent that waits": (INTENT, PaymentStatus.REQUIRES_ACTION),
+    "an intent that was paid in part": (PAID, PaymentStatus.SUCCEEDED),
+    "an intent that is processed": (PAID | {"status": "processing"}, PaymentStatus.PENDING),
+    "held money": (INTENT | {"status": "requires_capture"}, PaymentStatus.AUTHORIZED),
+    "a canceled intent": (INTENT | {"status": "canceled"}, PaymentStatus.CANCELLED),
+    "a word of tomorrow": (INTENT | {"status": "of_tomorrow"}, PaymentStatus.UNKNOWN),
+    "a currency without decimals": (INTENT | {"currency": "jpy", "amount": 880}, PaymentStatus.REQUIRES_ACTION),
+    "an open session": (SESSION | {"payment_intent": None}, PaymentStatus.REQUIRES_ACTION),
+    "an expired session": (SESSION | {"status": "expired", "payment_intent": None}, PaymentStatus.CANCELLED),
+    "a paid session": (COMPLETE | {"payment_intent": PAID}, PaymentStatus.SUCCEEDED),
+}
+
+
+def answered(answer: Any) -> Gateway:
+    class Script:
+        def send(self, request: Request, *, deadline: float) -> Response:
+            return Response(200, (("Request-Id", "req_1"),), json.dumps(answer).encode())
+
+        def close(self) -> None:
+            pass
+
+    return Gateway.open("stripe", CONFIG, transport=Script())
+
+
+@pytest.mark.parametrize(("answer", "status"), CHARGES.values(), ids=CHARGES)
+def test_the_package_reads_the_same_charge(answer: dict[str, Any], status: PaymentStatus) -> None:
+    """Id, order, amount, currency, status, time, and the money that moved."""
+    client = stripe.StripeClient(KEY, http_client=Captured(answer)).v1
+    with answered(answer) as gateway:
+        charge = gateway.get_status(Reference("", answer["id"]))
+    parsed: Any
+    if answer["object"] == "checkout.session":
+        parsed = client.checkout.sessions.retrieve(answer["id"])
+        amount, intent, word = parsed.amount_total, parsed.payment_intent, charge.raw_status.partition(":")[0]
+    else:
+        parsed = client.payment_intents.retrieve(answer["id"])
+        amount, intent, word = parsed.amount, parsed, charge.raw_status
+    assert parsed.object == answer["object"]
+    assert charge.reference == Reference(parsed.metadata["order_id"], parsed.id)
+    assert charge.amount == Money(amount, parsed.currency.upper())
+    assert (charge.status, word) == (status, parsed.status)
+    assert charge.request_id == "req_1"
+    if status is PaymentStatus.SUCCEEDED:
+        assert charge.captured == Money(intent.amount_received, "HKD")
+        assert charge.refunded == Money(intent.latest_charge.amount_refunded, "HKD")
+        assert charge.paid_at == datetime.fromtimestamp(intent.latest_charge.created, UTC)
+        assert not charge.is_paid
+
+
+@pytest.mark.parametrize("status", ["pending", "requires_action", "succeeded", "failed", "canceled"])
+def test_the_package_reads_the_same_refund(status: str) -> None:
+    """Asked for by its id, or found in the list."""
+    answer = REFUND | {"status": status}
+    listed = REFUNDS | {"data": [answer], "has_more": False}
+    with answered(answer) as gateway:
+        by_id = gateway.get_refund(RefundReference("", "re_1"))
+    with answered(listed) as gateway:
+        found = gateway.get_refund(RefundReference("R1", "", PI))
+    parsed = stripe.StripeClient(KEY, http_client=Captured(answer)).v1.refunds.retrieve("re_1")
+    (item,) = stripe.StripeClient(KEY, http_client=Captured(listed)).v1.refunds.list().data
+    for ours_, theirs_ in ((by_id, parsed), (found, item)):
+        assert (ours_.provider_id, ours_.raw_status) == (theirs_.id, theirs_.status)
+        assert ours_.amount == Money(theirs_.amount, theirs_.currency.upper())
+        assert theirs_.metadata is not None
+        assert ours_.refund_id == theirs_.metadata["refund_id"]
+
+
 def test_the_kinds_of_event_that_are_read_are_kinds_of_event() -> None:
     """Each of the package's kinds with one of our prefixes is about the object that we read."""
     known = set(get_args(field_type(stripe.Event, "type")))
@@ -470,7 +604,13 @@ def test_the_kinds_of_event_that_are_read_are_kinds_of_event() -> None:
 # The signatures.
 
 COUNT = 10_000
-NOW = int(time.time())
+NOW = 1_793_534_400
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package reads the machine's clock, which goes on while other tests run."""
+    monkeypatch.setattr("stripe._webhook.time", SimpleNamespace(time=lambda: NOW))
 
 
 def events() -> Iterator[tuple[random.Random, bytes]]:
@@ -516,12 +656,31 @@ def test_what_the_package_signs_is_believed(gateway: Gateway) -> None:
 
 
 def test_what_we_sign_is_believed_by_the_package() -> None:
-    """Ten thousand events, and none of them a fraction of a second too old."""
+    """Ten thousand events, at any time within the tolerance: a fraction of a second is cut off."""
     for number, (chance, body) in enumerate(events()):
-        at = datetime.fromtimestamp(NOW, UTC) + timedelta(seconds=chance.randrange(-30, 300) + chance.random())
+        at = datetime.fromtimestamp(NOW, UTC) + timedelta(seconds=chance.randrange(-300, 300) + chance.random())
         value = sign(body, Secret(WEBHOOK_KEY), at)
         found = stripe.Webhook.construct_event(body, value, WEBHOOK_KEY)
         assert found.id == f"evt_{number}"
+
+
+def test_a_key_is_any_text() -> None:
+    """Forty keys and a thousand events at any time between 2001 and 2096, both ways; no key is good for another's."""
+    chance, made = random.Random(7), [body for _, body in itertools.islice(events(), 1000)]
+    keys = ["whsec_" + "".join(chance.choices("abcXYZ019+/=é茶", k=chance.randrange(1, 80))) for _ in range(40)]
+    assert len(set(keys)) == len(keys)
+    for place, key in enumerate(keys):
+        with Gateway.open("stripe", CONFIG | {"webhook_key": key}) as gateway:
+            for body in made[place::40]:
+                stamp = chance.randrange(1_000_000_000, 4_000_000_000)
+                at = datetime.fromtimestamp(stamp, UTC)
+                value = sign(body, Secret(key), at)
+                assert value == resigned(body, stamp, key)
+                assert stripe.WebhookSignature.verify_header(body, value, key, None)
+                assert gateway.parse_webhook(WebhookDelivery(body, {"Stripe-Signature": value}, at)).events
+                other = resigned(body, stamp, keys[place - 1])
+                with pytest.raises(WebhookRejected):
+                    gateway.parse_webhook(WebhookDelivery(body, {"Stripe-Signature": other}, at))
 
 
 def flip(body: bytes, chance: random.Random) -> bytes:
@@ -587,3 +746,59 @@ def believes(body: bytes, value: str) -> bool:
         return stripe.WebhookSignature.verify_header(body, value, WEBHOOK_KEY, 300)
     except (stripe.SignatureVerificationError, UnicodeDecodeError):
         return False
+
+
+# Where the two are known to differ.
+
+BODY = b'{"id":"evt_1","object":"event","type":"customer.created","livemode":false,"data":{"object":{"id":"cus_1"}}}'
+DIGEST = resigned(BODY, NOW).partition("v1=")[2]
+
+
+def ahead(seconds: int) -> str:
+    return resigned(BODY, NOW + seconds)
+
+
+@pytest.mark.parametrize(
+    ("value", "we", "they"),
+    [
+        (ahead(-301), False, False),
+        (ahead(-300), True, True),
+        (ahead(300), True, True),
+        # Whoever can sign for a time to come can choose when it is good.
+        (ahead(301), False, True),
+        (ahead(10**9), False, True),
+        # Python's `int` reads spaces, signs, underscores and the digits of every script; what is signed is the number.
+        (f"t= {NOW},v1={DIGEST}", False, True),
+        (f"t={NOW} ,v1={DIGEST}", False, True),
+        (f"t=+{NOW},v1={DIGEST}", False, True),
+        (f"t=0{NOW},v1={DIGEST}", False, True),
+        (f"t=1_793_534_400,v1={DIGEST}", False, True),
+        (f"t={chr(0xFF11)}793534400,v1={DIGEST}", False, True),
+        # A header that says two things says nothing.
+        (f"t={NOW},t={NOW + 1},v1={DIGEST}", False, True),
+        (f"t={NOW + 1},t={NOW},v1={DIGEST}", False, False),
+        # Sixteen are enough for any roll of a secret, and each of them is a digest.
+        (f"t={NOW}" + f",v1={'0' * 64}" * 15 + f",v1={DIGEST}", True, True),
+        (f"t={NOW}" + f",v1={'0' * 64}" * 16 + f",v1={DIGEST}", False, True),
+        (f"t={NOW},v1={DIGEST},v1=", False, True),
+        (f"t={NOW},v1={DIGEST}=", False, True),
+        # The same bytes.
+        (f"t={NOW},v1={DIGEST.upper()}", True, False),
+    ],
+)
+def test_the_package_and_we_differ_where_it_is_known(gateway: Gateway, value: str, we: bool, they: bool) -> None:
+    """It is the laxer one, but for the case of digits."""
+    try:
+        read = bool(gateway.parse_webhook(delivery(BODY, value)).events)
+    except WebhookRejected:
+        read = False
+    assert (read, believes(BODY, value)) == (we, they)
+
+
+def test_a_thin_event_is_another_call_of_the_package(gateway: Gateway) -> None:
+    """Ours says that there was one, and nothing of what it is about."""
+    body = BODY.replace(b'"object":"event"', b'"object":"v2.core.event"')
+    value = resigned(body, NOW)
+    assert gateway.parse_webhook(delivery(body, value)).events[0].reference is None
+    with pytest.raises(ValueError, match="thin event"):
+        stripe.Webhook.construct_event(body, value, WEBHOOK_KEY)

@@ -300,7 +300,7 @@ def test_the_money_of_a_wallet_is_not_held(stripe: Open, method: str) -> None:
         ({"channel": Channel.IN_STORE}, "channel"),
         ({"expires_in": 3600.0}, "expires_in"),
         ({"payment_token": Secret("tok_1")}, "payment_token"),
-        ({"amount": Money.of("1", "CUP")}, "amount"),
+        ({"amount": Money.of("1", "CUP")}, "currency"),
     ],
 )
 def test_what_is_outside_the_limits_is_not_sent(stripe: Open, changes: dict[str, Any], field: str) -> None:
@@ -1038,6 +1038,15 @@ def test_another_refund_than_the_one_asked_about_is_a_mismatch(stripe: Open, cha
     gateway = stripe(given_back(**changes))
     with pytest.raises(Mismatch):
         gateway.get_refund(RefundReference("R1", "re_1", PI))
+
+
+def test_a_refund_of_another_page_s_payment_is_a_mismatch(stripe: Open) -> None:
+    """Though it names the same order: only its PaymentIntent tells."""
+    other = given_back(payment_intent="pi_2", metadata={"refund_id": "R1", "order_id": "P1", "checkout": "session"})
+    with pytest.raises(Mismatch):
+        stripe(complete("paid", "pi_1"), other).get_refund(RefundReference("R1", "re_1", CS))
+    with pytest.raises(OutcomeUnknown):
+        stripe(complete("paid", "pi_1"), other).refund_charge(RefundRequest(CS, "R1", PART))
 
 
 @pytest.mark.parametrize("bad", ["re_1/cancel", "..", "a\\b", "re_1?x", "re_1%2F"])

@@ -372,7 +372,7 @@ def test_no_gateway_opens_without_a_key(opening: Any, key: str) -> None:
 def test_300_seconds_are_tolerated_both_ways(gateway: Any, shift: int) -> None:
     """By the clock, or by the time at which the delivery was received."""
     assert gateway.parse_webhook(signed(PAID, T + shift)).events
-    delivery = WebhookDelivery(PAID, signed(PAID, 1000).headers, NOW.fromtimestamp(1000 + shift, UTC))
+    delivery = WebhookDelivery(PAID, signed(PAID, 1000).headers, datetime.fromtimestamp(1000 + shift, UTC))
     assert gateway.parse_webhook(delivery).events
 
 
@@ -385,9 +385,9 @@ def test_301_seconds_are_stale_both_ways(gateway: Any, shift: int) -> None:
 def test_the_bound_is_exact_to_the_microsecond(gateway: Any) -> None:
     """On either side."""
     for bound, beyond in ((300, 1), (-300, -1)):
-        at = NOW + timedelta(seconds=bound)
-        assert gateway.parse_webhook(WebhookDelivery(PAID, signed(PAID).headers, at)).events
-        late = WebhookDelivery(PAID, signed(PAID).headers, at + timedelta(microseconds=beyond))
+        edge = NOW + timedelta(seconds=bound)
+        assert gateway.parse_webhook(WebhookDelivery(PAID, signed(PAID).headers, edge)).events
+        late = WebhookDelivery(PAID, signed(PAID).headers, edge + timedelta(microseconds=beyond))
         assert reason(gateway, late) == "stale"
 
 
@@ -582,18 +582,16 @@ def test_a_session_that_does_not_say_all_is_a_hint(gateway: Any, changes: Any) -
 @pytest.mark.parametrize(
     "kind", ["refund.created", "refund.updated", "refund.failed", "charge.refund.updated", "refund.of_a_kind_to_come"]
 )
-@pytest.mark.parametrize(
-    ("word", "status"),
-    [("pending", RefundStatus.PENDING), ("succeeded", RefundStatus.SUCCEEDED), ("failed", RefundStatus.FAILED)],
-)
-def test_a_refund_stands_for_itself(gateway: Any, kind: str, word: str, status: RefundStatus) -> None:
+def test_a_refund_stands_for_itself(gateway: Any, kind: str) -> None:
     """Its status is the object's: one that had succeeded can fail."""
-    found = read(gateway, event(kind, refund(status=word)))
-    assert (found.subject, found.charge) == (Subject.REFUND, None)
-    assert found.reference == found.refund.reference == Reference("P1", "pi_1")
-    assert (found.refund.refund_id, found.refund.provider_id) == ("R1", "re_1")
-    assert (found.refund.status, found.refund.raw_status) == (status, word)
-    assert found.refund.amount == Money.of("10.00", "HKD")
+    for status in (RefundStatus.PENDING, RefundStatus.SUCCEEDED, RefundStatus.FAILED):
+        word = status.value.lower()
+        found = read(gateway, event(kind, refund(status=word)))
+        assert (found.subject, found.charge) == (Subject.REFUND, None)
+        assert found.reference == found.refund.reference == Reference("P1", "pi_1")
+        assert (found.refund.refund_id, found.refund.provider_id) == ("R1", "re_1")
+        assert (found.refund.status, found.refund.raw_status) == (status, word)
+        assert found.refund.amount == Money.of("10.00", "HKD")
 
 
 def test_a_refund_of_a_session_is_known_by_its_order(gateway: Any) -> None:
@@ -677,12 +675,11 @@ KINDS = {
 
 
 @pytest.mark.parametrize("version", OF_ANOTHER_VERSION.values(), ids=OF_ANOTHER_VERSION)
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_object_of_another_version_is_a_hint(gateway: Any, kind: str, version: Any) -> None:
+def test_an_object_of_another_version_is_a_hint(gateway: Any, version: Any) -> None:
     """An endpoint has a version of its own, and another one may mean something else by the same word."""
-    target, subject, reference = KINDS[kind]
-    found = read(gateway, event(kind, target, api_version=version))
-    assert (found.subject, found.reference, found.authoritative) == (subject, reference, False)
+    for kind, (target, subject, reference) in KINDS.items():
+        found = read(gateway, event(kind, target, api_version=version))
+        assert (found.subject, found.reference, found.authoritative) == (subject, reference, False)
 
 
 def test_of_another_version_only_the_ids_are_read(gateway: Any) -> None:
@@ -723,12 +720,12 @@ def test_a_hint_is_asked_about(opening: Any, clock: Any) -> None:
         "ping",
     ],
 )
-@pytest.mark.parametrize("data", [DROP, None, [], 5, {"object": intent()}, {"object": 5}])
-def test_of_an_unknown_kind_only_the_name_is_read(gateway: Any, kind: str, data: Any) -> None:
+def test_of_an_unknown_kind_only_the_name_is_read(gateway: Any, kind: str) -> None:
     """It is acknowledged and changes nothing, whatever it holds."""
-    found = read(gateway, event(kind, data=data))
-    assert (found.subject, found.raw_kind, found.event_id) == (Subject.OTHER, kind, "evt_1")
-    assert (found.reference, found.authoritative) == (None, False)
+    for data in (DROP, None, [], 5, {"object": intent()}, {"object": 5}):
+        found = read(gateway, event(kind, data=data))
+        assert (found.subject, found.raw_kind, found.event_id) == (Subject.OTHER, kind, "evt_1")
+        assert (found.reference, found.authoritative) == (None, False)
 
 
 @pytest.mark.parametrize("kind", ["v2.core.account.updated", "payment_intent.succeeded", "refund.updated"])
@@ -779,16 +776,16 @@ MODES = {
 }
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "customer.created"])
 @pytest.mark.parametrize(("key", "live"), MODES.items())
-def test_an_event_of_the_other_mode_is_refused(opening: Any, clock: Any, key: str, live: bool, kind: str) -> None:
+def test_an_event_of_the_other_mode_is_refused(opening: Any, clock: Any, key: str, live: bool) -> None:
     """Play money pays for nothing; and a live event does not belong into a test."""
     gateway = opening("stripe", CONFIG | {"api_key": key}, transport=forbidden, clock=clock)
-    target = KINDS[kind][0] if kind in KINDS else {}
-    assert read(gateway, event(kind, target, livemode=live)).raw_kind == kind
-    assert reason(gateway, signed(event(kind, target, livemode=not live))) == "malformed"
-    thin = event(kind, object="v2.core.event", livemode=not live)
-    assert reason(gateway, signed(thin)) == "malformed"
+    for kind in (*KINDS, "customer.created"):
+        target = KINDS[kind][0] if kind in KINDS else {}
+        assert read(gateway, event(kind, target, livemode=live)).raw_kind == kind
+        for envelope in ({}, {"object": "v2.core.event"}, {"account": "acct_1"}):
+            other = event(kind, target, livemode=not live, **envelope)
+            assert reason(gateway, signed(other)) == "malformed"
 
 
 @pytest.mark.parametrize("key", ["key_1", "SK_LIVE_1", "sk_liver_1", "pk_live_1"])
