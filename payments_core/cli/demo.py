@@ -21,7 +21,7 @@ from payments_core import (
 from .console import Console
 from .encoding import charge_fields
 from .exits import Exit, Stop
-from .opening import default_provider, gateway_in, open_gateway
+from .opening import default_provider, gateway_in, open_gateway, usual_currency
 from .parser import Commands, add_config
 from .shown import action_in_words, show_code
 
@@ -85,7 +85,7 @@ def _against_server(args: Namespace, file: Path, console: Console) -> Exit:
 
 def demo_request(args: Namespace, info: ProviderInfo, notify_url: str = "") -> ChargeRequest:
     """What the demo asks for, where nothing else is said: 88 Hong Kong dollars, or of the provider's first currency."""
-    currency = args.currency or ("HKD" if "HKD" in info.currencies else min(info.currencies))
+    currency = args.currency or usual_currency(info)
     amount = Money.of(args.amount or "88", currency)
     order_id = args.order_id or f"DEMO{secrets.token_hex(8).upper()}"[: info.limits.order_id_length]
     channel = Channel.WEB if Channel.WEB in info.channels else min(info.channels)

@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from payments_core import Gateway, ProviderContractError, ProviderNotFound
+from payments_core import Gateway, ProviderContractError, ProviderInfo, ProviderNotFound
 from payments_core.account import Account, load_account
 from payments_core.discovery import SANDBOX_GROUP, installed_providers, load_entry
 
@@ -24,6 +24,7 @@ __all__ = [
     "open_gateway",
     "sandbox_factory",
     "start_sandbox",
+    "usual_currency",
 ]
 
 
@@ -81,6 +82,11 @@ def default_provider() -> str:
     if names:
         return names[0]
     raise ProviderNotFound("no provider with a sandbox is installed")
+
+
+def usual_currency(info: ProviderInfo) -> str:
+    """What is asked for where nobody says: HKD, or the provider's first currency."""
+    return "HKD" if "HKD" in info.currencies else min(info.currencies)
 
 
 def sandbox_factory(name: str) -> Any:

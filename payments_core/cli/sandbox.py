@@ -12,7 +12,7 @@ from payments_core import installed_providers
 
 from .console import Console
 from .exits import Exit
-from .opening import Sandbox, start_sandbox
+from .opening import Sandbox, start_sandbox, usual_currency
 from .parser import Commands
 
 __all__ = ["add"]
@@ -70,8 +70,7 @@ def _lines(name: str, url: str, toml: str) -> list[str]:
 def _currency(name: str) -> str:
     with redirect_stdout(sys.stderr):
         infos = [each.info for each in installed_providers() if each.name == name and each.info is not None]
-    known = infos[0].currencies if infos else frozenset({"CODE"})
-    return "HKD" if "HKD" in known else min(known)
+    return usual_currency(infos[0]) if infos else "CODE"
 
 
 def _toml(name: str, sandbox: Sandbox) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -133,7 +133,6 @@ class Prepared:
     order_id: str
     call: Callable[[], Charge | Refund]
     gateway: Gateway
-    requests: list[Request] = field(default_factory=list)
 
     @property
     def moves_money(self) -> bool:
@@ -310,10 +309,6 @@ class Bench:
             rule.remove()
         self._injected.clear()
         self.between.clear()
-
-    def sent_to(self, request: Request) -> int:
-        """How often a request to the same method and path left since the last `heal`."""
-        return sum((each.method, each.path) == (request.method, request.path) for each in self.between.requests)
 
 
 def error_of(call: Callable[[], object]) -> PaymentError:
