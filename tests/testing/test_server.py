@@ -1,8 +1,10 @@
 """The loopback server and the webhook listener, over real sockets."""
 
+import gc
 import http.client
 import logging
 import socket
+import sys
 import threading
 import time
 from urllib.parse import urlsplit
@@ -76,6 +78,19 @@ def test_closing_does_not_wait_for_a_client_that_is_still_being_answered(caplog:
             listener.close()
             assert time.monotonic() - began < 3
     assert not caplog.records, "a deliberate close is no error of the application"
+
+
+def test_connections_of_the_last_moment_are_closed_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: left.append(unraisable.exc_value))
+    for _ in range(30):  # accepted, or not yet, or not yet handed over: each in some of the rounds
+        server = LoopbackServer(APP)
+        clients = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(3)]
+        server.close()
+        for client in clients:
+            client.close()
+    gc.collect()
+    assert not left, "a transport or socket that nobody closed warns when it is collected"
 
 
 def test_no_log_holds_a_query_string_even_when_the_host_logs_everything(caplog: pytest.LogCaptureFixture) -> None:
