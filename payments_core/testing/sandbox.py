@@ -15,7 +15,19 @@ import msgspec
 
 from payments_core import Money, WebhookDelivery
 
-__all__ = ["ContractSandbox", "SandboxCharge", "Sign"]
+__all__ = ["ContractSandbox", "NotPossible", "SandboxCharge", "SandboxError", "Sign", "UnknownCharge"]
+
+
+class SandboxError(Exception):
+    """The sandbox was told to do what it cannot."""
+
+
+class UnknownCharge(SandboxError):
+    """Nothing in it has this id."""
+
+
+class NotPossible(SandboxError):
+    """The charge's state, or the value given, does not allow this."""
 
 
 class SandboxCharge(msgspec.Struct, frozen=True):

@@ -623,7 +623,7 @@ def test_an_order_without_notify_url_is_notified_to_nobody(sandbox: Sandbox) -> 
     order_id = created(sandbox)
     sandbox.pay(order_id)
     assert sandbox.deliver(order_id) is None
-    assert [made.problem for made in sandbox.notifications] == ["not sent: no notify_url"]
+    assert [made.problem for made in sandbox.notifications] == ["not sent: there is no address"]
 
 
 @pytest.mark.parametrize("host", ["shop.example", "127.0.0.1.example", "10.0.0.1", "0.0.0.0", "[fe80::1]"])
@@ -632,12 +632,12 @@ def test_nothing_is_sent_to_other_machines(sandbox: Sandbox, host: str) -> None:
     sandbox.pay(order_id)
     eventually(lambda: sandbox.notifications)
     assert sandbox.deliver(order_id) is None
-    assert {made.problem for made in sandbox.notifications} == {"not sent: the notify_url is not on loopback"}
+    assert {made.problem for made in sandbox.notifications} == {"not sent: the address is not on loopback"}
     assert len(sandbox.notifications) == 2, "it is not tried again"
 
 
 def test_other_machines_are_reached_only_when_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payments_alipayhk.sandbox.notifications._is_loopback", lambda host: False)
+    monkeypatch.setattr("payments_core.testing.courier.is_loopback", lambda url: False)
     with WebhookListener() as listener:
         for allowed, status in ((False, None), (True, 200)):
             with make(allow_external_notify=allowed) as sandbox:
@@ -744,7 +744,7 @@ def test_the_control_routes_do_what_the_methods_do(sandbox: Sandbox) -> None:
         assert send(sandbox, "GET", f"/_sandbox{path}").json["status"] == "PENDING"
         assert control(sandbox, f"{path}/pay", {"notify": False}).json["status"] == "SUCCEEDED"
         assert control(sandbox, f"{path}/deliver").json["status"] == 200
-        assert control(sandbox, f"{path}/refund", {"amount": "0.50"}).json["notify_type"] == "refund_success"
+        assert control(sandbox, f"{path}/refund", {"amount": "0.50"}).json["kind"] == "refund_success"
         assert control(sandbox, f"{path}/amount", {"amount": "50", "currency": "TWD"}).json["currency"] == "TWD"
         assert control(sandbox, f"{path}/status", {"status": "CANCELLED"}).json["pay_time"] is None
         assert len(send(sandbox, "GET", "/_sandbox/notifications").json) == 2

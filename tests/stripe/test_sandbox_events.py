@@ -264,7 +264,7 @@ def test_nothing_is_sent_to_other_machines(host: str) -> None:
         found = post(sandbox, "/v1/payment_intents", {"amount": "8800", "currency": "hkd"})["id"]
         eventually(lambda: sandbox.notifications)
         assert sandbox.deliver(found) is None
-        assert {made.problem for made in sandbox.notifications} == {"not sent: the endpoint is not on loopback"}
+        assert {made.problem for made in sandbox.notifications} == {"not sent: the address is not on loopback"}
         assert len(sandbox.notifications) == 2, "it is not tried again"
 
 

@@ -7,10 +7,12 @@ header, and with `sandbox:` at the beginning of the message.
 from datetime import datetime
 
 from payments_alipayhk.config import AlipayHKConfig
+from payments_core.testing.courier import Delivery
+from payments_core.testing.sandbox import NotPossible, SandboxError
 
-from .gateway import NotPossible, SandboxError, UnknownOrder
+from .gateway import UnknownOrder
 from .local import Sandbox, make
-from .notifications import RETRY_DELAYS, Delivery, sign
+from .notifications import RETRY_DELAYS, sign
 from .records import ReceivedRequest
 
 __all__ = [

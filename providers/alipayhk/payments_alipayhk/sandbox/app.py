@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
+
+from payments_core.testing.sandbox_app import Guard, read_body
 
 from . import api, control, wallet
 from .gateway import LocalGateway
@@ -16,15 +16,13 @@ from .records import Order
 
 __all__ = ["build_app"]
 
-_LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
-
 
 def build_app(gateway: LocalGateway) -> ASGIApp:
     """Everything behind the guard: a page of the internet, open in a developer's browser, reaches nothing here."""
 
     async def call(request: Request) -> Response:
         try:
-            body = await _body(request)
+            body = await read_body(request, api.MAX_BODY)
         except ClientDisconnect:
             return Response(status_code=400)
         made = api.Call(
@@ -51,44 +49,8 @@ def build_app(gateway: LocalGateway) -> ASGIApp:
         ]
     )
     app.router.redirect_slashes = False  # a redirect would repeat the query string, and the secret in it
-    return _Guard(app)
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        if len(body) <= api.MAX_BODY:
-            body += chunk
-    return body
+    return Guard(app)
 
 
 def _origin(request: Request) -> str:
     return f"http://{request.headers['host']}"
-
-
-class _Guard:
-    """Refuses another site's requests: by Host (DNS rebinding), and where something is changed, by Origin."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        request = Request(scope)
-        if not _LOOPBACK.fullmatch(request.headers.get("host", "")):
-            refusal: Response = PlainTextResponse("sandbox: the Host must be this machine's loopback\n", 421)
-        elif request.method not in ("GET", "HEAD") and _is_foreign(request):
-            refusal = PlainTextResponse("sandbox: a page of another origin may not do this\n", 403)
-        else:
-            await self._app(scope, receive, send)
-            return
-        await refusal(scope, receive, send)
-
-
-def _is_foreign(request: Request) -> bool:
-    # Browsers send Origin with every POST; programs send none.
-    origins = request.headers.getlist("origin")
-    return (
-        any(origin != _origin(request) for origin in origins) or request.headers.get("sec-fetch-site") == "cross-site"
-    )

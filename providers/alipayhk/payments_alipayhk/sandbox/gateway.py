@@ -11,7 +11,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
-from .notifications import Courier, Delivery, Message, compose
+from payments_core.testing.courier import Courier, Delivery, Message
+from payments_core.testing.sandbox import NotPossible, UnknownCharge
+
+from .notifications import compose
 from .records import Clock, Order, ReceivedRequest, utc_milliseconds
 from .rules import Code, Create, Query, Refused, is_amount
 
@@ -19,8 +22,6 @@ __all__ = [
     "Duplicate",
     "LocalGateway",
     "NextActionShape",
-    "NotPossible",
-    "SandboxError",
     "UnknownOrder",
 ]
 
@@ -30,16 +31,8 @@ NextActionShape = Literal["documented", "qrcode_url", "redirect_url", "call_sdk"
 _KEPT: Final = 10_000
 
 
-class SandboxError(Exception):
-    """The sandbox was told to do what it cannot."""
-
-
-class UnknownOrder(SandboxError):
+class UnknownOrder(UnknownCharge):
     """No order has this order_id."""
-
-
-class NotPossible(SandboxError):
-    """The order's state, or the value given, does not allow this."""
 
 
 @dataclass

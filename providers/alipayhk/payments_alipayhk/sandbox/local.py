@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import CancelledError, Future
 from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
 from payments_core import CURRENCY_EXPONENTS, Money, WebhookDelivery
+from payments_core.testing.courier import Courier, Delivery, status_of
 from payments_core.testing.sandbox import SandboxCharge
 from payments_core.testing.server import LoopbackServer
 from payments_core.testing.stories import Story
@@ -16,7 +16,7 @@ from payments_core.testing.stories import Story
 from . import wallet
 from .app import build_app
 from .gateway import Duplicate, LocalGateway, NextActionShape
-from .notifications import Courier, Delivery
+from .notifications import RETRY_DELAYS
 from .records import Clock, ReceivedRequest, steady_clock
 
 __all__ = ["Sandbox", "make"]
@@ -45,10 +45,14 @@ def make(
     of the shapes of the platform's other channels. With `seed` every id, token, credential and time repeats (`clock`,
     nanoseconds since the epoch, replaces the times); with `public_url` the wallet's address does too.
     """
-    if time_scale < 0 or ack_timeout <= 0:
-        raise ValueError("time_scale must be 0 or more, and ack_timeout above 0")
     gateway = LocalGateway(
-        Courier(time_scale=time_scale, ack_timeout=ack_timeout, allow_external=allow_external_notify),
+        Courier(
+            RETRY_DELAYS,
+            acknowledges=lambda status: status == 200,  # WEB: "200", and not any other 2xx
+            time_scale=time_scale,
+            ack_timeout=ack_timeout,
+            allow_external=allow_external_notify,
+        ),
         clock or (time.time_ns if seed is None else steady_clock()),
         seed,
         uid,
@@ -117,13 +121,12 @@ class Sandbox:
 
         It waits up to `ack_timeout`, and changes nothing in the schedule that `pay` began.
         """
-        return _status(self._gateway.deliver(provider_id))
+        return status_of(self._gateway.deliver(provider_id))
 
     def notification(self, provider_id: str) -> WebhookDelivery:
         """What `deliver` sends, signed and not sent."""
         message = self._gateway.success(provider_id)
-        headers = {"Content-Type": "application/json", "Signature": message.signature}
-        return WebhookDelivery(message.body, headers)
+        return WebhookDelivery(message.body, message.sign(message.body))
 
     def charges(self, order_id: str) -> tuple[SandboxCharge, ...]:
         """Every order that this merchant_order_id has made, with the amount as the gateway reads it."""
@@ -134,7 +137,7 @@ class Sandbox:
 
     def refund(self, provider_id: str, amount: str | None = None) -> int | None:
         """A refund made in the portal: sends `refund_success`, retried as scheduled; the first delivery's status."""
-        return _status(self._gateway.refund(provider_id, amount))
+        return status_of(self._gateway.refund(provider_id, amount))
 
     def set_status(self, provider_id: str, status: str) -> None:
         """Force a status, even an undocumented word; nothing is notified."""
@@ -176,10 +179,3 @@ class Sandbox:
 def _money(amount: str, currency: str) -> Money:
     # However many digits: what the gateway holds is told as it is.
     return Money(int(Decimal(amount).scaleb(CURRENCY_EXPONENTS[currency])), currency)
-
-
-def _status(delivery: Future[Delivery]) -> int | None:
-    try:
-        return delivery.result().status
-    except CancelledError:  # closed meanwhile
-        return None

@@ -6,12 +6,13 @@ header, and with `sandbox:` at the beginning of every message, because Stripe's 
 
 from datetime import UTC, datetime
 
+from payments_core.testing.courier import Delivery
+from payments_core.testing.sandbox import NotPossible, SandboxError, UnknownCharge
 from payments_stripe.config import StripeConfig
 
 from .local import Sandbox, make
-from .notifications import RETRY_DELAYS, Delivery, sign
+from .notifications import RETRY_DELAYS, sign
 from .records import API_VERSION, ReceivedRequest
-from .refusals import NotPossible, SandboxError, UnknownCharge
 
 __all__ = [
     "API_VERSION",

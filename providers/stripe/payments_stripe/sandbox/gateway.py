@@ -14,10 +14,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from payments_core.testing.courier import Courier, Message
+from payments_core.testing.sandbox import UnknownCharge
+
 from .idempotency import Keys
-from .notifications import Courier, Message
+from .notifications import headers
 from .records import API_VERSION, Attempt, Clock, Event, Intent, ReceivedRequest, Refund, Session
-from .refusals import UnknownCharge
 
 __all__ = ["Endpoint", "LocalGateway", "order_of"]
 
@@ -161,9 +163,13 @@ class LocalGateway:
             made, kind, subject["id"], charge, created, json.dumps(body, indent=2, ensure_ascii=False).encode()
         )
 
-    def message(self, event: Event, url: str) -> Message:
+    def message(self, event: Event, url: str = "") -> Message:
         """The event on its way to `url`."""
-        return Message(event.subject, event.kind, url, event.body, self.webhook_key)
+
+        def signed_now(body: bytes) -> tuple[tuple[str, str], ...]:
+            return headers(body, self.webhook_key, int(time.time()))
+
+        return Message(event.subject, event.kind, url, event.body, signed_now)
 
     def latest_event(self, subject: str) -> Event | None:
         """The newest event about this object."""

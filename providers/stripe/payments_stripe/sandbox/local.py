@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
 from payments_core import WebhookDelivery
+from payments_core.testing.courier import Courier, Delivery, status_of
 from payments_core.testing.sandbox import SandboxCharge
 from payments_core.testing.server import LoopbackServer
 from payments_core.testing.stories import Story
@@ -16,7 +16,7 @@ from payments_core.testing.stories import Story
 from . import endpoints, moves, refunds, views
 from .app import build_app
 from .gateway import LocalGateway
-from .notifications import Courier, Delivery, sign
+from .notifications import RETRY_DELAYS
 from .records import Clock, ReceivedRequest, steady_clock
 
 __all__ = ["Sandbox", "make"]
@@ -41,10 +41,13 @@ def make(
     (seconds) is not scaled. With `seed` every id, key and time repeats (`clock`, seconds since the epoch, replaces the
     times); with `public_url` the address of the shopper's page does too.
     """
-    if time_scale < 0 or ack_timeout <= 0:
-        raise ValueError("time_scale must be 0 or more, and ack_timeout above 0")
     gateway = LocalGateway(
-        Courier(time_scale=time_scale, ack_timeout=ack_timeout, allow_external=allow_external_webhooks),
+        Courier(
+            RETRY_DELAYS,
+            time_scale=time_scale,
+            ack_timeout=ack_timeout,
+            allow_external=allow_external_webhooks,
+        ),
         clock or (time.time if seed is None else steady_clock()),
         seed,
         api_key,
@@ -182,19 +185,13 @@ class Sandbox:
             event = moves.event_of(self._gateway, provider_id)
             messages = [self._gateway.message(event, each.url) for each in self._gateway.endpoints.values()]
         sent = [self._gateway.courier.send(message) for message in messages]
-        try:
-            return [each.result().status for each in sent][-1] if sent else None
-        except CancelledError:  # closed meanwhile
-            return None
+        return [status_of(each) for each in sent][-1] if sent else None
 
     def notification(self, provider_id: str) -> WebhookDelivery:
         """The newest event about a charge or a refund, signed now; nothing is sent."""
         with self._gateway.lock:
-            event = moves.event_of(self._gateway, provider_id)
-        now = datetime.now(UTC)
-        signature = sign(event.body, self._gateway.webhook_key, int(now.timestamp()))
-        headers = (("Content-Type", "application/json; charset=utf-8"), ("Stripe-Signature", signature))
-        return WebhookDelivery(event.body, headers, now)
+            message = self._gateway.message(moves.event_of(self._gateway, provider_id))
+        return WebhookDelivery(message.body, message.sign(message.body), datetime.now(UTC))
 
     def stories(self) -> tuple[Story, ...]:
         """The scenes to record; each names the options of the sandbox that plays it."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from payments_core import Money
-from payments_core.testing.sandbox import SandboxCharge
+from payments_core.testing.sandbox import NotPossible, SandboxCharge
 
 from . import currencies, payments, refunds, sessions, views
 from .gateway import LocalGateway, order_of
 from .records import Event, Intent, Session
-from .refusals import NotPossible
 
 __all__ = [
     "AUTHORIZED_FOR",

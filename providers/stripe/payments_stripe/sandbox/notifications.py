@@ -1,29 +1,16 @@
-"""Signed events, their deliveries and retries, and the thread that makes them."""
+"""Events as they are sent: what is signed, and when they are delivered (docs.stripe.com/webhooks)."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import hmac
-import threading
-import time
-from collections import deque
-from collections.abc import Coroutine
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
+from typing import Final
 
-from .loopback import is_loopback
-
-__all__ = ["RETRY_DELAYS", "Courier", "Delivery", "Message", "sign"]
+__all__ = ["RETRY_DELAYS", "headers", "sign"]
 
 # docs.stripe.com/webhooks: events of a sandbox are retried "three times over the course of a few hours". The hours
 # themselves are documented nowhere.
 RETRY_DELAYS: Final = (60, 3600, 7200)
-
-_KEPT: Final = 10_000
 
 
 def sign(body: bytes, key: str, at: int) -> str:
@@ -33,201 +20,10 @@ def sign(body: bytes, key: str, at: int) -> str:
     return f"t={at},v1={genuine},v0={hashlib.sha256(payload).hexdigest()}"
 
 
-@dataclass(frozen=True)
-class Message:
-    """An event on its way to one endpoint; each delivery is signed anew."""
-
-    subject: str
-    kind: str
-    url: str
-    body: bytes
-    key: str
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """One delivery that was made, or could not be: `status` is None and `problem` says why.
-
-    `attempt` counts from 1 along the schedule, and is 0 for one sent by hand.
-    """
-
-    subject: str
-    kind: str
-    url: str
-    body: str
-    attempt: int
-    monotonic: float
-    status: int | None
-    acknowledged: bool
-    problem: str
-
-
-class Courier:
-    """Delivers messages from one background thread; `close()` ends every wait and every delivery at once."""
-
-    def __init__(self, *, time_scale: float = 1.0, ack_timeout: float = 10.0, allow_external: bool = False) -> None:
-        self._time_scale = time_scale
-        self._ack_timeout = ack_timeout
-        self._allow_external = allow_external
-        self._lock = threading.Lock()
-        self._made: deque[Delivery] = deque(maxlen=_KEPT)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._closed = False
-
-    @property
-    def deliveries(self) -> tuple[Delivery, ...]:
-        """What was delivered and what the endpoints answered, oldest first."""
-        with self._lock:
-            return tuple(self._made)
-
-    def begin(self, message: Message) -> Future[Delivery]:
-        """Deliver, and retry along the schedule; the future is of the first delivery."""
-        first: Future[Delivery] = Future()
-        self._run(self._schedule(message, first), first)
-        return first
-
-    def send(self, message: Message) -> Future[Delivery]:
-        """Deliver once, now, apart from any schedule."""
-        made: Future[Delivery] = Future()
-        self._run(self._once(message, made), made)
-        return made
-
-    def _run(self, work: Coroutine[Any, Any, None], made: Future[Delivery]) -> None:
-        with self._lock:
-            if self._closed:
-                work.close()
-                made.cancel()
-                return
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=_serve, args=(self._loop,), name="sandbox-notifications", daemon=True
-                )
-                self._thread.start()
-            self._loop.call_soon_threadsafe(self._spawn, self._loop, work, made)
-
-    def _spawn(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None], made: Future[Delivery]) -> None:
-        if self._closed:
-            work.close()
-            made.cancel()
-            return
-        task = loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        # Whoever waits must not wait for a delivery that close() prevented.
-        task.add_done_callback(lambda _: made.cancel())
-
-    async def _schedule(self, message: Message, first: Future[Delivery]) -> None:
-        for attempt, delay in enumerate((0, *RETRY_DELAYS), start=1):
-            await asyncio.sleep(delay * self._time_scale)
-            delivery = await self._deliver(message, attempt)
-            if attempt == 1 and first.set_running_or_notify_cancel():
-                first.set_result(delivery)
-            if delivery.acknowledged or not self._may_call(message.url):
-                return
-
-    async def _once(self, message: Message, made: Future[Delivery]) -> None:
-        delivery = await self._deliver(message, 0)
-        if made.set_running_or_notify_cancel():
-            made.set_result(delivery)
-
-    async def _deliver(self, message: Message, attempt: int) -> Delivery:
-        began, status, problem = time.monotonic(), None, ""
-        if not self._may_call(message.url):
-            problem = "not sent: the endpoint is not on loopback"
-        else:
-            try:
-                status = await _post(message, self._ack_timeout)
-            except TimeoutError:
-                problem = f"no answer within {self._ack_timeout:g} s"
-            except (OSError, ValueError) as error:
-                problem = f"no HTTP answer: {type(error).__name__}"
-        delivery = Delivery(
-            message.subject,
-            message.kind,
-            message.url,
-            message.body.decode(),
-            attempt,
-            began,
-            status,
-            status is not None and 200 <= status < 300,
-            problem,
-        )
-        with self._lock:
-            self._made.append(delivery)
-        return delivery
-
-    def _may_call(self, url: str) -> bool:
-        # A local emulator must not be a way to send traffic to somebody else.
-        return self._allow_external or is_loopback(url)
-
-    def close(self) -> None:
-        """Stop at once; what was not delivered never will be."""
-        with self._lock:
-            self._closed = True
-            loop, thread = self._loop, self._thread
-        if loop is not None and thread is not None and thread.is_alive():
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(5)
-
-
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        loop.run_forever()
-        loop.run_until_complete(_cancel_all())
-    finally:
-        loop.close()
-
-
-async def _cancel_all() -> None:
-    running = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
-
-
-async def _post(message: Message, ack_timeout: float) -> int:
-    """The status that the endpoint answers. Only the status line counts, so nothing more is parsed."""
-    url = urlsplit(message.url)
-    secure = url.scheme == "https"
-    port = url.port or (443 if secure else 80)
-    writer: asyncio.StreamWriter | None = None
-    try:
-        async with asyncio.timeout(ack_timeout):
-            reader, writer = await asyncio.open_connection(url.hostname, port, ssl=True if secure else None)
-            # By this machine's clock, not by the account's: the receiver holds it against its own.
-            writer.write(_head(message, url, sign(message.body, message.key, int(time.time()))) + message.body)
-            await writer.drain()
-            status = await _final_status(reader)
-        with contextlib.suppress(OSError):
-            async with asyncio.timeout(0.5):  # an endpoint still writing its body should not see a reset
-                while await reader.read(65536):
-                    pass
-        return status
-    finally:
-        if writer is not None:
-            writer.transport.abort()
-
-
-def _head(message: Message, url: SplitResult, signature: str) -> bytes:
-    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+def headers(body: bytes, key: str, at: int) -> tuple[tuple[str, str], ...]:
+    """What an event is sent with, signed `at` a time: this machine's, and not the account's."""
     return (
-        f"POST {target} HTTP/1.1\r\nHost: {url.netloc.rpartition('@')[2]}\r\n"
-        f"Content-Type: application/json; charset=utf-8\r\nContent-Length: {len(message.body)}\r\n"
-        "User-Agent: Stripe/1.0 (+https://stripe.com/docs/webhooks)\r\n"
-        f"Stripe-Signature: {signature}\r\nConnection: close\r\n\r\n"
-    ).encode("ascii")
-
-
-async def _final_status(reader: asyncio.StreamReader) -> int:
-    while True:
-        version, _, rest = (await reader.readline()).decode("latin-1").partition(" ")
-        if not version.startswith("HTTP/1.") or not (rest[:3].isascii() and rest[:3].isdigit()):
-            raise ValueError("not an HTTP status line")
-        status = int(rest[:3])
-        if status >= 200:
-            return status
-        while (await reader.readline()).strip():  # an interim answer, such as 103: its headers
-            pass
+        ("Content-Type", "application/json; charset=utf-8"),
+        ("User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)"),
+        ("Stripe-Signature", sign(body, key, at)),
+    )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from payments_core.testing.sandbox import NotPossible, UnknownCharge
+
 from . import views
 from .currencies import check_amount
 from .gateway import LocalGateway
 from .records import Intent, Refund
-from .refusals import NotPossible, UnknownCharge, invalid, missing
+from .refusals import invalid, missing
 from .rules import MakeRefund
 
 __all__ = ["SETTLED_AFTER", "create", "fail", "release", "settle", "settle_due"]

@@ -4,19 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["DECLINES", "NotPossible", "Refused", "SandboxError", "UnknownCharge", "card_error", "invalid", "missing"]
-
-
-class SandboxError(Exception):
-    """The sandbox was told to do what it cannot."""
-
-
-class UnknownCharge(SandboxError):
-    """No PaymentIntent, Checkout Session or Refund has this id."""
-
-
-class NotPossible(SandboxError):
-    """The object's state, or the value given, does not allow this."""
+__all__ = ["DECLINES", "Refused", "card_error", "invalid", "missing"]
 
 
 class Refused(Exception):

@@ -2,51 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable
 from html import escape
 from typing import Final
 from urllib.parse import parse_qs, quote, urlencode
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
+
+from payments_core.testing.courier import is_loopback
+from payments_core.testing.sandbox import NotPossible, UnknownCharge
+from payments_core.testing.sandbox_page import facts, page
 
 from . import currencies, moves
 from .gateway import LocalGateway, order_of
-from .loopback import is_loopback
 from .records import Intent, Session
-from .refusals import NotPossible, UnknownCharge
 
 __all__ = ["routes"]
 
-_STYLE: Final = """
-body { font: 1.1rem/1.5 system-ui, sans-serif; color: #1a1a1a; background: #f4f5f7; margin: 0 }
-main { max-width: 26rem; margin: 2rem auto; padding: 1.5rem; background: #fff; border: 1px solid #d0d3d9;
-  border-radius: .75rem }
-h1 { font-size: 1.3rem; margin: 0 0 1rem }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; margin: 0 0 1.5rem }
-dt { color: #54585f }
-dd { margin: 0; overflow-wrap: anywhere }
-.amount { font-size: 1.6rem; font-weight: 600 }
-button { display: block; width: 100%; font: inherit; padding: .75rem; margin: .5rem 0; border-radius: .5rem;
-  border: 2px solid #0b57d0; background: #fff; color: #0b57d0; cursor: pointer }
-button.primary { background: #0b57d0; color: #fff }
-button:focus-visible, a:focus-visible { outline: 3px solid #f9ab00; outline-offset: 2px }
-[role=status] { font-weight: 600 }
-footer { color: #54585f; font-size: .9rem }
-"""
-_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_HEADERS: Final = {
-    # A form may lead back to a shop on this machine, and nowhere else.
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none';"
-    " frame-ancestors 'none'; form-action 'self' http://127.0.0.1:* http://localhost:*",
-    "X-Content-Type-Options": "nosniff",
-    # Not no-referrer: with that, browsers send `Origin: null` with the page's own form.
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
+# A form may lead back to a shop on this machine, and nowhere else.
+_SHOPS: Final = ("http://127.0.0.1:*", "http://localhost:*")
 _NAMES: Final = {"alipay": "Alipay", "wechat_pay": "WeChat Pay", "card": "a card"}
 _STATES: Final = {
     "open": "Waiting for you.",
@@ -83,7 +59,7 @@ def routes(gateway: LocalGateway) -> list[Route]:
                 f" {_amount(charge)}, {escape(charge.status)}</li>"
                 for charge in newest
             )
-        return _page("Charges of this sandbox", f"<ul>{items}</ul>" if items else "<p>No charges yet.</p>")
+        return page("Charges of this sandbox", f"<ul>{items}</ul>" if items else "<p>No charges yet.</p>")
 
     async def show(request: Request) -> Response:
         with gateway.lock:
@@ -91,20 +67,20 @@ def routes(gateway: LocalGateway) -> list[Route]:
             try:
                 return _charge_page(moves.charge_of(gateway, request.path_params["id"]))
             except UnknownCharge:
-                return _page("No such payment", "<p>This sandbox has no such payment.</p>", 404)
+                return page("No such payment", "<p>This sandbox has no such payment.</p>", 404)
 
     async def decide(request: Request) -> Response:
         found = str(request.path_params["id"])
         decision = parse_qs((await request.body()).decode("ascii", "replace")).get("decision", [])
         act = _DECISIONS.get(decision[0]) if len(decision) == 1 else None
         if act is None:
-            return _page("Not understood", "<p>Choose one of the buttons of the payment's page.</p>", 400)
+            return page("Not understood", "<p>Choose one of the buttons of the payment's page.</p>", 400)
         with gateway.lock:
             try:
                 act(gateway, found)
                 back = _way_back(moves.charge_of(gateway, found))
             except UnknownCharge:
-                return _page("No such payment", "<p>This sandbox has no such payment.</p>", 404)
+                return page("No such payment", "<p>This sandbox has no such payment.</p>", 404)
             except NotPossible:
                 return _charge_page(moves.charge_of(gateway, found), 409)
         # 303, so that reloading the result does not send the form again. A shop elsewhere is shown and not opened.
@@ -143,44 +119,20 @@ def _amount(charge: Session | Intent) -> str:
 
 def _charge_page(charge: Session | Intent, status: int = 200) -> Response:
     method = charge.method if isinstance(charge, Intent) else "card"
-    rows = [
+    known = facts(
         ("Amount", f'<span class="amount">{_amount(charge)}</span>'),
         ("For", escape(charge.name if isinstance(charge, Session) else charge.description)),
         ("Merchant order", escape(order_of(charge))),
         ("Payment", escape(charge.id)),
-    ]
-    facts = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows if value)
+    )
     waits = charge.status in ("open", "requires_action")
     state = _STATES.get(charge.status, f"The payment is {charge.status}.")
     already = "This payment was closed before. " if status == 409 else ""
     back = "" if waits else _way_back(charge)
     link = f'<p><a href="{escape(back)}" rel="noreferrer">Back to the shop</a></p>' if back else ""
-    return _page(
+    return page(
         f"Pay with {_NAMES.get(method, method)}",
-        f'<dl>{facts}</dl>\n<p role="status">{already}{escape(state)}</p>\n' + (_BUTTONS if waits else link),
+        f'{known}\n<p role="status">{already}{escape(state)}</p>\n' + (_BUTTONS if waits else link),
         status,
-    )
-
-
-def _page(title: str, content: str, status: int = 200) -> Response:
-    return HTMLResponse(
-        f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)} (sandbox)</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<main>
-<h1>{escape(title)}</h1>
-{content}
-<footer><p>A sandbox on this machine: no money moves here.</p></footer>
-</main>
-</body>
-</html>
-""",
-        status,
-        _HEADERS,
+        leads_to=_SHOPS,
     )
