@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from payments_core import Charge, ChargeRequest, Gateway, Money, PaymentStatus, Redirect, Reference, ShowQRCode
 from payments_stripe.sandbox import Sandbox, make
@@ -20,33 +17,6 @@ pytestmark = pytest.mark.browser
 
 HKD = Money.of("88.00", "HKD")
 ELSEWHERE = "https://shop.example/paid"
-# No sandbox of its own where everything runs as root; nothing that calls out.
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-ARGUMENTS += ["--disable-component-update", "--disable-sync"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium, driven by Playwright."""
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Page]:
-    """A page that must finish without an error in its console."""
-    context = browser.new_context(viewport={"width": 420, "height": 720})
-    opened = context.new_page()
-    problems: list[str] = []
-    opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    yield opened
-    if folder := os.environ.get("PAYMENTS_SCREENSHOTS"):
-        opened.screenshot(path=f"{folder}/stripe-{os.urandom(4).hex()}.png")
-    context.close()
-    assert problems == []
 
 
 @pytest.fixture
