@@ -13,14 +13,17 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 import httpx
+import msgspec
 import stripe
 
 from payments_alipayhk import wire
-from payments_core import ChargeRequest, Gateway, HTTPTransport, Money, WebhookDelivery
+from payments_core import ChargeRequest, Gateway, HTTPTransport, Money, Reference, Request, Response, WebhookDelivery
+from payments_stripe import wire as stripe_wire
 
 KEY = "6d0e8fa7b10c40c3a48c0c2be41cb178"
 CONFIG = {"base_url": "https://gateway.invalid", "uid": "39172931", "client_secret": "secret", "webhook_key": KEY}
@@ -107,19 +110,84 @@ def webhook_floor() -> Callable[[], object]:
     return floor
 
 
-def stripe_event() -> Callable[[], object]:
-    """The official package's construct_event on an event of about the same size."""
-    event = {
-        "id": "evt_1", "object": "event", "api_version": "2026-10-28.endive", "created": 1, "livemode": False,
-        "type": "payment_intent.succeeded", "data": {"object": {"id": "pi_1", "object": "payment_intent", "amount": 8800}},
+SIGNED_AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
+WEBHOOK_KEY = "whsec_benchmark"
+
+
+def event(size: int) -> bytes:
+    """A Stripe event of at least `size` bytes, as one is sent: the rest of it is a description."""
+    intent = {
+        "id": "pi_3Q8v2eBenchmark", "object": "payment_intent", "amount": 8800, "amount_received": 8800,
+        "currency": "hkd", "metadata": {"order_id": "P1001"}, "status": "succeeded",
     }  # fmt: skip
-    payload = json.dumps(event).encode()
+    whole = {
+        "id": "evt_3Q8v2eBenchmark", "object": "event", "api_version": "2026-10-28.endive", "livemode": False,
+        "type": "payment_intent.succeeded", "data": {"object": intent},
+    }  # fmt: skip
+    intent["description"] = "x" * max(0, size - len(json.dumps(whole)))
+    return json.dumps(whole).encode()
 
-    def signed_now() -> str:
-        return str(stripe.WebhookSignature.generate_signature_header(payload.decode(), "whsec_x"))
 
-    header = signed_now()
-    return lambda: stripe.Webhook.construct_event(payload, header, "whsec_x", tolerance=10**9)
+def stripe_webhooks(size: int) -> tuple[Callable[[], object], Callable[[], object], Callable[[], object]]:
+    """One event given to parse_webhook, to the official package's construct_event, and to the bare checks."""
+    body, at = event(size), int(SIGNED_AT.timestamp())
+    digest = hmac.digest(WEBHOOK_KEY.encode(), b"%d.%b" % (at, body), "sha256").hex()
+    header = f"t={at},v1={digest}"
+    headers = HEADERS | {"Content-Length": str(len(body)), "Stripe-Signature": header}
+    gateway = Gateway.open("stripe", {"api_key": "sk_test_x", "webhook_key": WEBHOOK_KEY})
+    key, decode = WEBHOOK_KEY.encode(), msgspec.json.Decoder(stripe_wire.Event).decode
+
+    def ours() -> object:
+        return gateway.parse_webhook(WebhookDelivery(body, headers, SIGNED_AT))
+
+    def official() -> object:
+        return stripe.Webhook.construct_event(body, header, WEBHOOK_KEY, tolerance=10**9)
+
+    def floor() -> object:
+        stamp, _, given = header[2:].partition(",v1=")
+        if not hmac.compare_digest(hmac.digest(key, b"%b.%b" % (stamp.encode(), body), "sha256").hex(), given):
+            raise ValueError
+        return decode(body)
+
+    return ours, official, floor
+
+
+class Canned:
+    """A transport that answers at once: nothing below the caller is left."""
+
+    def __init__(self, body: bytes) -> None:
+        self._answer = Response(200, (("content-type", "application/json"), ("request-id", "req_1")), body)
+
+    def send(self, request: Request, *, deadline: float) -> Response:
+        """The same answer, always."""
+        del request, deadline
+        return self._answer
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def stripe_calls() -> tuple[Callable[[], object], Callable[[], object]]:
+    """get_status, and the same call of the official package: both with the answer at hand, and no HTTP below."""
+    intent = {
+        "id": "pi_1", "object": "payment_intent", "amount": 8800, "amount_received": 8800, "currency": "hkd",
+        "metadata": {"order_id": "P1001"}, "status": "succeeded", "latest_charge": {"id": "ch_1", "object": "charge"},
+    }  # fmt: skip
+    answer = json.dumps(intent)
+
+    class AtHand(stripe.HTTPClient):
+        name = "at hand"
+
+        def request(self, *_: Any, **__: Any) -> tuple[str, int, dict[str, str]]:
+            return answer, 200, {"request-id": "req_1"}
+
+    gateway = Gateway.open(
+        "stripe", {"api_key": "sk_test_x", "webhook_key": WEBHOOK_KEY}, transport=Canned(answer.encode())
+    )
+    client = stripe.StripeClient("sk_test_x", http_client=AtHand())
+    reference = Reference(provider_id="pi_1")
+    expand: Any = {"expand": ["latest_charge"]}
+    return lambda: gateway.get_status(reference), lambda: client.v1.payment_intents.retrieve("pi_1", expand)
 
 
 def charges() -> tuple[Callable[[], object], Callable[[], object]]:
@@ -144,7 +212,7 @@ def charges() -> tuple[Callable[[], object], Callable[[], object]]:
 
 
 def main() -> int:
-    """Print the three rows."""
+    """Print the rows."""
     gateway = Gateway.open("alipayhk", CONFIG)
     print(
         f"Python {sys.version.split()[0]}, {ROUNDS} rounds; ratio of CPU time: median [middle half; all]   ours / other"
@@ -153,10 +221,13 @@ def main() -> int:
     def parse() -> object:
         return gateway.parse_webhook(WebhookDelivery(BODY, HEADERS))
 
-    compare("parse_webhook / its floor (hash, compare, decode)", parse, webhook_floor(), 2000)
-    compare("parse_webhook / stripe construct_event", parse, stripe_event(), 300)
-    ours, bare = charges()
-    compare("create_charge / bare httpx, same null transport", ours, bare, 200)
+    compare("alipayhk parse_webhook / its floor", parse, webhook_floor(), 2000)
+    for size in (300, 1200):
+        ours, official, floor = stripe_webhooks(size)
+        compare(f"stripe parse_webhook / its floor, {len(event(size))} B", ours, floor, 2000)
+        compare(f"stripe parse_webhook / construct_event, {len(event(size))} B", ours, official, 300)
+    compare("stripe get_status / the official package, no HTTP below", *stripe_calls(), 300)
+    compare("alipayhk create_charge / bare httpx, null transport", *charges(), 200)
     gateway.close()
     return 0
 
