@@ -148,16 +148,25 @@ class Courier:
     async def _schedule(self, message: Message, first: Future[Delivery]) -> None:
         for attempt, delay in enumerate((0, *self._delays), start=1):
             await asyncio.sleep(delay * self._time_scale)
-            delivery = await self._deliver(message, attempt)
-            if attempt == 1 and first.set_running_or_notify_cancel():
-                first.set_result(delivery)
-            if delivery.acknowledged or not self._may_call(message.url):
+            delivery = await self._made_by(message, attempt, first if attempt == 1 else None)
+            if delivery is None or delivery.acknowledged or not self._may_call(message.url):
                 return
 
     async def _once(self, message: Message, made: Future[Delivery]) -> None:
-        delivery = await self._deliver(message, 0)
-        if made.set_running_or_notify_cancel():
-            made.set_result(delivery)
+        await self._made_by(message, 0, made)
+
+    async def _made_by(self, message: Message, attempt: int, waited_for: Future[Delivery] | None) -> Delivery | None:
+        delivery, error = None, None
+        try:
+            delivery = await self._deliver(message, attempt)
+        except Exception as exc:  # noqa: BLE001 - of `sign`, which is the sandbox's: whoever waits is told
+            error = exc
+        if waited_for is not None and waited_for.set_running_or_notify_cancel():
+            if delivery is None:
+                waited_for.set_exception(error)
+            else:
+                waited_for.set_result(delivery)
+        return delivery
 
     async def _deliver(self, message: Message, attempt: int) -> Delivery:
         began, status, problem = time.monotonic(), None, ""
