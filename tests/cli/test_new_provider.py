@@ -284,6 +284,22 @@ def test_the_sandbox_answers_that_it_is_not_written(octopus: Any) -> None:
             make.sign(octopus.OctopusConfig(**_secrets(sandbox.config)), b"{}")
 
 
+def test_the_sandbox_keeps_pages_of_other_sites_out(octopus: Any) -> None:
+    """Open in a browser of the same machine, they reach its port."""
+    import urllib.error
+    import urllib.request
+
+    from payments_octopus.sandbox import make
+
+    with make() as sandbox:
+        for headers, status in (({"Host": "shop.example"}, 421), ({"Origin": "https://shop.example"}, 403)):
+            asked = urllib.request.Request(f"{sandbox.url}/payments", b"{}", headers)
+            with pytest.raises(urllib.error.HTTPError) as answered:
+                urllib.request.urlopen(asked)
+            with answered.value as error:
+                assert error.code == status
+
+
 def _secrets(config: dict[str, str]) -> dict[str, Any]:
     from payments_core import Secret
 

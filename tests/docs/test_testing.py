@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from payments_core.testing import faults, plugin
+from payments_core.testing import courier, faults, plugin, sandbox_app, sandbox_page
 from payments_core.testing.contract import ProviderContract, Refusal
 from payments_core.testing.contract.rules import Rules
 from payments_core.testing.fake_machine import MAGIC
@@ -69,6 +69,15 @@ def test_the_attributes_and_methods_are_the_contract_s():
 def test_the_members_are_the_sandbox_s():
     wanted = {name for name in vars(ContractSandbox) if not name.startswith("_")}
     assert set(rows("The sandbox that the contract wants")) == wanted
+
+
+def test_the_parts_are_the_kit_s():
+    text = section("What a sandbox is made of")
+    said = set(re.findall(r"`(\w+)`", text))
+    for module in (courier, sandbox_app, sandbox_page):
+        name = module.__name__.rpartition(".")[2]
+        assert set(re.findall(rf"^\| `(\w+)` \| `{name}` ", text, re.MULTILINE)) == set(module.__all__) - {"BadRequest"}
+        assert set(module.__all__) <= said
 
 
 def test_the_fixtures_are_the_plugin_s():

@@ -12,6 +12,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from payments_core.testing.sandbox_app import Guard
 
 from .gateway import LocalGateway, Payment, Refused
 
@@ -26,8 +29,11 @@ _PAGE: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8"><ti
 <p>A sandbox on this machine: no money moves here.</p></body></html>"""
 
 
-def build_app(gateway: LocalGateway, acts: Mapping[str, Act], public_url: str = "") -> Starlette:
-    """Everything under one address. `acts` are `pay`, `cancel` and `deliver`."""
+def build_app(gateway: LocalGateway, acts: Mapping[str, Act], public_url: str = "") -> ASGIApp:
+    """Everything under one address, behind a guard that keeps other sites' pages out.
+
+    `acts` are `pay`, `cancel` and `deliver`.
+    """
 
     async def create(request: Request) -> Response:
         body = await request.body()
@@ -69,7 +75,7 @@ def build_app(gateway: LocalGateway, acts: Mapping[str, Act], public_url: str = 
     def listed(_: Request) -> Response:
         return JSONResponse([{"id": each.payment_id, "state": each.state} for each in gateway.payments()])
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/v1/payments", create, methods=["POST"]),
             Route("/v1/payments", ask, methods=["GET"]),
@@ -80,6 +86,7 @@ def build_app(gateway: LocalGateway, acts: Mapping[str, Act], public_url: str = 
         ],
         exception_handlers={Refused: _said, ValueError: _said},
     )
+    return Guard(app)
 
 
 def _answered(gateway: LocalGateway, request: Request, work: Callable[[], dict[str, Any]]) -> Response:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import hmac
-import http.client
-import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import urlsplit
 
 from payments_core import Money, WebhookDelivery
+from payments_core.testing.courier import Courier, Message, status_of
 from payments_core.testing.sandbox import SandboxCharge
 from payments_core.testing.server import LoopbackServer
 from payments_core.testing.stories import Story
@@ -23,7 +21,8 @@ from .gateway import DIGITS, LocalGateway, Payment
 
 __all__ = ["Sandbox", "make", "sign"]
 
-_LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
+# NOTIFY: "again for a day". The hours between are invented.
+_AGAIN: Final = (60, 3600, 43200)
 
 
 def make(port: int = 0, *, seed: int | str | None = None, public_url: str = "") -> Sandbox:
@@ -58,6 +57,7 @@ class Sandbox:
     def __init__(self, gateway: LocalGateway, port: int = 0, public_url: str = "") -> None:
         self._gateway = gateway
         self._ahead = timedelta()
+        self._courier = Courier(_AGAIN, acknowledges=lambda status: status == 200)
         acts = {"pay": self.pay, "cancel": self.cancel, "deliver": self.deliver}
         self.app = build_app(gateway, acts, public_url)
         self._server = LoopbackServer(self.app, port)
@@ -89,7 +89,7 @@ class Sandbox:
     def _decide(self, provider_id: str, state: str, *, notify: bool) -> None:
         self._gateway.decide(provider_id, state)
         if notify:
-            threading.Thread(target=self.deliver, args=(provider_id,), daemon=True).start()
+            self._courier.begin(self._message(provider_id))
 
     def set_status(self, provider_id: str, raw_status: str) -> None:
         """Force a state, even an undocumented word; nothing is notified."""
@@ -110,24 +110,22 @@ class Sandbox:
 
     def notification(self, provider_id: str) -> WebhookDelivery:
         """What `deliver` sends, signed and not sent."""
-        body = self._gateway.notice(self._payment(provider_id))
-        signature = _signed(self._gateway.webhook_key, body, datetime.now(UTC) + self._ahead)
-        return WebhookDelivery(body, (("Content-Type", "application/json"), *signature))
+        message = self._message(provider_id)
+        return WebhookDelivery(message.body, message.sign(message.body))
 
     def deliver(self, provider_id: str) -> int | None:
-        """Notify once, now; the status answered. None where nobody answered, or the address is not on this machine."""
-        url = urlsplit(self._payment(provider_id).callback_url)
-        if url.hostname not in _LOOPBACK:  # a local emulator must not send traffic to somebody else
-            return None
-        delivery = self.notification(provider_id)
-        connection = http.client.HTTPConnection(url.netloc, timeout=5)
-        try:
-            connection.request("POST", url.path or "/", delivery.body, dict(delivery.headers))
-            return connection.getresponse().status
-        except OSError:
-            return None
-        finally:
-            connection.close()
+        """Notify once more, now; the status answered. None where nobody answered, or the address is not on this machine."""
+        return status_of(self._courier.send(self._message(provider_id)))
+
+    def _message(self, provider_id: str) -> Message:
+        payment = self._payment(provider_id)
+        return Message(
+            payment.payment_id, payment.state, payment.callback_url, self._gateway.notice(payment), self._headers
+        )
+
+    def _headers(self, body: bytes) -> tuple[tuple[str, str], ...]:
+        signature = _signed(self._gateway.webhook_key, body, datetime.now(UTC) + self._ahead)
+        return (("Content-Type", "application/json"), *signature)
 
     def advance(self, seconds: float) -> None:
         """Let the clock that signs notifications go on."""
@@ -143,7 +141,8 @@ class Sandbox:
         return self._gateway.find(payment_id=provider_id)
 
     def close(self) -> None:
-        """Stop the server, at once."""
+        """Stop the server and every delivery, at once."""
+        self._courier.close()
         self._server.close()
 
     def __enter__(self) -> Self:
