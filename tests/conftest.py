@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from pytest_socket import disable_socket, enable_socket
 
 from payments_core import AsyncGateway, Gateway, Response
 
@@ -92,6 +94,23 @@ class FixedClock:
 @pytest.fixture
 def clock() -> FixedClock:
     return FixedClock()
+
+
+@pytest.fixture
+def no_network() -> Iterator[None]:
+    """Every socket is refused, but the pair of unix sockets that an event loop wakes itself with."""
+    disable_socket(allow_unix_socket=True)
+    yield
+    enable_socket()
+
+
+@pytest.fixture(scope="session")
+def canaries() -> dict[str, str]:
+    """Chosen by the reviewer (PAYMENTS_CANARY_SECRET and PAYMENTS_CANARY_KEY), else new each time."""
+    return {
+        name: os.environ.get(f"PAYMENTS_CANARY_{name.upper()}") or f"c4n/{name}+{secrets.token_hex(8)}=&é"
+        for name in ("secret", "key")
+    }
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import socket
 import warnings
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_socket import SocketBlockedError, disable_socket, enable_socket
+from pytest_socket import SocketBlockedError
 
 from payments_alipayhk.sandbox import Sandbox, make
 from payments_alipayhk.sandbox.stories import POLICY, STORIES
@@ -57,23 +56,6 @@ CONFIG = {
 
 def file_of(story: Story) -> Path:
     return FOLDER / ("documentation" if story.published else "sandbox") / f"{story.name}.yaml"
-
-
-@pytest.fixture
-def no_network() -> Iterator[None]:
-    """Every socket is refused, but the pair of unix sockets that an event loop wakes itself with."""
-    disable_socket(allow_unix_socket=True)
-    yield
-    enable_socket()
-
-
-@pytest.fixture(scope="module")
-def canaries() -> dict[str, str]:
-    """Chosen by the reviewer (PAYMENTS_CANARY_SECRET and PAYMENTS_CANARY_KEY), else new each time."""
-    return {
-        name: os.environ.get(f"PAYMENTS_CANARY_{name.upper()}") or f"c4n/{name}+{secrets.token_hex(8)}=&é"
-        for name in ("secret", "key")
-    }
 
 
 # Replaying.

@@ -19,7 +19,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from pytest_socket import disable_socket, enable_socket
 
 from payments_core import Gateway, Secret
 from payments_core.discovery import SANDBOX_GROUP, find_provider, load_entry
@@ -208,6 +207,7 @@ def recorded(shop: ModuleType, name: str, path: Path) -> None:
             sell(shop, gateway, sandbox.pay)
 
 
+@pytest.mark.usefixtures("no_network")
 def test_the_shop_sells_from_a_cassette(shop: ModuleType, name: str) -> None:
     """The very same code, with every socket refused."""
     path = CASSETTES / f"{name}.yaml"
@@ -217,12 +217,8 @@ def test_the_shop_sells_from_a_cassette(shop: ModuleType, name: str) -> None:
         for field, kind in find_provider(name).config_type.__annotations__.items()  # type: ignore[attr-defined]
         if not field.startswith("previous")
     } | {"base_url": BASE_URL}
-    disable_socket(allow_unix_socket=True)
-    try:
-        with replay(path, policy_of(name)), Gateway.open(name, config) as gateway:
-            sell(shop, gateway, lambda _: None)
-    finally:
-        enable_socket()
+    with replay(path, policy_of(name)), Gateway.open(name, config) as gateway:
+        sell(shop, gateway, lambda _: None)
 
 
 def test_a_secret_is_a_secret_to_this_test() -> None:

@@ -17,7 +17,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pytest_socket import disable_socket, enable_socket
 
 from payments_core import (
     AsyncGateway,
@@ -215,13 +214,6 @@ def test_its_signed_events_are_believed_and_forgeries_are_not(peer: Any, gateway
 
 
 # Its cassettes.
-
-
-@pytest.fixture
-def no_network() -> Iterator[None]:
-    disable_socket(allow_unix_socket=True)
-    yield
-    enable_socket()
 
 
 @pytest.mark.usefixtures("no_network")
