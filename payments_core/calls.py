@@ -340,13 +340,9 @@ class OpenedGateway:
     # -- webhooks: no generator and no record on the way, because most need no I/O --------------------------------------
 
     def _webhook_arguments(self, delivery: WebhookDelivery) -> dict[str, object]:
-        arguments: dict[str, object] = {"delivery": delivery}
-        if self._parse is not None and "context" in self._parse.accepts:
-            context = self._engine.context()
-            if delivery.received_at is not None:
-                context = msgspec.structs.replace(context, now=delivery.received_at)
-            arguments["context"] = context
-        return arguments
+        if self._parse is None or "context" not in self._parse.accepts:
+            return {"delivery": delivery}
+        return {"delivery": delivery, "context": self._engine.context(delivery.received_at)}
 
     def _receive(self, delivery: WebhookDelivery, deadline: float | None) -> Notification | Effects[Notification]:
         hook = self._parse

@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Generator, Mapping
+from datetime import datetime
 from types import GeneratorType
 from typing import Any, Final, TypeVar
 
@@ -160,9 +161,9 @@ class Engine:
                 raise self._positioned(call, run, result)
             yield Pause(pause)
 
-    def context(self) -> Context:
-        """A fresh context."""
-        return Context(self._clock.now(), self._clock.nonce())
+    def context(self, now: datetime | None = None) -> Context:
+        """A fresh context; `now` is the clock's unless it is given."""
+        return Context(now or self._clock.now(), self._clock.nonce())
 
     def _run(
         self, call: Call, run: _Run, hook: Hook, arguments: Mapping[str, object], accept: Callable[[object], T]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, TypeVar
-
-import msgspec
+from typing import Final, TypeAlias, TypeVar
 
 from payments_core import (
+    Charge,
     Notification,
     PaymentStatus,
     Reference,
+    Refund,
     Subject,
     WebhookDelivery,
     WebhookEvent,
@@ -27,7 +27,8 @@ from .amounts import is_known
 
 __all__ = ["READERS", "notification"]
 
-T = TypeVar("T")
+T = TypeVar("T", wire.Intent, wire.Session, wire.Refund)
+Reader: TypeAlias = Callable[[str, wire.Event, WebhookDelivery], WebhookEvent]
 
 _TEXT: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9_]{0,128}", re.ASCII)
@@ -43,77 +44,77 @@ def notification(provider: str, delivery: WebhookDelivery, *, livemode: bool | N
     if None not in {livemode, event.livemode} and event.livemode is not livemode:
         raise WebhookRejected("malformed")  # play money, or a live event in a test's account
     read = _reader(event)
-    if read is None:
-        return Notification((_event(provider, event, Subject.OTHER, None),))
-    target = delivery.decode(wire.TARGET).data.object
-    return Notification((read(provider, event, target),))
+    return Notification((read(provider, event, delivery),))
 
 
-def _reader(event: wire.Event) -> Callable[[str, wire.Event, msgspec.Raw], WebhookEvent] | None:
+def _reader(event: wire.Event) -> Reader:
     """Who reads an event of this kind; of every other one nothing but its name is.
 
     Of a connected account's neither: its owner writes what he likes, and the money goes to him.
     """
-    if event.object != "event" or event.account:
-        return None
-    found = [reader for prefix, reader in READERS if event.type.startswith(prefix)]
-    return found[0] if found else None
+    if event.object == "event" and not event.account:
+        for prefix, reader in READERS:
+            if event.type.startswith(prefix):
+                return reader
+    return _other
 
 
-def _of_intent(provider: str, event: wire.Event, target: msgspec.Raw) -> WebhookEvent:
-    named = _named(target, "payment_intent")
-    reference = mapping.intent_reference(named.metadata, named.id)
+def _other(provider: str, event: wire.Event, delivery: WebhookDelivery) -> WebhookEvent:
+    del delivery
+    return _event(provider, event, Subject.OTHER, None)
+
+
+def _of_intent(provider: str, event: wire.Event, delivery: WebhookDelivery) -> WebhookEvent:
+    found = _target(event, delivery, "payment_intent", wire.OF_INTENT)
+    reference = mapping.intent_reference(found.metadata, found.id)
     if reference is None:
         return _event(provider, event, Subject.OTHER, None)
-    hint = _event(provider, event, Subject.CHARGE, reference)
-    if not _is_ours(event):
-        return hint
-    intent = _decode(target, wire.INTENT)
     # A session whose PaymentIntent was canceled may make another one.
-    over = intent.status == "canceled" and not reference.provider_id
-    if over or intent.amount_received is None or not is_known(intent.currency):
-        return hint
-    return msgspec.structs.replace(hint, charge=mapping.intent_charge(provider, intent, reference))
+    if (
+        isinstance(found, wire.Named)
+        or (found.status == "canceled" and not reference.provider_id)
+        or found.amount_received is None
+        or not is_known(found.currency)
+    ):
+        return _event(provider, event, Subject.CHARGE, reference)
+    charge = mapping.intent_charge(provider, found, reference)
+    return _event(provider, event, Subject.CHARGE, reference, charge)
 
 
-def _of_session(provider: str, event: wire.Event, target: msgspec.Raw) -> WebhookEvent:
-    named = _named(target, "checkout.session")
-    reference = Reference(mapping.order_id(named.metadata), named.id)
-    hint = _event(provider, event, Subject.CHARGE, reference)
-    if not _is_ours(event):
-        return hint
-    session = _decode(target, wire.SESSION)
-    status = mapping.STATUSES.get(mapping.session_word(session))
+def _of_session(provider: str, event: wire.Event, delivery: WebhookDelivery) -> WebhookEvent:
+    found = _target(event, delivery, "checkout.session", wire.OF_SESSION)
+    reference = Reference(mapping.order_id(found.metadata), found.id)
+    if isinstance(found, wire.Named):
+        return _event(provider, event, Subject.CHARGE, reference)
+    status = mapping.STATUSES.get(mapping.session_word(found))
     paid = status is PaymentStatus.SUCCEEDED
     # One that expired with a PaymentIntent may have been paid at the last moment: only asking tells.
-    over = status is PaymentStatus.CANCELLED and session.payment_intent is None
-    if session.mode != "payment" or not (paid or over) or not is_known(session.currency):
-        return hint
-    return msgspec.structs.replace(hint, charge=mapping.session_charge(provider, session))
+    over = status is PaymentStatus.CANCELLED and found.payment_intent is None
+    if found.mode != "payment" or not (paid or over) or not is_known(found.currency):
+        return _event(provider, event, Subject.CHARGE, reference)
+    return _event(provider, event, Subject.CHARGE, reference, mapping.session_charge(provider, found))
 
 
-def _of_refund(provider: str, event: wire.Event, target: msgspec.Raw) -> WebhookEvent:
-    named = _named(target, "refund")
-    hint = _event(provider, event, Subject.REFUND, mapping.intent_reference(named.metadata, _paid_by(named)))
-    if not _is_ours(event):
-        return hint
-    refund = _decode(target, wire.REFUND)
-    if not is_known(refund.currency):
-        return hint
-    return msgspec.structs.replace(hint, refund=refunds.value(provider, refund, hint.reference))
+def _of_refund(provider: str, event: wire.Event, delivery: WebhookDelivery) -> WebhookEvent:
+    found = _target(event, delivery, "refund", wire.OF_REFUND)
+    paid_by = _paid_by(found) if isinstance(found, wire.Named) else found.payment_intent or ""
+    reference = mapping.intent_reference(found.metadata, paid_by)
+    if isinstance(found, wire.Named) or not is_known(found.currency):
+        return _event(provider, event, Subject.REFUND, reference)
+    return _event(provider, event, Subject.REFUND, reference, refund=refunds.value(provider, found, reference))
 
 
-def _of_refunded_charge(provider: str, event: wire.Event, target: msgspec.Raw) -> WebhookEvent:
-    named = _named(target, "charge")
+def _of_refunded_charge(provider: str, event: wire.Event, delivery: WebhookDelivery) -> WebhookEvent:
+    named = _named(delivery, "charge")
     return _event(provider, event, Subject.REFUND, mapping.intent_reference(named.metadata, _paid_by(named)))
 
 
-def _of_dispute(provider: str, event: wire.Event, target: msgspec.Raw) -> WebhookEvent:
-    paid_by = _paid_by(_named(target, "dispute"))
+def _of_dispute(provider: str, event: wire.Event, delivery: WebhookDelivery) -> WebhookEvent:
+    paid_by = _paid_by(_named(delivery, "dispute"))
     return _event(provider, event, Subject.DISPUTE, Reference(provider_id=paid_by) if paid_by else None)
 
 
-READERS: Final = (
+READERS: Final[tuple[tuple[str, Reader], ...]] = (
     ("payment_intent.", _of_intent),
     ("checkout.session.", _of_session),
     ("refund.", _of_refund),
@@ -123,25 +124,41 @@ READERS: Final = (
 )
 
 
-def _is_ours(event: wire.Event) -> bool:
-    return event.api_version == wire.VERSION and event.livemode is not None
+def _event(
+    provider: str,
+    event: wire.Event,
+    subject: Subject,
+    reference: Reference | None,
+    charge: Charge | None = None,
+    refund: Refund | None = None,
+) -> WebhookEvent:
+    return WebhookEvent(provider, subject, event.type, reference, event.id, charge, refund, event.account or "")
 
 
-def _event(provider: str, event: wire.Event, subject: Subject, reference: Reference | None) -> WebhookEvent:
-    return WebhookEvent(provider, subject, event.type, reference, event.id, account=event.account or "")
+def _target(
+    event: wire.Event, delivery: WebhookDelivery, kind: str, ours: Callable[[bytes], wire.Told[T]]
+) -> T | wire.Named:
+    """What the event is about: whole where its version is ours, else what every version says of it."""
+    if event.api_version != wire.VERSION or event.livemode is None:
+        return _named(delivery, kind)
+    found = delivery.decode(ours).data.object
+    _check_id(found.id)
+    return found
 
 
-def _named(target: msgspec.Raw, kind: str) -> wire.Named:
-    named = _decode(target, wire.NAMED)
-    if named.object != kind or _TEXT.fullmatch(named.id) is None:
+def _named(delivery: WebhookDelivery, kind: str) -> wire.Named:
+    named = delivery.decode(wire.OF_NAMED).data.object
+    if named.object != kind:
         raise WebhookRejected("malformed")
+    _check_id(named.id)
     return named
 
 
+def _check_id(found: str) -> None:
+    if _TEXT.fullmatch(found) is None:
+        raise WebhookRejected("malformed")
+
+
 def _paid_by(named: wire.Named) -> str:
-    return _decode(named.payment_intent, wire.TEXT) or ""
-
-
-def _decode(part: msgspec.Raw, decoder: Callable[[bytes], T]) -> T:
-    """Like `WebhookDelivery.decode`, for a part of the body."""
-    return WebhookDelivery(bytes(part), {}).decode(decoder)
+    """The PaymentIntent's id."""
+    return WebhookDelivery(bytes(named.payment_intent), {}).decode(wire.TEXT) or ""

@@ -5,7 +5,7 @@ Sources: docs.stripe.com/api/payment_intents/object, /checkout/sessions/object, 
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ __all__ = [
     "REFUNDS",
     "SESSIONS",
     "VERSION",
+    "About",
     "Attempt",
     "Code",
     "Event",
@@ -27,7 +28,7 @@ __all__ = [
     "Refund",
     "RefundList",
     "Session",
-    "Target",
+    "Told",
 ]
 
 VERSION: Final = "2026-10-28.endive"
@@ -41,6 +42,8 @@ LONGEST_ID: Final = 200
 LONGEST_DESCRIPTION: Final = 1000
 
 Metadata: TypeAlias = dict[str, str] | None
+
+_T = TypeVar("_T")
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -169,14 +172,16 @@ class Named(msgspec.Struct, frozen=True):
     payment_intent: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _Data(msgspec.Struct, frozen=True):
-    object: msgspec.Raw
+class About(msgspec.Struct, Generic[_T], frozen=True):
+    """`data` of an event."""
+
+    object: _T
 
 
-class Target(msgspec.Struct, frozen=True):
-    """`data.object` of an event, unread: its shape is that of the event's `api_version`."""
+class Told(msgspec.Struct, Generic[_T], frozen=True):
+    """An event once more, with the object that it is about. Its shape is that of the event's `api_version`."""
 
-    data: _Data
+    data: About[_T]
 
 
 INTENT: Final = msgspec.json.Decoder(Intent).decode
@@ -186,6 +191,8 @@ REFUND_LIST: Final = msgspec.json.Decoder(RefundList).decode
 CHARGE: Final = msgspec.json.Decoder(Intent | Session).decode
 ANSWER: Final = msgspec.json.Decoder(Answer).decode
 EVENT: Final = msgspec.json.Decoder(Event).decode
-NAMED: Final = msgspec.json.Decoder(Named).decode
-TARGET: Final = msgspec.json.Decoder(Target).decode
+OF_NAMED: Final = msgspec.json.Decoder(Told[Named]).decode
+OF_INTENT: Final = msgspec.json.Decoder(Told[Intent]).decode
+OF_SESSION: Final = msgspec.json.Decoder(Told[Session]).decode
+OF_REFUND: Final = msgspec.json.Decoder(Told[Refund]).decode
 TEXT: Final = msgspec.json.Decoder(str | None).decode
