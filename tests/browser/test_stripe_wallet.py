@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 from payments_core import Charge, ChargeRequest, Gateway, Money, PaymentStatus, Redirect, Reference, ShowQRCode
 from payments_stripe.sandbox import Sandbox, make
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.once]
 
 HKD = Money.of("88.00", "HKD")
 ELSEWHERE = "https://shop.example/paid"

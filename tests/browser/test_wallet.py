@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 from payments_alipayhk.sandbox import Sandbox, make
 from payments_core import ChargeRequest, Gateway, Money, PaymentStatus, Redirect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.once]
 
 HKD = Money.of("88.00", "HKD")
 

@@ -215,6 +215,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.once
 def test_the_code_is_clean_by_the_rules_of_this_repository(made: Path) -> None:
     """Every rule of ruff, and its formatting, whatever the length of the name."""
     for command in (["check"], ["format", "--check"]):
@@ -222,6 +223,7 @@ def test_the_code_is_clean_by_the_rules_of_this_repository(made: Path) -> None:
         assert ran.returncode == 0, ran.stdout
 
 
+@pytest.mark.once
 def test_the_code_is_typed_strictly(made: Path) -> None:
     folder = made / "payments-octopus"
     cache = ROOT / ".build" / "mypy-of-scaffold"
@@ -306,6 +308,7 @@ def _secrets(config: dict[str, str]) -> dict[str, Any]:
     return {name: value if name == "base_url" else Secret(value) for name, value in config.items()}
 
 
+@pytest.mark.once
 def test_its_tests_run_at_once_and_fail_by_name(made: Path, tmp_path: Path) -> None:
     """Collected without an error, and no failure is anything but what is still to be written."""
     folder = made / "payments-octopus"

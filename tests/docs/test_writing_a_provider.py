@@ -149,6 +149,7 @@ class Afternoon:
         }
 
 
+@pytest.mark.once
 def test_the_five_steps_lead_from_the_scaffold_to_the_whole_plugin(steps):
     """After each step what fails is named by a later one; after the last nothing does."""
     assert steps.scaffold == files_in(LANTERN), "the tutorial's plugin has the scaffold's files"
@@ -211,6 +212,7 @@ def test_what_the_scaffold_has_already_is_kept(steps):
         ), name
 
 
+@pytest.mark.once
 def test_the_mistake_of_the_page_is_noticed(tmp_path):
     """In one command, by tests whose names say what is wrong."""
     text = PAGE.partition("believes whatever is delivered:\n\n")[2].partition("\n\nSaved as")[0]
