@@ -15,6 +15,7 @@ import msgspec
 
 from .errors import PaymentError
 from .models import Authorization
+from .secrets import Secret
 
 __all__ = ["AuthorizationCache", "Flight"]
 
@@ -57,6 +58,12 @@ class AuthorizationCache:
         self._renew_at = 0.0
         self._flight: Flight | None = None
         self._failure: _Failure | None = None
+
+    @property
+    def token(self) -> Secret | None:
+        """The current token, or None."""
+        current = self._current
+        return None if current is None else current.token
 
     def claim(
         self, *, refused: Authorization | None, age_clock: float, asked_at: float, left: float

@@ -16,7 +16,8 @@ import msgspec
 from .account import Account, load_account
 from .authorization import AuthorizationCache
 from .clock import Clock, SystemClock
-from .engine import Call, Effects, Engine
+from .config import secrets_of
+from .engine import Effects, Engine
 from .errors import (
     ConfigurationError,
     InvalidRequest,
@@ -39,8 +40,10 @@ from .models import (
 from .money import Money
 from .observers import OperationRecord
 from .plugins import Hook, Hooks, instance_info, where
+from .position import Call
 from .requests import check_amount, check_charge_request, check_reference
 from .results import Results
+from .secrets import Secret
 from .status import PaymentStatus, RefundStatus
 from .webhooks import MAX_DELIVERY_BYTES, Notification, WebhookDelivery, WebhookEvent
 
@@ -66,6 +69,7 @@ class OpenedGateway:
         base_url: str,
         deadline: float,
         clock: Clock,
+        secrets: Sequence[Secret] = (),
     ) -> None:
         self.name = name
         self.info = info
@@ -73,7 +77,7 @@ class OpenedGateway:
         self._hooks = hooks
         self._deadline = deadline
         self._clock = clock
-        self._engine = Engine(name, info, hooks, base_url, clock, AuthorizationCache())
+        self._engine = Engine(name, info, hooks, base_url, clock, AuthorizationCache(), secrets)
         self._results = Results(info)
         self._parse = hooks.get("parse_webhook")
         self._closed = False
@@ -112,7 +116,8 @@ class OpenedGateway:
         info = instance_info(account.info, provider)
         hooks = Hooks(account.provider, provider, info, plugins)
         base_url = getattr(account.config, "base_url", "")
-        opened = cls(account.name, provider, info, hooks, base_url, deadline, clock or SystemClock())
+        secrets = tuple(secrets_of(account.config))
+        opened = cls(account.name, provider, info, hooks, base_url, deadline, clock or SystemClock(), secrets)
         opened._attach(transport)
         return opened
 
@@ -147,7 +152,7 @@ class OpenedGateway:
         return self._call("get_status", deadline, lambda call: self._ask(call, _typed(reference, Reference)))
 
     def _ask(self, call: Call, reference: Reference) -> Effects[Charge]:
-        if self._hooks.get("get_status") is not None:
+        if self._can_ask():
             check_reference(reference, self.info.query_by)
         return self._hook(
             call,
@@ -226,12 +231,16 @@ class OpenedGateway:
             _check_due(order_id, amount)
             self._check_given(event)
             charge = event.charge
-            if charge is None:
+            if charge is None or (provider_id and not charge.reference.provider_id and self._can_ask()):
+                # A charge that names no id of the gateway's could be another one of the same order id.
                 hinted_id = event.reference.provider_id if event.reference is not None else ""
                 charge = yield from self._ask(call, Reference(order_id, provider_id or hinted_id))
             return self._required(charge, order_id, amount, provider_id)
 
         return self._call("confirm", deadline, work)
+
+    def _can_ask(self) -> bool:
+        return self._hooks.get("get_status") is not None
 
     def _check_given(self, event: WebhookEvent) -> None:
         """Refuse an event that parse_webhook could not have returned; anybody can make one by hand."""

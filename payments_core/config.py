@@ -18,7 +18,7 @@ from ._checks import is_host, is_loopback, url_problem
 from .errors import ConfigurationError, PaymentError, ProviderContractError
 from .secrets import Secret
 
-__all__ = ["CONFIG_FILE", "Settings", "build_config", "settings_for"]
+__all__ = ["CONFIG_FILE", "Settings", "build_config", "secrets_of", "settings_for"]
 
 C = TypeVar("C", bound=msgspec.Struct)
 
@@ -62,6 +62,24 @@ def settings_for(
 
 def build_config(name: str, config_type: type[C], settings: Settings) -> C:
     """The provider's typed configuration, converted strictly."""
+    built = _built(name, config_type, settings)
+    if isinstance(built, PaymentError):
+        raise built
+    return built
+
+
+def _built(name: str, config_type: type[C], settings: Settings) -> C | PaymentError:
+    """The configuration, or the error to raise from where no frame holds a secret in the clear."""
+    try:
+        return config_type(**_values(name, config_type, settings))
+    except PaymentError as exc:
+        # Without what the provider's own check was handling: a ValueError behind it may show a secret.
+        return exc.fresh()
+    except Exception as exc:  # noqa: BLE001 - a provider's own check; its text may show a value
+        return ConfigurationError(f"gateway {name}: the provider refuses this configuration ({type(exc).__name__})")
+
+
+def _values(name: str, config_type: type[C], settings: Settings) -> dict[str, Any]:
     fields = _fields(config_type)
     given = _from_file_settings(name, settings.values, fields)
     given |= _from_environment(name, settings.environment, fields)
@@ -73,15 +91,7 @@ def build_config(name: str, config_type: type[C], settings: Settings) -> C:
         values[key] = _convert(name, fields[key], value, lenient=lenient)
     if isinstance(values.get("base_url"), str):
         values["base_url"] = _base_url(name, values["base_url"])
-    error: PaymentError
-    try:
-        return config_type(**values)
-    except PaymentError as exc:
-        # Without what the provider's own check was handling: a ValueError behind it may show a secret.
-        error = exc.fresh()
-    except Exception as exc:  # noqa: BLE001 - a provider's own check; its text may show a value
-        error = ConfigurationError(f"gateway {name}: the provider refuses this configuration ({type(exc).__name__})")
-    raise error
+    return values
 
 
 def _fields(config_type: type[msgspec.Struct]) -> dict[str, Any]:
@@ -164,6 +174,12 @@ def _convert(name: str, field: Any, value: Any, *, lenient: bool) -> Any:
 def _custom(kind: type, value: Any) -> Any:
     """A value for a type that msgspec does not know, wherever that stands in a field's type; msgspec checks it after."""
     return Secret(value) if kind is Secret and type(value) is not Secret else value
+
+
+def secrets_of(config: msgspec.Struct) -> Iterator[Secret]:
+    """Every secret of a configuration."""
+    for field in config.__struct_fields__:
+        yield from _secrets(getattr(config, field))
 
 
 def _secrets(value: Any) -> Iterator[Secret]:

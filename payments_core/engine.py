@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
 from types import GeneratorType
 from typing import Any, Final, TypeVar
@@ -21,40 +21,29 @@ from .body import REFUSALS
 from .clock import Clock
 from .errors import (
     AuthorizationRejected,
-    ConfigurationError,
     GatewayUnavailable,
     InvalidRequest,
-    Mismatch,
-    NotFound,
-    OutcomeUnknown,
     PaymentError,
     ProtocolViolation,
     ProviderContractError,
     RateLimited,
-    Rejected,
-    UnsupportedOperation,
-    WebhookRejected,
 )
 from .fault import Fault, by_status, from_hook, transport_fault
 from .flow import Request, Response
 from .info import ProviderInfo
 from .models import Authorization, Context
 from .observers import ExchangeRecord
-from .plugins import Hook, Hooks, where
+from .plugins import Hook, Hooks
+from .position import LONGEST_CALL, MONEY_OPERATIONS, Call, Run, positioned
 from .secrets import Secret
 
-__all__ = ["MONEY_OPERATIONS", "Call", "Effects", "Engine", "Join", "Pause", "Send"]
+__all__ = ["Effects", "Engine", "Join", "Pause", "Send"]
 
 logger = logging.getLogger("payments_core.gateway")
 
 T = TypeVar("T")
 
-# The calls in which an unsafe request that got away makes every other fault an unknown outcome.
-MONEY_OPERATIONS: Final = frozenset(
-    {"create_charge", "complete_charge", "capture_charge", "cancel_charge", "refund_charge"}
-)
 _MOST_RUNS: Final = 3
-_LONGEST_CALL: Final = 86_400.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
 
@@ -82,46 +71,18 @@ class Join(msgspec.Struct, frozen=True):
 Effects = Generator[Send | Pause | Join, Any, T]
 
 
-class Call:
-    """One public call: its deadline, and what it has exposed so far."""
-
-    __slots__ = ("began", "ends", "exposed", "operation", "repeatable", "request_id", "runs")
-
-    def __init__(self, operation: str, deadline: float) -> None:
-        self.operation = operation
-        self.began = time.monotonic()
-        self.ends = self.began + min(deadline, _LONGEST_CALL)
-        self.runs = 0
-        self.exposed = False
-        self.repeatable = True
-        self.request_id = ""
-
-    def left(self) -> float:
-        """Seconds until the deadline."""
-        return self.ends - time.monotonic()
-
-
-class _Run:
-    """One run of a hook: whether anything was sent, and whether the run may be repeated."""
-
-    __slots__ = ("advised", "after_exposure", "counts", "repeatable", "yielded")
-
-    def __init__(self, *, counts: bool = True, after_exposure: bool = False) -> None:
-        # A run of the authorization step inside another call exposes no money.
-        self.counts = counts
-        # An earlier run of the same call has sent something that may have been accepted.
-        self.after_exposure = after_exposure
-        self.yielded = False
-        self.repeatable = True
-        # The gateway said of its last answer that sending again may help, or that it will not.
-        self.advised: bool | None = None
-
-
 class Engine:
     """Runs the calls of one opened gateway."""
 
     def __init__(
-        self, name: str, info: ProviderInfo, hooks: Hooks, base_url: str, clock: Clock, cache: AuthorizationCache
+        self,
+        name: str,
+        info: ProviderInfo,
+        hooks: Hooks,
+        base_url: str,
+        clock: Clock,
+        cache: AuthorizationCache,
+        secrets: Sequence[Secret] = (),
     ) -> None:
         self.name = name
         self.info = info
@@ -129,6 +90,7 @@ class Engine:
         self._base_url = base_url.rstrip("/")
         self._clock = clock
         self._cache = cache
+        self._secrets = tuple(secrets)
         self._request_id_hook = hooks.get("read_request_id")
         self._advice_hook = hooks.get("read_retry_advice")
 
@@ -145,11 +107,11 @@ class Engine:
             if "authorization" in hook.accepts:
                 authorization = yield from self.authorization(call, refused=refused)
                 if refused is not None and authorization.token == refused.token:
-                    raise self._positioned(call, _Run(), Fault(_refusal()))
+                    raise self._positioned(call, Run(), Fault(_refusal()))
                 filled["authorization"] = authorization
             if "context" in hook.accepts:
                 filled.setdefault("context", self.context())
-            run = _Run(after_exposure=call.exposed)
+            run = Run(after_exposure=call.exposed)
             result = yield from self._run(call, run, hook, filled, accept)
             if not isinstance(result, Fault):
                 return result
@@ -166,7 +128,7 @@ class Engine:
         return Context(now or self._clock.now(), self._clock.nonce())
 
     def _run(
-        self, call: Call, run: _Run, hook: Hook, arguments: Mapping[str, object], accept: Callable[[object], T]
+        self, call: Call, run: Run, hook: Hook, arguments: Mapping[str, object], accept: Callable[[object], T]
     ) -> Effects[T | Fault]:
         try:
             outcome = hook(arguments)
@@ -185,7 +147,7 @@ class Engine:
         except BaseException as exc:  # noqa: BLE001 - the result of a plugin, which can be anything
             return Fault(exc, by_hook=True)
 
-    def _drive(self, call: Call, run: _Run, flow: GeneratorType[Any, Any, Any]) -> Effects[Any]:
+    def _drive(self, call: Call, run: Run, flow: GeneratorType[Any, Any, Any]) -> Effects[Any]:
         answer: Response | None = None
         try:
             while True:
@@ -224,7 +186,7 @@ class Engine:
 
     # -- exchanges ------------------------------------------------------------------------------------------------
 
-    def _exchange(self, call: Call, run: _Run, request: Request) -> Effects[Response | Fault]:
+    def _exchange(self, call: Call, run: Run, request: Request) -> Effects[Response | Fault]:
         left = call.left()
         if left <= 0:
             return Fault(GatewayUnavailable("the deadline had passed before a request was sent"))
@@ -304,12 +266,12 @@ class Engine:
             left = call.left()
             if left <= 0:
                 late = GatewayUnavailable("no authorization was obtained within the deadline")
-                raise self._positioned(call, _Run(), Fault(late))
+                raise self._positioned(call, Run(), Fault(late))
             claim = self._cache.claim(refused=refused, age_clock=self._clock.monotonic(), asked_at=asked_at, left=left)
             if isinstance(claim, Authorization):
                 return claim
             if isinstance(claim, PaymentError):
-                raise self._positioned(call, _Run(), Fault(claim, named=True), authorizing=True)
+                raise self._positioned(call, Run(), Fault(claim, named=True), authorizing=True)
             flight, leads = claim
             if leads:
                 return (yield from self._lead(call, flight))
@@ -317,7 +279,7 @@ class Engine:
 
     def _lead(self, call: Call, flight: Flight) -> Effects[Authorization]:
         hook = self.hooks.get("authorize")
-        run = _Run(counts=False)
+        run = Run(counts=False)
         ended = False
         try:
             if hook is None:
@@ -339,7 +301,7 @@ class Engine:
 
     # -- faults -----------------------------------------------------------------------------------------------------
 
-    def _pause(self, call: Call, run: _Run, fault: Fault) -> float | None:
+    def _pause(self, call: Call, run: Run, fault: Fault) -> float | None:
         """Seconds to wait before the whole run is made again, or None where it must not be."""
         advised = run.advised is True and fault.by_hook and isinstance(fault.error, ProtocolViolation)
         if not (fault.again or advised) or not run.repeatable or call.runs >= _MOST_RUNS:
@@ -356,78 +318,24 @@ class Engine:
     def _key_left(self, call: Call) -> float:
         """Seconds for which the gateway still knows the key of what this call has sent: beyond, it would act again."""
         lifetime = self.info.key_lifetime
-        return lifetime - (time.monotonic() - call.began) if call.exposed and lifetime is not None else _LONGEST_CALL
+        return lifetime - (time.monotonic() - call.began) if call.exposed and lifetime is not None else LONGEST_CALL
 
-    def _positioned(self, call: Call, run: _Run, fault: Fault, *, authorizing: bool = False) -> PaymentError:
-        """What a fault is called, by what had been sent when it happened."""
-        error = fault.error
-        if fault.by_hook and not isinstance(error, PaymentError):
-            logger.error(
-                "%s.%s: possible bug of the provider: %s", self.name, call.operation, where(error), stacklevel=2
-            )
-        named = self._named(call, run, fault, authorizing=authorizing)
-        if named is error:
-            named = named.fresh()  # a plugin may raise one and the same object again and again
-        else:
-            named.request_id = (error.request_id if isinstance(error, PaymentError) else "") or named.request_id
-            named.raw_code = error.raw_code if isinstance(error, PaymentError) else ""
-        if not named.request_id:
-            named.request_id = call.request_id
-        named.__traceback__ = named.__cause__ = named.__context__ = None
-        named.provider, named.operation = self.info.id, call.operation
-        return named
+    def _known_secrets(self) -> tuple[Secret, ...]:
+        token = self._cache.token
+        return self._secrets if token is None else (*self._secrets, token)
+
+    def _positioned(self, call: Call, run: Run, fault: Fault, *, authorizing: bool = False) -> PaymentError:
+        return positioned(self.name, self.info, call, run, fault, self._known_secrets(), authorizing=authorizing)
 
     def unforeseen(self, call: Call, error: Exception) -> PaymentError:
         """What an exception is called that nothing above foresaw: by its position, like every other."""
-        run = _Run()
+        run = Run()
         run.yielded = call.exposed
         return self._positioned(call, run, Fault(error))
 
     def before_first_request(self, error: BaseException, operation: str) -> PaymentError:
         """What an exception of a hook is called that came before anything was sent."""
-        return self._positioned(Call(operation, 0), _Run(), Fault(error, by_hook=True))
-
-    def _named(self, call: Call, run: _Run, fault: Fault, *, authorizing: bool) -> PaymentError:
-        error = fault.error
-        if fault.by_hook and isinstance(error, Rejected | NotFound):
-            if not authorizing or call.operation == "authorize":
-                return _said_no(call, run, error)
-            # Inside another call it would read as if the gateway had said no to the charge.
-            error = AuthorizationRejected(error.message)
-        webhook = call.operation == "parse_webhook" and not authorizing
-        if webhook and fault.by_hook and isinstance(error, WebhookRejected):
-            return error
-        if call.operation in MONEY_OPERATIONS and call.exposed:
-            return OutcomeUnknown(
-                f"{_text(error)}; the request may have been accepted: ask for the status, do not send it again",
-                repeatable=call.repeatable,
-            )
-        if isinstance(error, PaymentError) and (
-            fault.named or isinstance(error, RateLimited | AuthorizationRejected | Mismatch)
-        ):
-            return error
-        if run.yielded or (not fault.by_hook and isinstance(error, GatewayUnavailable | ProtocolViolation)):
-            if isinstance(error, GatewayUnavailable | ProtocolViolation):
-                return error
-            return ProtocolViolation(f"the gateway's answer cannot be understood ({_text(error)})")
-        if isinstance(error, UnsupportedOperation | ConfigurationError):
-            return error
-        if webhook:
-            return WebhookRejected("malformed")
-        if isinstance(error, InvalidRequest):
-            return error
-        return ProviderContractError(f"the provider failed before anything was sent ({_text(error)})")
-
-
-def _said_no(call: Call, run: _Run, error: Rejected | NotFound) -> PaymentError:
-    """The gateway's no, as the hook read it; about an earlier run of the same call it says nothing for sure."""
-    if not (run.after_exposure and call.operation in MONEY_OPERATIONS):
-        return error
-    if isinstance(error, NotFound):
-        return OutcomeUnknown(f"{error.message}; an earlier attempt may have been accepted", repeatable=call.repeatable)
-    softened = error.fresh()
-    softened.definitive = False
-    return softened
+        return self._positioned(Call(operation, 0), Run(), Fault(error, by_hook=True))
 
 
 def _read(hook: Hook | None, response: Response) -> object:
@@ -466,11 +374,6 @@ def _for_waiters(error: PaymentError) -> PaymentError:
 
 def _refusal() -> AuthorizationRejected:
     return AuthorizationRejected("the gateway refuses these credentials, also after renewing them")
-
-
-def _text(error: BaseException) -> str:
-    """A person's words for an error; of a stranger's exception only the class, for its text may hold anything."""
-    return error.message if isinstance(error, PaymentError) else f"a {type(error).__name__} in the provider"
 
 
 def _close(flow: GeneratorType[Any, Any, Any]) -> None:

@@ -285,6 +285,8 @@ class RefundReference(msgspec.Struct, frozen=True):
         clean(self.provider_id, "provider_id", at_most=255)
         if not self.refund_id and not self.provider_id:
             raise InvalidRequest("a refund reference needs a refund_id or a provider_id", field="reference")
+        if self.reference is not None:
+            _reference(self.reference)
 
 
 class Refund(msgspec.Struct, frozen=True):

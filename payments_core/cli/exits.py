@@ -114,6 +114,8 @@ def advice(error: PaymentError | Stop, args: Namespace) -> str:
     match error:
         case Stop():
             return error.advice
+        case OutcomeUnknown(repeatable=True) if error.operation == "create_charge":
+            return "It may have been accepted. Run the very same command again: the gateway knows it by its key."
         case OutcomeUnknown():
             return f"It may have been accepted. Ask: {ask_again(args)}; never just send it again."
         case Rejected() if error.operation == "create_charge":

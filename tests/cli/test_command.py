@@ -23,6 +23,7 @@ from payments_core import (
     CallSDK,
     Complete,
     Money,
+    OutcomeUnknown,
     PaymentError,
     Redirect,
     Secret,
@@ -77,6 +78,19 @@ def test_a_wrong_command_line_is_explained(run: Any, words: tuple[str, ...]) -> 
 def test_a_wrong_command_line_with_json_is_explained_in_json(run: Any) -> None:
     ran = run("charge", "--json")
     assert (ran.code, ran.error["kind"], ran.error["exit_code"]) == (2, "Usage", 2)
+
+
+def test_a_lost_answer_s_advice_is_the_one_that_the_gateway_allows() -> None:
+    """Where it keeps a key the same command is the same charge; where not, the status is asked for."""
+    args = types.SimpleNamespace(gateway="shop", order_id="A1")
+    for operation, repeatable, said in (
+        ("create_charge", True, "the very same command again"),
+        ("create_charge", False, "payments status shop --order-id A1; never just send it again"),
+        ("cancel_charge", True, "payments status"),
+    ):
+        error = OutcomeUnknown("lost", repeatable=repeatable)
+        error.operation = operation
+        assert said in exits.advice(error, args)
 
 
 def test_every_error_has_an_exit_code_of_its_family_and_an_advice() -> None:

@@ -308,3 +308,21 @@ def test_a_blank_key_never_opens(alipayhk_config: dict[str, str], field: str, bl
         Gateway.open("alipayhk", alipayhk_config | {field: blank})
     with Gateway.open("alipayhk", alipayhk_config | {"previous_webhook_key": ""}):
         pass
+
+
+@pytest.mark.parametrize("source", ["environment", "file"])
+def test_no_frame_of_a_refused_configuration_holds_a_secret(tmp_path: Path, source: str) -> None:
+    """Whoever reports errors with the locals of their frames would report it."""
+    mounted = tmp_path / "key"
+    mounted.write_text(CANARY)
+    given = {"environment": {"PAYMENTS_SHOP_KEY": CANARY}, "file": {"PAYMENTS_SHOP_KEY_FILE": str(mounted)}}[source]
+    environ = {"PAYMENTS_SHOP_BASE_URL": "https://gateway.example", "PAYMENTS_SHOP_UID": " ", **given}
+    with pytest.raises(ConfigurationError, match="uid must not be blank") as caught:
+        build_config("shop", Config, settings_for("shop", None, environ))
+    frames, place = [], caught.value.__traceback__
+    while place is not None:
+        if place.tb_frame.f_code.co_filename != __file__:
+            frames.append(repr(place.tb_frame.f_locals))
+        place = place.tb_next
+    assert frames
+    assert CANARY not in "".join(frames)

@@ -15,6 +15,7 @@ from payments_core import (
     ChargeRequest,
     InvalidRequest,
     Method,
+    Mismatch,
     Money,
     Notification,
     PaymentStatus,
@@ -119,6 +120,33 @@ def test_an_event_that_contradicts_itself_is_not_believed(install: Any, opening:
     with pytest.raises(InvalidRequest) as caught:
         gateway.confirm_event(event, "P1", HKD)
     assert caught.value.field == "event"
+
+
+def test_a_charge_that_names_no_id_of_the_gateway_s_is_asked_about_where_an_id_was_stored(
+    install: Any, opening: Any
+) -> None:
+    """Two shops of one account may count their orders alike: order id and amount alone could be the other one's."""
+    nameless = msgspec.structs.replace(PAID, reference=Reference("P1"))
+    event = changed(charge=nameless, reference=Reference("P1"))
+    gateway = opened(install, opening, Notification((event,)))
+    assert gateway.confirm_event(event, "P1", HKD).reference == Reference("P1"), "nothing better is known"
+    assert gateway.script.paths() == []
+    with pytest.raises(Mismatch):
+        gateway.confirm_event(event, "P1", HKD, provider_id="C2")
+    assert gateway.script.paths() == ["/status"], "and the gateway says that C2 is none of it"
+    assert gateway.confirm_event(event, "P1", HKD, provider_id="C1").reference == Reference("P1", "C1")
+    assert gateway.confirm_event(EVENT, "P1", HKD, provider_id="C1").is_paid
+    assert gateway.script.paths() == ["/status"] * 2, "the last one named the id by itself"
+
+
+def test_where_nobody_can_be_asked_an_event_s_order_id_must_do(install: Any, opening: Any) -> None:
+    """A gateway without a query has nothing but its events."""
+    event = changed(charge=msgspec.structs.replace(PAID, reference=Reference("P1")), reference=Reference("P1"))
+    provider = sure(Notification((event,)))
+    del provider.get_status
+    install("sure", provider)
+    gateway = opening("sure", {}, transport=lambda _: Response(200))
+    assert gateway.confirm_event(event, "P1", HKD, provider_id="C1").is_paid
 
 
 def test_a_status_by_hand_is_not_believed_where_webhooks_are_hints(install: Any, opening: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import msgspec
@@ -245,6 +246,73 @@ def test_an_unknown_outcome_is_repeatable_when_all_that_was_sent_was_idempotent(
 def test_a_no_of_the_gateway_stays_a_no(opening: Any, install: Any, kind: Any, requests: Any, call: str) -> None:
     """The hook has read the gateway's answer, wherever it stands."""
     assert type(fault(opening, install, after(*requests, error=kind("said no")), call)) is kind
+
+
+@pytest.mark.parametrize(("call", "definitive"), [("create_charge", True), ("get_status", False)])
+def test_a_no_to_a_question_settles_nothing(opening: Any, install: Any, call: str, definitive: bool) -> None:
+    """A query that is refused says nothing of the charge, whatever the provider's table says of that word."""
+    error = fault(opening, install, after(SAFE, error=Rejected("bad version", definitive=True)), call)
+    assert isinstance(error, Rejected)
+    assert error.definitive is definitive
+
+
+@pytest.mark.parametrize("kind", [Rejected, NotFound, ProtocolViolation, Mismatch])
+def test_what_a_gateway_echoes_of_a_secret_is_not_in_the_error(opening: Any, install: Any, kind: Any) -> None:
+    """Nor are the control characters of its words: an error goes into logs, and onto terminals."""
+
+    class Keyed(msgspec.Struct):
+        api_key: Secret
+        short: Secret = Secret("a")
+        base_url: str = "http://127.0.0.1:9"
+
+    said = "no such key: sk_live_canary\n\x1b[31mfake line\u202e"
+    provider = buggy(after(SAFE, error=kind(said, raw_code="sk_live_canary")))
+    provider.config_type = Keyed
+    install("buggy", provider)
+    gateway = opening("buggy", {"api_key": "sk_live_canary"}, transport=ok)
+    with pytest.raises(kind) as caught:
+        gateway.get_status(Reference("P1"))
+    error = caught.value
+    assert error.message == "no such key: ***\ufffd\ufffd[31mfake line\ufffd"
+    assert (error.args, error.raw_code) == ((error.message,), "***")
+    assert b"canary" not in pickle.dumps(error)
+
+
+@pytest.mark.parametrize("token", ["tok_canary_of_this_hour"])
+def test_nor_is_what_it_echoes_of_a_token(opening: Any, install: Any, token: str) -> None:
+    """That one no configuration knows."""
+
+    class Echoing(buggy(None)):  # type: ignore[misc]
+        @hookimpl
+        def authorize(self) -> Authorization:
+            return Authorization(Secret(token))
+
+        @hookimpl
+        def get_status(self, authorization: Authorization, reference: Reference) -> Any:
+            yield SAFE
+            raise Rejected(f"{authorization.token.reveal()} may not do that")
+
+    install("buggy", Echoing)
+    with pytest.raises(Rejected) as caught:
+        opening("buggy", {}, transport=ok).get_status(Reference("P1"))
+    assert caught.value.message == "*** may not do that"
+
+
+def test_an_unknown_outcome_says_what_to_do_next(opening: Any, install: Any) -> None:
+    """Asking where that is possible, the identical call where it is not, and within what time."""
+    asking = "ask for the status, do not send it again"
+    again = "make the identical call again, within 3600 seconds of the first one"
+    for request, changes, said in (
+        (UNSAFE, {}, asking),
+        (KEYED, {"key_lifetime": 3600}, f"ask for the status; where that is impossible, {again}"),
+        (KEYED, {"key_lifetime": 3600, "query_by": frozenset({"provider_id"})}, f"accepted: {again}"),
+    ):
+        provider = buggy(after(request, error=Bug(BOOM)))
+        provider.info = msgspec.structs.replace(provider.info, **changes)
+        install("buggy", provider)
+        with pytest.raises(OutcomeUnknown) as caught:
+            opening("buggy", {}, transport=ok).create_charge(REQUEST)
+        assert caught.value.message.endswith(said)
 
 
 @pytest.mark.parametrize(

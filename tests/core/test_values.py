@@ -88,6 +88,13 @@ def test_a_good_request_is_taken_as_it_is() -> None:
     assert request().channel is Channel.WEB
 
 
+def test_the_charge_of_a_refund_is_a_reference() -> None:
+    """An id in its place would be found out by a provider, as a bug of the provider's."""
+    with pytest.raises(InvalidRequest, match="reference is a Reference"):
+        RefundReference("R1", reference="pi_1")  # type: ignore[arg-type]
+    assert RefundReference("R1", reference=Reference("P1")).reference == Reference("P1")
+
+
 def test_a_reference_names_something() -> None:
     """At least one of the two ids."""
     for make in (Reference, RefundReference):

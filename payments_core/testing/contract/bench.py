@@ -28,7 +28,7 @@ from payments_core import (
     hookimpl,
     tap,
 )
-from payments_core.engine import MONEY_OPERATIONS
+from payments_core.position import MONEY_OPERATIONS
 from payments_core.testing import faults
 from payments_core.testing.faults import Exchange, Fault, FaultGateway
 from payments_core.testing.opening import open_provider

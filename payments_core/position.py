@@ -1,0 +1,171 @@
+"""How far a call has come, and what a fault is called by that: by what had been sent when it happened."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+from .errors import (
+    AuthorizationRejected,
+    ConfigurationError,
+    GatewayUnavailable,
+    InvalidRequest,
+    Mismatch,
+    NotFound,
+    OutcomeUnknown,
+    PaymentError,
+    ProtocolViolation,
+    ProviderContractError,
+    RateLimited,
+    Rejected,
+    UnsupportedOperation,
+    WebhookRejected,
+)
+from .fault import Fault
+from .info import ProviderInfo
+from .plugins import where
+from .secrets import Secret
+
+__all__ = ["LONGEST_CALL", "MONEY_OPERATIONS", "Call", "Run", "positioned"]
+
+logger = logging.getLogger("payments_core.gateway")
+
+LONGEST_CALL: Final = 86_400.0
+# The calls in which an unsafe request that got away makes every other fault an unknown outcome.
+MONEY_OPERATIONS: Final = frozenset(
+    {"create_charge", "complete_charge", "capture_charge", "cancel_charge", "refund_charge"}
+)
+_SHORTEST_SECRET: Final = 8
+
+
+class Call:
+    """One public call: its deadline, and what it has exposed so far."""
+
+    __slots__ = ("began", "ends", "exposed", "operation", "repeatable", "request_id", "runs")
+
+    def __init__(self, operation: str, deadline: float) -> None:
+        self.operation = operation
+        self.began = time.monotonic()
+        self.ends = self.began + min(deadline, LONGEST_CALL)
+        self.runs = 0
+        self.exposed = False
+        self.repeatable = True
+        self.request_id = ""
+
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return self.ends - time.monotonic()
+
+
+class Run:
+    """One run of a hook: whether anything was sent, and whether the run may be repeated."""
+
+    __slots__ = ("advised", "after_exposure", "counts", "repeatable", "yielded")
+
+    def __init__(self, *, counts: bool = True, after_exposure: bool = False) -> None:
+        # A run of the authorization step inside another call exposes no money.
+        self.counts = counts
+        # An earlier run of the same call has sent something that may have been accepted.
+        self.after_exposure = after_exposure
+        self.yielded = False
+        self.repeatable = True
+        # The gateway said of its last answer that sending again may help, or that it will not.
+        self.advised: bool | None = None
+
+
+def positioned(
+    name: str, info: ProviderInfo, call: Call, run: Run, fault: Fault, secrets: tuple[Secret, ...], *, authorizing: bool
+) -> PaymentError:
+    """What a fault is called, by what had been sent when it happened."""
+    error = fault.error
+    if fault.by_hook and not isinstance(error, PaymentError):
+        logger.error("%s.%s: possible bug of the provider: %s", name, call.operation, where(error), stacklevel=2)
+    named = _named(info, call, run, fault, authorizing=authorizing)
+    if named is error:
+        named = named.fresh()  # a plugin may raise one and the same object again and again
+    else:
+        named.request_id = (error.request_id if isinstance(error, PaymentError) else "") or named.request_id
+        named.raw_code = error.raw_code if isinstance(error, PaymentError) else ""
+    if not named.request_id:
+        named.request_id = call.request_id
+    message = _presentable(named.message, secrets)
+    if message != named.message:
+        named.message, named.args = message, (message,)
+    named.raw_code = _presentable(named.raw_code, secrets)
+    named.__traceback__ = named.__cause__ = named.__context__ = None
+    named.provider, named.operation = info.id, call.operation
+    return named
+
+
+def _named(info: ProviderInfo, call: Call, run: Run, fault: Fault, *, authorizing: bool) -> PaymentError:
+    error = fault.error
+    if fault.by_hook and isinstance(error, Rejected | NotFound):
+        if not authorizing or call.operation == "authorize":
+            return _said_no(call, run, error)
+        # Inside another call it would read as if the gateway had said no to the charge.
+        error = AuthorizationRejected(error.message)
+    webhook = call.operation == "parse_webhook" and not authorizing
+    if webhook and fault.by_hook and isinstance(error, WebhookRejected):
+        return error
+    if call.operation in MONEY_OPERATIONS and call.exposed:
+        return OutcomeUnknown(f"{_text(error)}; {_what_next(info, call)}", repeatable=call.repeatable)
+    if isinstance(error, PaymentError) and (
+        fault.named or isinstance(error, RateLimited | AuthorizationRejected | Mismatch)
+    ):
+        return error
+    if run.yielded or (not fault.by_hook and isinstance(error, GatewayUnavailable | ProtocolViolation)):
+        if isinstance(error, GatewayUnavailable | ProtocolViolation):
+            return error
+        return ProtocolViolation(f"the gateway's answer cannot be understood ({_text(error)})")
+    if isinstance(error, UnsupportedOperation | ConfigurationError):
+        return error
+    if webhook:
+        return WebhookRejected("malformed")
+    if isinstance(error, InvalidRequest):
+        return error
+    return ProviderContractError(f"the provider failed before anything was sent ({_text(error)})")
+
+
+def _what_next(info: ProviderInfo, call: Call) -> str:
+    """What to do when nobody knows; where the order id finds nothing, asking needs an id that was perhaps lost."""
+    accepted = "the request may have been accepted"
+    if not call.repeatable:
+        return f"{accepted}: ask for the status, do not send it again"
+    lifetime = info.key_lifetime
+    within = "" if lifetime is None else f", within {lifetime:g} seconds of the first one"
+    if call.operation == "create_charge" and "order_id" not in info.query_by:
+        return f"{accepted}: make the identical call again{within}"
+    return f"{accepted}: ask for the status; where that is impossible, make the identical call again{within}"
+
+
+def _said_no(call: Call, run: Run, error: Rejected | NotFound) -> PaymentError:
+    """The gateway's no, as the hook read it.
+
+    About an earlier run of the same call it says nothing for sure; and a no to a question says nothing about any charge.
+    """
+    moves_money = call.operation in MONEY_OPERATIONS
+    if isinstance(error, NotFound):
+        if not (moves_money and run.after_exposure):
+            return error
+        return OutcomeUnknown(f"{error.message}; an earlier attempt may have been accepted", repeatable=call.repeatable)
+    if moves_money and not run.after_exposure:
+        return error
+    softened = error.fresh()
+    softened.definitive = False
+    return softened
+
+
+def _text(error: BaseException) -> str:
+    """A person's words for an error; of a stranger's exception only the class, for its text may hold anything."""
+    return error.message if isinstance(error, PaymentError) else f"a {type(error).__name__} in the provider"
+
+
+def _presentable(text: str, secrets: tuple[Secret, ...]) -> str:
+    """A gateway's words in an error: without what it echoes of our secrets, and on one line of printable characters."""
+    for secret in secrets:
+        value = secret.reveal()
+        # What is shorter is part of many words, and no secret.
+        if len(value) >= _SHORTEST_SECRET and value in text:
+            text = text.replace(value, "***")
+    return text if text.isprintable() else "".join(each if each.isprintable() else "\ufffd" for each in text)
