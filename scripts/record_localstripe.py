@@ -169,9 +169,13 @@ def _unauthorized(parameters: Parameters) -> Scene:
 
 
 def _recorded(
-    name: str, script: Callable[..., Scene], prepare: Callable[[Peer], dict[str, Any]], **options: Any
+    name: str,
+    script: Callable[..., Scene],
+    prepare: Callable[[Peer], dict[str, Any]],
+    repeats: tuple[str, ...] = (),
+    **options: Any,
 ) -> Recorded:
-    return Recorded(Story(f"localstripe-{name}", script, POLICY, live=False), prepare, **options)
+    return Recorded(Story(f"localstripe-{name}", script, POLICY, live=False, repeats=repeats), prepare, **options)
 
 
 def _held(peer: Peer) -> dict[str, Any]:
@@ -198,10 +202,10 @@ SCENES = (
     _recorded("declined", _OPEN_AGAIN, lambda peer: peer.intent(DECLINED)),
     _recorded("authenticated", _PAID, _authenticated(success=True)),
     _recorded("not-authenticated", _OPEN_AGAIN, _authenticated(success=False)),
-    _recorded("captured-whole", _captured(AMOUNT), _held),
-    _recorded("captured-in-part", _captured(PART), _held),
+    _recorded("captured-whole", _captured(AMOUNT), _held, repeats=("/v1/payment_intents/{id}",)),
+    _recorded("captured-in-part", _captured(PART), _held, repeats=("/v1/payment_intents/{id}",)),
     _recorded("cancelled", _cancelled, _held),
-    _recorded("refunded", _refunded, lambda peer: peer.intent()),
+    _recorded("refunded", _refunded, lambda peer: peer.intent(), repeats=("/v1/refunds",)),
     _recorded("nowhere", _nowhere, lambda peer: peer.intent()),
     _recorded("unauthorized", _unauthorized, lambda peer: peer.intent(), api_key="not_a_key_of_localstripe"),
 )

@@ -17,6 +17,7 @@ from payments_core import (
     Channel,
     Charge,
     ChargeRequest,
+    ConfigurationError,
     InvalidRequest,
     Mismatch,
     Money,
@@ -143,6 +144,16 @@ def key(request: Any) -> str:
     return str(dict(request.headers)["idempotency-key"])
 
 
+def looked_up() -> list[Any]:
+    """What is answered before money goes back: the charge, and that it has no refund yet."""
+    return [paid(), listed()]
+
+
+def moved(gateway: Any) -> list[Any]:
+    """The requests that were more than questions."""
+    return [request for request in gateway.script.requests if not request.safe]
+
+
 @pytest.fixture
 def stripe(opening: Open, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Open a gateway of the world at hand that is given these answers, one after the other."""
@@ -171,7 +182,6 @@ OF_A_WALLET = {
     "description": "Tea",
     "metadata[order_id]": "P1",
     "return_url": BACK,
-    "expand[0]": "latest_charge",
 }
 OF_A_PAGE = {
     "mode": "payment",
@@ -188,7 +198,6 @@ OF_A_PAGE = {
     "payment_intent_data[description]": "Tea",
     "payment_intent_data[metadata][order_id]": "P1",
     "payment_intent_data[metadata][checkout]": "session",
-    "expand[0]": "payment_intent.latest_charge",
 }
 
 
@@ -225,10 +234,14 @@ def test_a_card_is_a_checkout_session(stripe: Open) -> None:
 
 
 def test_a_card_may_be_held_and_its_shopper_known(stripe: Open) -> None:
-    """capture=False and the email address each add one field."""
+    """capture=False says so to Stripe, and for ourselves in the session; the email address adds one field."""
     gateway = stripe(session())
     gateway.create_charge(order(method="card", capture=False, shopper=Shopper(email="a@shop.example")))
-    more = {"payment_intent_data[capture_method]": "manual", "customer_email": "a@shop.example"}
+    more = {
+        "payment_intent_data[capture_method]": "manual",
+        "metadata[capture]": "manual",
+        "customer_email": "a@shop.example",
+    }
     assert form(gateway.script.requests[0]) == OF_A_PAGE | more
 
 
@@ -365,10 +378,17 @@ def test_another_amount_meets_the_same_key(stripe: Open) -> None:
     assert len({request.body for request in gateway.script.requests}) == 3
 
 
-def test_every_operation_on_every_id_has_a_key_of_its_own(stripe: Open) -> None:
+def test_every_operation_on_every_id_has_a_key_of_its_own(opening: Open) -> None:
     """Ids that run into each other when they are put together do not; a capture's amount does not count either."""
+
+    def about(request: Any) -> Response:
+        """A question is answered well; what moves money is told of something else, and what was sent is what counts."""
+        if request.path == "/v1/refunds" and request.safe:
+            return listed()
+        return answer(paid(id=request.path.split("/")[-1], metadata={})) if request.safe else answer(given_back())
+
     other, odd = Reference(provider_id="pi_2"), Reference(provider_id="pi_11")
-    gateway = stripe(*([given_back()] * 20))
+    gateway = opening("stripe", CONFIG, transport=about)
     requests = [
         lambda: gateway.create_charge(order(order_id="P1")),
         lambda: gateway.create_charge(order(order_id="P2")),
@@ -383,13 +403,11 @@ def test_every_operation_on_every_id_has_a_key_of_its_own(stripe: Open) -> None:
         lambda: gateway.refund_charge(RefundRequest(PI, "P2", HKD)),
         lambda: gateway.refund_charge(RefundRequest(other, "P1", HKD)),
         lambda: gateway.refund_charge(RefundRequest(PI, "P1:pi_1", HKD)),
-        lambda: gateway.cancel_charge(PI),
-        lambda: gateway.cancel_charge(other),
     ]
     for call in requests:
         with pytest.raises(PaymentError):
-            call()  # the answers are about something else: what was sent is what counts here
-    sent = [request for request in gateway.script.requests if request.method == "POST"]
+            call()
+    sent = moved(gateway)
     assert len(sent) == len(requests)
     assert len({key(request) for request in sent}) == len(requests)
 
@@ -563,6 +581,9 @@ BAD_URLS = [
     "https://pay.example\\@evil.example",
     "https://pay.example/a b",
     "https://pay.example/\nx",
+    'https://pay"onmouseover=alert(1)//',
+    "https://pay\x00<script>.example/",
+    "https://pay\u202e.example/",
     " https://pay.example",
     "",
 ]
@@ -642,7 +663,7 @@ ROWS = [
     ("succeeded", PaymentStatus.SUCCEEDED),
     ("canceled", PaymentStatus.CANCELLED),
 ]
-UNSEEN = ["partially_funded", "SUCCEEDED", "succeeded ", "paid", ""]
+UNSEEN = ["partially_funded", "SUCCEEDED", "succeeded ", "paid", "", "complete:paid", "open", "expired"]
 
 
 @pytest.mark.parametrize(("raw", "status"), [*ROWS, *((word, PaymentStatus.UNKNOWN) for word in UNSEEN)])
@@ -668,6 +689,8 @@ def test_the_table_of_a_payment_intent_s_statuses(stripe: Open, raw: str, status
         ),
         ({"status": "complete", "payment_status": "gone"}, "complete:gone", PaymentStatus.UNKNOWN),
         ({"status": "frozen", "payment_status": "paid"}, "frozen", PaymentStatus.UNKNOWN),
+        ({"status": "succeeded", "payment_status": "paid"}, "succeeded", PaymentStatus.UNKNOWN),
+        ({"status": "canceled", "payment_status": "unpaid"}, "canceled", PaymentStatus.UNKNOWN),
         ({"status": None, "payment_status": "paid"}, "", PaymentStatus.UNKNOWN),
     ],
 )
@@ -676,6 +699,13 @@ def test_the_table_of_a_session_s_statuses(stripe: Open, changes: Any, raw: str,
     charge = stripe(session(**changes)).get_status(CS)
     assert (charge.status, charge.raw_status) == (status, raw)
     assert isinstance(charge.next_action, Redirect) is (status is PaymentStatus.REQUIRES_ACTION)
+
+
+def test_a_session_that_is_none_of_a_payment_is_no_charge(stripe: Open) -> None:
+    """What was set up or subscribed to is other money, or none."""
+    for mode in ("setup", "subscription"):
+        with pytest.raises(ProtocolViolation):
+            stripe(session(mode=mode, status="complete", payment_status="paid")).get_status(CS)
 
 
 def test_every_row_of_the_table_is_tried_above() -> None:
@@ -794,6 +824,13 @@ def test_what_was_refunded_stays_paid(stripe: Open, count: int, refunded: str) -
     assert (charge.is_paid, charge.refunded) == (True, Money.of(refunded, "HKD"))
 
 
+def test_a_refunded_part_of_the_smallest_unit_makes_no_paid_charge_unreadable(stripe: Open) -> None:
+    """Krónur come in hundreds of Stripe's units; a number between them is not read, and everything else is."""
+    found = paid(currency="isk", amount=880000, amount_received=880000, latest_charge=attempt(amount_refunded=150))
+    charge = stripe(found).get_status(PI)
+    assert (charge.is_paid, charge.refunded) == (True, None)
+
+
 PARTLY = paid(
     amount_received=5000, latest_charge=attempt(amount_captured=5000, amount_refunded=3800), metadata={"order_id": "P1"}
 )
@@ -820,12 +857,12 @@ def test_what_an_attempt_does_not_say_is_not_made_up(stripe: Open, missing: str)
 
 def test_held_money_is_captured(stripe: Open) -> None:
     """With Stripe's word for the amount, and the caller's id in the key."""
-    gateway = stripe(PARTLY)
+    gateway = stripe(HELD, PARTLY)
     charge = gateway.capture_charge(CaptureRequest(PI, "C1", PART))
-    (request,) = gateway.script.requests
+    (request,) = moved(gateway)
     assert (request.method, request.target) == ("POST", "/v1/payment_intents/pi_1/capture")
-    assert form(request) == {"amount_to_capture": "5000", "expand[0]": "latest_charge"}
-    assert request.idempotent
+    assert form(request) == {"amount_to_capture": "5000"}
+    assert (request.idempotent, key(request)) == (True, "capture:C1:pi_1")
     assert (charge.captured, charge.is_paid) == (PART, False)
 
 
@@ -838,11 +875,11 @@ def test_a_session_s_money_is_captured_by_its_payment_intent(stripe: Open) -> No
         assert (charge.reference, charge.is_paid) == (Reference("P1", "cs_test_1"), True)
 
 
-def move(gateway: Any, operation: str) -> Any:
-    """Take a session's money, or give it back."""
+def move(gateway: Any, operation: str, reference: Reference = CS) -> Any:
+    """Take a charge's money, or give it back."""
     if operation == "capture":
-        return gateway.capture_charge(CaptureRequest(CS, "C1", HKD))
-    return gateway.refund_charge(RefundRequest(CS, "R1", HKD))
+        return gateway.capture_charge(CaptureRequest(reference, "C1", HKD))
+    return gateway.refund_charge(RefundRequest(reference, "R1", HKD))
 
 
 @pytest.mark.parametrize("operation", ["capture", "refund"])
@@ -856,18 +893,31 @@ def test_nothing_is_moved_of_a_page_on_which_nothing_was_paid(stripe: Open, oper
 
 
 @pytest.mark.parametrize("operation", ["capture", "refund"])
-def test_another_session_or_currency_stops_before_money_moves(stripe: Open, operation: str) -> None:
-    for found in (complete("paid", "pi_1") | {"id": "cs_test_2"}, complete("paid", "pi_1") | {"currency": "usd"}):
-        gateway = stripe(found)
-        with pytest.raises(Mismatch):
-            move(gateway, operation)
-        assert len(gateway.script.requests) == 1
+@pytest.mark.parametrize(
+    ("reference", "found"),
+    [
+        (CS, complete("paid", "pi_1") | {"id": "cs_test_2"}),
+        (CS, complete("paid", "pi_1") | {"currency": "usd"}),
+        (CS, complete("paid", "pi_1") | {"metadata": {"order_id": "P2"}}),
+        (PI, paid(id="pi_2")),
+        (PI, paid(currency="jpy")),
+        (PI, paid(metadata={"order_id": "P2"})),
+    ],
+)
+def test_another_charge_order_or_currency_stops_before_money_moves(
+    stripe: Open, operation: str, reference: Reference, found: Any
+) -> None:
+    """Stripe takes no currency there: 10.00 dollars asked for would be 10.00 of whatever the charge is in."""
+    gateway = stripe(found)
+    with pytest.raises(Mismatch):
+        move(gateway, operation, Reference("P1", reference.provider_id))
+    assert len(gateway.script.requests) == 1
 
 
 def test_a_capture_answered_about_another_charge_is_an_unknown_outcome(stripe: Open) -> None:
-    for reference, answers in ((PI, [paid(id="pi_2")]), (CS, [complete("unpaid", "pi_1"), paid(id="pi_2")])):
+    for reference, found in ((PI, HELD), (CS, complete("unpaid", "pi_1"))):
         with pytest.raises(OutcomeUnknown) as caught:
-            stripe(*answers).capture_charge(CaptureRequest(reference, "C1", HKD))
+            stripe(found, paid(id="pi_2")).capture_charge(CaptureRequest(reference, "C1", HKD))
         assert caught.value.repeatable
 
 
@@ -878,7 +928,7 @@ def test_a_wallet_s_charge_is_cancelled(stripe: Open) -> None:
     gateway = stripe(intent(status="canceled", next_action=None))
     charge = gateway.cancel_charge(PI)
     (request,) = gateway.script.requests
-    assert (request.target, form(request)) == ("/v1/payment_intents/pi_1/cancel", {"expand[0]": "latest_charge"})
+    assert (request.method, request.target, request.body) == ("POST", "/v1/payment_intents/pi_1/cancel", b"")
     assert charge.status is PaymentStatus.CANCELLED
 
 
@@ -886,7 +936,7 @@ def test_an_open_page_is_expired(stripe: Open) -> None:
     gateway = stripe(session(), session(status="expired", url=None))
     charge = gateway.cancel_charge(CS)
     assert gateway.script.paths() == ["/v1/checkout/sessions/cs_test_1", "/v1/checkout/sessions/cs_test_1/expire"]
-    assert form(gateway.script.requests[1]) == {"expand[0]": "payment_intent.latest_charge"}
+    assert gateway.script.requests[1].body == b""
     assert (charge.status, charge.reference) == (PaymentStatus.CANCELLED, Reference("P1", "cs_test_1"))
 
 
@@ -905,6 +955,16 @@ def test_a_page_that_has_ended_is_told_as_it_stands(stripe: Open, found: Any) ->
     charge = gateway.cancel_charge(CS)
     assert charge.status.is_final
     assert [request.method for request in gateway.script.requests] == ["GET"]
+
+
+def test_a_cancellation_has_no_key_that_would_keep_its_refusal(stripe: Open) -> None:
+    """It has one effect all the same: what has ended cannot end once more."""
+    gateway = stripe(intent(status="canceled"), session(), session(status="expired", url=None))
+    gateway.cancel_charge(PI)
+    gateway.cancel_charge(CS)
+    for request in moved(gateway):
+        assert "idempotency-key" not in dict(request.headers)
+        assert request.idempotent
 
 
 TOO_LATE = answer({"error": {"type": "invalid_request_error", "code": "payment_intent_unexpected_state"}}, 400)
@@ -941,7 +1001,7 @@ def test_a_refusal_to_cancel_what_is_still_open_stays_one(stripe: Open) -> None:
 )
 def test_the_table_of_a_refund_s_statuses(stripe: Open, raw: str | None, status: RefundStatus) -> None:
     """And words that nobody has seen."""
-    refund = stripe(given_back(status=raw)).refund_charge(RefundRequest(PI, "R1", PART))
+    refund = stripe(*looked_up(), given_back(status=raw)).refund_charge(RefundRequest(PI, "R1", PART))
     assert (refund.status, refund.raw_status) == (status, raw or "")
     assert (refund.refund_id, refund.provider_id, refund.amount) == ("R1", "re_1", PART)
     assert refund.reference == Reference("P1", "pi_1")
@@ -949,9 +1009,9 @@ def test_the_table_of_a_refund_s_statuses(stripe: Open, raw: str | None, status:
 
 
 def test_a_refund_names_its_charge_and_its_caller(stripe: Open) -> None:
-    gateway = stripe(given_back())
-    gateway.refund_charge(RefundRequest(Reference("P1", "pi_1"), "R1", PART))
-    (request,) = gateway.script.requests
+    gateway = stripe(*looked_up(), given_back())
+    gateway.refund_charge(RefundRequest(PI, "R1", PART))
+    (request,) = moved(gateway)
     assert (request.method, request.target, request.idempotent) == ("POST", "/v1/refunds", True)
     assert form(request) == {
         "payment_intent": "pi_1",
@@ -959,6 +1019,36 @@ def test_a_refund_names_its_charge_and_its_caller(stripe: Open) -> None:
         "metadata[refund_id]": "R1",
         "metadata[order_id]": "P1",
     }
+    assert key(request) == "refund:R1:pi_1"
+
+
+def test_the_same_refund_is_the_same_bytes_however_its_charge_is_named(stripe: Open) -> None:
+    """A key that came with another body would be refused."""
+    sent = set()
+    for reference in (PI, Reference("P1", "pi_1")):
+        gateway = stripe(*looked_up(), given_back())
+        gateway.refund_charge(RefundRequest(reference, "R1", PART))
+        sent |= {(request.body, key(request)) for request in moved(gateway)}
+    assert len(sent) == 1
+
+
+def test_a_refund_that_was_made_is_not_made_again(stripe: Open) -> None:
+    """Not even when Stripe has long forgotten its key: a second 50.00 would go back."""
+    other = given_back(id="re_0", metadata={"refund_id": "R0"})
+    for reference, found in ((PI, paid()), (CS, complete("paid", "pi_1"))):
+        gateway = stripe(found, listed(other, has_more=True), listed(given_back(status="failed")))
+        refund = gateway.refund_charge(RefundRequest(reference, "R1", PART))
+        assert (refund.provider_id, refund.status) == ("re_1", RefundStatus.FAILED)
+        assert refund.reference == Reference("P1", reference.provider_id)
+        assert moved(gateway) == []
+
+
+def test_one_refund_id_is_one_amount(stripe: Open) -> None:
+    gateway = stripe(paid(), listed(given_back()))
+    with pytest.raises(Rejected, match=r"R1 was used for 50\.00 HKD") as caught:
+        gateway.refund_charge(RefundRequest(PI, "R1", HKD))
+    assert (caught.value.code, caught.value.definitive) == (RejectionCode.DUPLICATE, False)
+    assert moved(gateway) == []
 
 
 @pytest.mark.parametrize(
@@ -972,9 +1062,9 @@ def test_a_refund_names_its_charge_and_its_caller(stripe: Open) -> None:
     ],
 )
 def test_a_reason_that_is_none_of_stripe_s_is_kept_beside_it(stripe: Open, reason: str, field: str) -> None:
-    gateway = stripe(given_back())
+    gateway = stripe(*looked_up(), given_back())
     gateway.refund_charge(RefundRequest(PI, "R1", PART, reason))
-    sent = form(gateway.script.requests[0])
+    sent = form(moved(gateway)[0])
     assert {name: value for name, value in sent.items() if "reason" in name} == {field: reason}
 
 
@@ -989,10 +1079,10 @@ def test_a_reason_that_is_too_long_is_not_sent(stripe: Open) -> None:
 def test_a_page_s_payment_is_refunded_by_its_payment_intent(stripe: Open) -> None:
     """The refund keeps the session's id, with which it was asked for."""
     metadata = {"refund_id": "R1", "order_id": "P1", "checkout": "session"}
-    gateway = stripe(complete("paid", paid()), given_back(metadata=metadata))
+    gateway = stripe(complete("paid", paid()), listed(), given_back(metadata=metadata))
     refund = gateway.refund_charge(RefundRequest(Reference("P1", "cs_test_1"), "R1", PART))
-    assert gateway.script.paths() == ["/v1/checkout/sessions/cs_test_1", "/v1/refunds"]
-    sent = form(gateway.script.requests[1])
+    assert gateway.script.paths() == ["/v1/checkout/sessions/cs_test_1", "/v1/refunds", "/v1/refunds"]
+    sent = form(moved(gateway)[0])
     assert (sent["payment_intent"], sent["metadata[checkout]"]) == ("pi_1", "session")
     assert refund.reference == Reference("P1", "cs_test_1")
 
@@ -1010,7 +1100,7 @@ def test_a_page_s_payment_is_refunded_by_its_payment_intent(stripe: Open) -> Non
 )
 def test_a_refund_of_something_else_is_an_unknown_outcome(stripe: Open, found: Any) -> None:
     with pytest.raises(OutcomeUnknown) as caught:
-        stripe(found).refund_charge(RefundRequest(PI, "R1", PART))
+        stripe(*looked_up(), found).refund_charge(RefundRequest(PI, "R1", PART))
     assert caught.value.repeatable
 
 
@@ -1046,7 +1136,7 @@ def test_a_refund_of_another_page_s_payment_is_a_mismatch(stripe: Open) -> None:
     with pytest.raises(Mismatch):
         stripe(complete("paid", "pi_1"), other).get_refund(RefundReference("R1", "re_1", CS))
     with pytest.raises(OutcomeUnknown):
-        stripe(complete("paid", "pi_1"), other).refund_charge(RefundRequest(CS, "R1", PART))
+        stripe(complete("paid", "pi_1"), listed(), other).refund_charge(RefundRequest(CS, "R1", PART))
 
 
 @pytest.mark.parametrize("bad", ["re_1/cancel", "..", "a\\b", "re_1?x", "re_1%2F"])
@@ -1068,7 +1158,7 @@ def test_a_refund_is_looked_for_page_by_page(stripe: Open) -> None:
     assert (refund.provider_id, refund.request_id) == ("re_1", "req_1")
 
 
-@pytest.mark.parametrize("last", [listed(), listed(has_more=True), listed(given_back(metadata=None, id="re_y"))])
+@pytest.mark.parametrize("last", [listed(), listed(given_back(metadata=None, id="re_y"))])
 def test_a_refund_that_is_on_no_page_is_not_found(stripe: Open, last: Response) -> None:
     gateway = stripe(listed(given_back(metadata={"refund_id": "X"}, id="re_x"), has_more=True), last)
     with pytest.raises(NotFound):
@@ -1078,10 +1168,11 @@ def test_a_refund_that_is_on_no_page_is_not_found(stripe: Open, last: Response) 
 
 def test_a_list_that_does_not_end_is_left(stripe: Open) -> None:
     page = listed(given_back(metadata={"refund_id": "X"}), has_more=True)
-    gateway = stripe(*([page] * 9))
-    with pytest.raises(ProtocolViolation):
-        gateway.get_refund(RefundReference("R1", reference=PI))
-    assert len(gateway.script.requests) == 2
+    for pages, asked in (([page] * 9, 2), ([listed(has_more=True)], 1), ([page, listed(has_more=True)], 2)):
+        gateway = stripe(*pages)
+        with pytest.raises(ProtocolViolation):
+            gateway.get_refund(RefundReference("R1", reference=PI))
+        assert len(gateway.script.requests) == asked
 
 
 def test_a_refund_of_a_page_is_looked_for_with_its_payment_intent(stripe: Open) -> None:
@@ -1132,6 +1223,36 @@ def test_no_repr_shows_a_secret(stripe: Open) -> None:
 def test_a_key_says_by_its_prefix_which_money_it_moves(api_key: str, livemode: bool | None) -> None:
     """docs.stripe.com/keys."""
     assert StripeConfig(api_key=Secret(api_key), webhook_key=Secret("w")).livemode is livemode
+
+
+@pytest.mark.parametrize(
+    ("field", "key", "said"),
+    [
+        ("api_key", "pk_live_canary", "a publishable key"),
+        ("api_key", "whsec_canary", "the signing secret of a webhook"),
+        ("api_key", "sk_org_live_canary", "a key of an organization"),
+        ("api_key", "sk_live_canary€", "characters that no key"),
+        ("api_key", "sk_live_canary\ud800", "characters that no key"),
+        ("api_key", "sk_live canary", "characters that no key"),
+        ("webhook_key", "sk_live_canary", "an API key"),
+        ("webhook_key", "rk_live_canary", "an API key"),
+        ("webhook_key", "whsec_canary\ud800", "characters that no key"),
+        ("previous_webhook_key", "pk_test_canary", "a publishable key"),
+    ],
+)
+def test_a_key_that_was_taken_for_another_is_refused_when_opening(
+    opening: Open, field: str, key: str, said: str
+) -> None:
+    """And not with the first charge, or with every notification."""
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        opening("stripe", CONFIG | {field: key})
+    assert field in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_key_of_a_kind_to_come_is_taken(opening: Open) -> None:
+    """Its mode is not known, and that is all."""
+    opening("stripe", {"api_key": "xk_9", "webhook_key": "whsig_9"})
 
 
 def test_the_address_is_stripe_s_own_unless_another_is_named(stripe: Open) -> None:

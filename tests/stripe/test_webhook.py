@@ -494,12 +494,23 @@ def test_a_payment_intent_that_was_not_made_here_has_its_own_id_alone(
 # PaymentIntents of sessions.
 
 
-def test_the_payment_intent_of_a_session_is_known_by_its_order(gateway: Any) -> None:
-    """The shop has stored the session's id: another one would be a mismatch, or a charge that it does not know."""
+def test_the_payment_intent_of_a_session_is_a_hint_about_its_order(gateway: Any) -> None:
+    """The shop has stored the session's id, and this one says nothing of it: so the session is asked about."""
     found = read(gateway, event(target=intent(metadata=OF_SESSION)))
-    assert found.reference == found.charge.reference == Reference("P1")
-    assert found.charge.is_paid
+    assert (found.reference, found.charge) == (Reference("P1"), None)
+    gateway.script.answer = lambda _: Response(200, (), json.dumps(session()).encode())
     assert gateway.confirm_event(found, "P1", HKD, provider_id="cs_1").is_paid
+    assert gateway.script.paths() == ["/v1/checkout/sessions/cs_1"]
+
+
+def test_another_shop_s_order_of_the_same_number_pays_for_nothing(gateway: Any) -> None:
+    """Two shops of one account count their orders alike: what was paid in one is not paid in the other."""
+    theirs = read(gateway, event(target=intent(id="pi_9", metadata=OF_SESSION)))
+    open_ = intent(id="pi_1", status="requires_action", amount_received=0)
+    gateway.script.answer = lambda _: Response(200, (), json.dumps(open_).encode())
+    assert not gateway.confirm_event(theirs, "P1", HKD, provider_id="pi_1").is_paid
+    with pytest.raises(Mismatch):
+        gateway.confirm_event(read(gateway, event(target=intent(id="pi_9"))), "P1", HKD, provider_id="pi_1")
 
 
 @pytest.mark.parametrize("metadata", [{"checkout": "session"}, {"checkout": "session", "order_id": "P\n1"}])
@@ -519,13 +530,6 @@ def test_a_canceled_payment_intent_does_not_end_its_session(gateway: Any) -> Non
         assert (found.subject, found.authoritative) == (Subject.CHARGE, told)
 
 
-def test_a_failed_attempt_in_a_session_is_not_the_end_either(gateway: Any) -> None:
-    """As everywhere."""
-    target = intent(status="requires_payment_method", amount_received=0, metadata=OF_SESSION)
-    charge = read(gateway, event("payment_intent.payment_failed", target)).charge
-    assert (charge.reference, charge.status) == (Reference("P1"), PaymentStatus.PENDING)
-
-
 # Sessions.
 
 
@@ -543,6 +547,13 @@ def test_a_completed_session_can_be_unpaid(gateway: Any, payment_status: str) ->
     """Held money, or a method that takes days: the session does not say which."""
     found = read(gateway, event("checkout.session.completed", session(payment_status=payment_status)))
     assert (found.subject, found.reference, found.charge) == (Subject.CHARGE, Reference("P1", "cs_1"), None)
+
+
+def test_a_session_whose_money_is_held_is_a_hint_whatever_it_says(gateway: Any) -> None:
+    """Held is not taken, and only the PaymentIntent tells the one from the other."""
+    metadata = {"order_id": "P1", "capture": "manual"}
+    found = read(gateway, event("checkout.session.completed", session(metadata=metadata)))
+    assert (found.reference, found.charge) == (Reference("P1", "cs_1"), None)
 
 
 @pytest.mark.parametrize("kind", ["async_payment_succeeded", "async_payment_failed", "expired", "of_a_kind_to_come"])
@@ -748,10 +759,20 @@ def test_of_a_connected_account_only_the_account_is_read(gateway: Any, kind: str
     assert (found.reference, found.authoritative) == (None, False)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("context", ["acct_2", "org_1/acct_2"])
+def test_of_an_account_of_an_organization_only_the_ids_are_read(gateway: Any, kind: str, context: str) -> None:
+    """An endpoint of the organization hears of all its accounts; whether this one has the charge tells the question."""
+    target, subject, reference = KINDS[kind]
+    found = read(gateway, event(kind, target, context=context))
+    assert (found.subject, found.account, found.reference) == (subject, context, reference)
+    assert not found.authoritative
+
+
 def test_no_account_is_the_own_one(gateway: Any) -> None:
     """Null, empty or absent."""
     for account in (None, "", DROP):
-        found = read(gateway, event(account=account))
+        found = read(gateway, event(account=account, context=account))
         assert (found.account, found.charge.is_paid) == ("", True)
 
 
@@ -788,7 +809,7 @@ def test_an_event_of_the_other_mode_is_refused(opening: Any, clock: Any, key: st
             assert reason(gateway, signed(other)) == "malformed"
 
 
-@pytest.mark.parametrize("key", ["key_1", "SK_LIVE_1", "sk_liver_1", "pk_live_1"])
+@pytest.mark.parametrize("key", ["key_1", "SK_LIVE_1", "sk_liver_1", "xk_live_1"])
 def test_a_key_that_names_no_mode_checks_none(opening: Any, clock: Any, key: str) -> None:
     """There is nothing to hold the event against."""
     gateway = opening("stripe", CONFIG | {"api_key": key}, transport=forbidden, clock=clock)
@@ -841,6 +862,8 @@ MALFORMED: dict[str, bytes] = {
     "a list of events": event(object="list"),
     "a number for an account": event(account=5),
     "an account with a slash": event(account="acct_1/../x"),
+    "a number for a context": event(context=5),
+    "a context with dots": event(context="acct_1/../x"),
     "a text for the mode": event(livemode="false"),
     "a number for the mode": event(livemode=0),
     "a number for a version": event(api_version=20261028),

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import msgspec
 
-from payments_core import Secret
+from payments_core import ConfigurationError, Secret
 
 __all__ = ["StripeConfig"]
+
+_SENDABLE: Final = re.compile(r"[\x21-\x7e]*", re.ASCII)  # it travels in a header
+_ENCODABLE: Final = re.compile("[^\ud800-\udfff]*", re.DOTALL)
+# docs.stripe.com/keys and /webhooks/signature: what each key is, by its beginning. An unknown beginning is taken.
+_NOT_API_KEYS: Final = {
+    "pk_": "a publishable key",
+    "whsec_": "the signing secret of a webhook",
+    "sk_org_": "a key of an organization, which wants a Stripe-Context with each request",
+}
+_NOT_WEBHOOK_KEYS: Final = {"sk_": "an API key", "rk_": "an API key", "pk_": "a publishable key"}
 
 
 class StripeConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +35,12 @@ class StripeConfig(msgspec.Struct, frozen=True, kw_only=True):
     previous_webhook_key: Secret = Secret("")
     base_url: str = "https://api.stripe.com"
 
+    def __post_init__(self) -> None:
+        _check("api_key", self.api_key, _SENDABLE, _NOT_API_KEYS, "a secret or a restricted key: sk_… or rk_…")
+        wanted = "the signing secret of a webhook endpoint: whsec_…"
+        _check("webhook_key", self.webhook_key, _ENCODABLE, _NOT_WEBHOOK_KEYS, wanted)
+        _check("previous_webhook_key", self.previous_webhook_key, _ENCODABLE, _NOT_WEBHOOK_KEYS, wanted)
+
     @property
     def livemode(self) -> bool | None:
         """Whether the key moves real money, by its documented prefix (docs.stripe.com/keys); None where that says nothing."""
@@ -29,3 +48,12 @@ class StripeConfig(msgspec.Struct, frozen=True, kw_only=True):
         if key.startswith(("sk_live_", "rk_live_")):
             return True
         return False if key.startswith(("sk_test_", "rk_test_")) else None
+
+
+def _check(field: str, key: Secret, possible: re.Pattern[str], others: dict[str, str], wanted: str) -> None:
+    """Refuse what cannot be used, and keys that were taken for one another."""
+    if possible.fullmatch(key.reveal()) is None:
+        raise ConfigurationError(f"{field} has characters that no key of Stripe's has: {field} is {wanted}")
+    for beginning, kind in others.items():
+        if key.reveal().startswith(beginning):
+            raise ConfigurationError(f"{field} is {kind}; it must be {wanted}")

@@ -1,7 +1,9 @@
 """What a believed notification says (docs.stripe.com/api/events/object, /api/events/types).
 
 An object in an event has the shape of the version that the endpoint is registered with. So its status is believed where
-that version is ours; else the event is a hint with the ids alone, which every version writes alike.
+that version is ours; else the event is a hint with the ids alone, which every version writes alike. A hint it is as well
+where it may be about somebody else's money: in another account of an organization (`context`), or on the PaymentIntent of
+a session, whose id the shop has never seen and cannot compare.
 """
 
 from __future__ import annotations
@@ -32,12 +34,15 @@ Reader: TypeAlias = Callable[[str, wire.Event, WebhookDelivery], WebhookEvent]
 
 _TEXT: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9_]{0,128}", re.ASCII)
+_CONTEXT: Final = re.compile(r"[A-Za-z0-9_/]{0,255}", re.ASCII)  # an account, or the path to it from an organization
 
 
 def notification(provider: str, delivery: WebhookDelivery, *, livemode: bool | None) -> Notification:
     """The one event of a verified delivery; `livemode` is the mode of the account's key, where that is known."""
     event = delivery.decode(wire.EVENT)
-    if not (_TEXT.fullmatch(event.id) and _TEXT.fullmatch(event.type) and _ACCOUNT.fullmatch(event.account or "")):
+    if not (_TEXT.fullmatch(event.id) and _TEXT.fullmatch(event.type)):
+        raise WebhookRejected("malformed")
+    if not (_ACCOUNT.fullmatch(event.account or "") and _CONTEXT.fullmatch(event.context or "")):
         raise WebhookRejected("malformed")
     if event.object != "event" and not event.object.startswith("v2."):
         raise WebhookRejected("malformed")
@@ -69,13 +74,8 @@ def _of_intent(provider: str, event: wire.Event, delivery: WebhookDelivery) -> W
     reference = mapping.intent_reference(found.metadata, found.id)
     if reference is None:
         return _event(provider, event, Subject.OTHER, None)
-    # A session whose PaymentIntent was canceled may make another one.
-    if (
-        isinstance(found, wire.Named)
-        or (found.status == "canceled" and not reference.provider_id)
-        or found.amount_received is None
-        or not is_known(found.currency)
-    ):
+    of_a_session = not reference.provider_id
+    if isinstance(found, wire.Named) or of_a_session or found.amount_received is None or not is_known(found.currency):
         return _event(provider, event, Subject.CHARGE, reference)
     charge = mapping.intent_charge(provider, found, reference)
     return _event(provider, event, Subject.CHARGE, reference, charge)
@@ -86,11 +86,13 @@ def _of_session(provider: str, event: wire.Event, delivery: WebhookDelivery) -> 
     reference = Reference(mapping.order_id(found.metadata), found.id)
     if isinstance(found, wire.Named):
         return _event(provider, event, Subject.CHARGE, reference)
-    status = mapping.STATUSES.get(mapping.session_word(found))
+    status = mapping.session_status(found)
     paid = status is PaymentStatus.SUCCEEDED
     # One that expired with a PaymentIntent may have been paid at the last moment: only asking tells.
     over = status is PaymentStatus.CANCELLED and found.payment_intent is None
-    if found.mode != "payment" or not (paid or over) or not is_known(found.currency):
+    # No page says what `payment_status` a session has whose money is held; only its PaymentIntent tells held from taken.
+    held = mapping.is_manual(found)
+    if found.mode != "payment" or held or not (paid or over) or not is_known(found.currency):
         return _event(provider, event, Subject.CHARGE, reference)
     return _event(provider, event, Subject.CHARGE, reference, mapping.session_charge(provider, found))
 
@@ -132,14 +134,15 @@ def _event(
     charge: Charge | None = None,
     refund: Refund | None = None,
 ) -> WebhookEvent:
-    return WebhookEvent(provider, subject, event.type, reference, event.id, charge, refund, event.account or "")
+    account = event.account or event.context or ""
+    return WebhookEvent(provider, subject, event.type, reference, event.id, charge, refund, account)
 
 
 def _target(
     event: wire.Event, delivery: WebhookDelivery, kind: str, ours: Callable[[bytes], wire.Told[T]]
 ) -> T | wire.Named:
-    """What the event is about: whole where its version is ours, else what every version says of it."""
-    if event.api_version != wire.VERSION or event.livemode is None:
+    """What the event is about: whole where version and account are ours, else what every version says of it."""
+    if event.api_version != wire.VERSION or event.livemode is None or event.context:
         return _named(delivery, kind)
     found = delivery.decode(ours).data.object
     _check_id(found.id)

@@ -16,16 +16,15 @@ from .amounts import units
 __all__ = [
     "CARD",
     "Pairs",
-    "cancel",
     "capture",
     "create",
     "encode",
     "expansion",
-    "expire",
     "is_session",
     "key",
     "page",
     "refund",
+    "refund_of",
 ]
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -88,9 +87,8 @@ def _alipay(request: ChargeRequest) -> Pairs:
         ("payment_method_data[type]", request.method),
         ("allowed_payment_method_types[0]", request.method),
         ("description", request.description),
-        ("metadata[order_id]", request.order_id),
+        _mark("metadata", wire.ORDER_ID, request.order_id),
         ("return_url", request.return_url),
-        *_OF_INTENT,
     )
 
 
@@ -111,7 +109,8 @@ def _session(request: ChargeRequest) -> Pairs:
         ("success_url", request.return_url),
         ("cancel_url", request.return_url),
         ("client_reference_id", request.order_id),
-        ("metadata[order_id]", request.order_id),
+        _mark("metadata", wire.ORDER_ID, request.order_id),
+        *(() if request.capture else (_mark("metadata", *wire.HELD_MARK),)),
         ("line_items[0][quantity]", "1"),
         (f"{item}[currency]", request.amount.currency.lower()),
         (f"{item}[unit_amount]", str(units(request.amount))),
@@ -119,43 +118,39 @@ def _session(request: ChargeRequest) -> Pairs:
         # Otherwise the account's setting decides whether the shopper may pay in another currency.
         ("adaptive_pricing[enabled]", "false"),
         ("payment_intent_data[description]", request.description),
-        ("payment_intent_data[metadata][order_id]", request.order_id),
+        _mark("payment_intent_data[metadata]", wire.ORDER_ID, request.order_id),
         # The shop knows the session's id, and not its PaymentIntent's: its events must say so.
-        ("payment_intent_data[metadata][checkout]", "session"),
+        _mark("payment_intent_data[metadata]", *wire.OF_SESSION_MARK),
         *(() if request.capture else (("payment_intent_data[capture_method]", "manual"),)),
         *((("customer_email", request.shopper.email),) if request.shopper.email else ()),
-        *_OF_SESSION,
     )
+
+
+def _mark(where: str, name: str, value: str) -> tuple[str, str]:
+    return f"{where}[{name}]", value
 
 
 def capture(request: CaptureRequest) -> Pairs:
     """docs.stripe.com/api/payment_intents/capture; what is not captured is released."""
-    return (("amount_to_capture", str(units(request.amount))), *_OF_INTENT)
-
-
-def cancel() -> Pairs:
-    """docs.stripe.com/api/payment_intents/cancel."""
-    return _OF_INTENT
-
-
-def expire() -> Pairs:
-    """docs.stripe.com/api/checkout/sessions/expire."""
-    return _OF_SESSION
+    return (("amount_to_capture", str(units(request.amount))),)
 
 
 def refund(request: RefundRequest) -> Pairs:
-    """docs.stripe.com/api/refunds/create, but for the PaymentIntent. A reason that is none of Stripe's becomes metadata."""
+    """docs.stripe.com/api/refunds/create, but for the charge. A reason that is none of Stripe's becomes metadata."""
     reason = request.reason
     if len(reason) > _LONGEST_VALUE:
         raise InvalidRequest(f"Stripe takes a reason of at most {_LONGEST_VALUE} characters", field="reason")
-    found = [("amount", str(units(request.amount))), ("metadata[refund_id]", request.refund_id)]
-    if request.reference.order_id:
-        found.append(("metadata[order_id]", request.reference.order_id))
+    found = [("amount", str(units(request.amount))), _mark("metadata", "refund_id", request.refund_id)]
     if is_session(request.reference):
-        found.append(("metadata[checkout]", "session"))
+        found.append(_mark("metadata", *wire.OF_SESSION_MARK))
     if reason:
-        found.append(("reason" if reason in _REASONS else "metadata[reason]", reason))
+        found.append(("reason", reason) if reason in _REASONS else _mark("metadata", "reason", reason))
     return tuple(found)
+
+
+def refund_of(intent: str, order_id: str) -> Pairs:
+    """What is refunded: by what Stripe says of the charge, so that it is the same for the same refund_id."""
+    return (("payment_intent", intent), *((_mark("metadata", wire.ORDER_ID, order_id),) if order_id else ()))
 
 
 def page(intent: str, after: str) -> Pairs:

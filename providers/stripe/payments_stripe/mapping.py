@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -35,18 +36,21 @@ __all__ = [
     "intent_of",
     "intent_reference",
     "is_held",
+    "is_manual",
     "is_success",
     "order_id",
     "request_id",
     "session",
     "session_charge",
+    "session_status",
     "session_word",
+    "taken_from",
     "time",
     "too_late",
 ]
 
-STATUSES: Final = {
-    # A PaymentIntent's; docs.stripe.com/payments/paymentintents/lifecycle and /api/payment_intents/object.
+# A PaymentIntent's; docs.stripe.com/payments/paymentintents/lifecycle and /api/payment_intents/object.
+_OF_INTENT: Final = {
     "requires_payment_method": PaymentStatus.PENDING,  # also after a failed attempt: another one may be made
     "requires_confirmation": PaymentStatus.PENDING,
     "requires_action": PaymentStatus.REQUIRES_ACTION,
@@ -54,18 +58,21 @@ STATUSES: Final = {
     "requires_capture": PaymentStatus.AUTHORIZED,
     "succeeded": PaymentStatus.SUCCEEDED,  # also after every refund
     "canceled": PaymentStatus.CANCELLED,
-    # A Checkout Session's, with its payment_status behind the colon; docs.stripe.com/api/checkout/sessions/object.
+}
+# A Checkout Session's, with its payment_status behind the colon; docs.stripe.com/api/checkout/sessions/object.
+_OF_SESSION: Final = {
     "open": PaymentStatus.PENDING,
     "expired": PaymentStatus.CANCELLED,
     "complete:unpaid": PaymentStatus.PENDING,  # "the payment funds are not yet available in your account"
     "complete:paid": PaymentStatus.SUCCEEDED,  # "the payment funds are available in your account"
 }
+STATUSES: Final = {**_OF_INTENT, **_OF_SESSION}
 
 # While a PaymentIntent waits for the shopper, the session that made it knows more.
 _WAITING: Final = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 
 _ID: Final = re.compile(r"(?:pi|cs)_[A-Za-z0-9_]{1,240}", re.ASCII)
-_WEB: Final = re.compile(r"https?://[^\s\\@/?#]+(?:[/?#][\x21-\x7e]*)?", re.IGNORECASE | re.ASCII)
+_WEB: Final = re.compile(r"https?://[a-z0-9.\[\]:-]+(?:[/?#][\x21-\x7e]*)?", re.IGNORECASE | re.ASCII)
 _PLAIN: Final = re.compile(r"[\x20-\x7e]{1,2048}", re.ASCII)
 _END_OF_TIME: Final = 253_402_300_800  # the year 10000
 
@@ -107,10 +114,42 @@ def _read_charge(response: Response, *, creating: bool) -> wire.Intent | wire.Se
         found: wire.Intent | wire.Session = response.decode(wire.CHARGE)
         return _known(found)
     problem = refusals.read(response)
-    if problem.payment_intent is not None and (creating or problem.type == "card_error"):
+    if problem.payment_intent is not None and (
+        problem.type == "card_error" or (creating and _has_made_it(response, problem))
+    ):
         # docs.stripe.com/api/errors: "the PaymentIntent object for errors returned on a request involving" one.
         return _known(problem.payment_intent)
     raise refusals.refusal(response, problem)
+
+
+def _has_made_it(response: Response, problem: wire.Problem) -> bool:
+    """Whether a create that is refused has made the PaymentIntent in its error.
+
+    An idempotency_error's was made before, out of another request with the same key.
+    """
+    return problem.type == "invalid_request_error" and response.status in {400, 402}
+
+
+def taken_from(response: Response, asked: Reference, amount: Money) -> tuple[str, str]:
+    """The PaymentIntent that money is taken or given back of, and its order id; `Mismatch` where it is other money.
+
+    The id is `""` for a session with which nobody has paid anything yet.
+    """
+    found: wire.Intent | wire.Session
+    if asked.provider_id.startswith("cs_"):
+        found = session(response, asked)
+        intent = intent_of(found)
+    else:
+        found = _read_charge(response, creating=False)
+        intent = found.id
+        if intent != asked.provider_id:
+            raise Mismatch("the answer is about another PaymentIntent", field="provider_id")
+    order = order_id(found.metadata)
+    if asked.order_id and order and asked.order_id != order:
+        raise Mismatch("this charge is one of another order", field="order_id")
+    if amount.currency != (found.currency or "").upper():
+        raise Mismatch(f"this charge is not in {amount.currency}", field="currency")
+    return intent, order
 
 
 def session(response: Response, asked: Reference) -> wire.Session:
@@ -144,7 +183,7 @@ def intent_charge(
     return Charge(
         provider=provider,
         reference=reference,
-        status=unify(intent.status, STATUSES, action),
+        status=unify(intent.status, _OF_INTENT, action),
         raw_status=intent.status,
         amount=money(intent.amount, intent.currency),
         next_action=action,
@@ -160,12 +199,14 @@ def intent_charge(
 
 def session_charge(provider: str, session: wire.Session, request_id: str = "", *, creating: bool = False) -> Charge:
     """A Checkout Session as a charge; what is known of its PaymentIntent says how much of it was taken."""
+    if session.mode != "payment":
+        raise ProtocolViolation("the Checkout Session is none of a payment")
     made = session.payment_intent if isinstance(session.payment_intent, wire.Intent) else None
-    raw_status = _word(session, made)
+    raw_status, table = _word(session, made)
     action = Redirect(_http(session.url)) if raw_status == "open" and session.url else None
     if creating and action is None:
         raise ProtocolViolation("Stripe's new Checkout Session has no address to send the shopper to")
-    status = unify(raw_status, STATUSES, action)
+    status = unify(raw_status, table, action)
     found = intent_charge(provider, made, Reference(provider_id=made.id)) if made is not None else None
     named = session.amount_total is not None and session.currency is not None
     return Charge(
@@ -192,14 +233,20 @@ def session_word(session: wire.Session) -> str:
     return f"complete:{session.payment_status}" if session.status == "complete" else session.status or ""
 
 
-def _word(session: wire.Session, made: wire.Intent | None) -> str:
-    """The word that decides: the PaymentIntent's, where it says more than the session's."""
-    own = session_word(session)
-    if made is None or own not in STATUSES or made.status in _WAITING:
+def session_status(session: wire.Session) -> PaymentStatus:
+    """What a session says by itself."""
+    return _OF_SESSION.get(session_word(session), PaymentStatus.UNKNOWN)
+
+
+def _word(session: wire.Session, made: wire.Intent | None) -> tuple[str, Mapping[str, PaymentStatus]]:
+    """The word that decides, and its table: the PaymentIntent's, where it says more than the session's."""
+    own = session_word(session), _OF_SESSION
+    status = session_status(session)
+    if made is None or status is PaymentStatus.UNKNOWN or made.status in _WAITING:
         return own
     if made.status == "canceled" and session.status != "complete":
         return own  # an open session may make another PaymentIntent
-    return own if STATUSES.get(made.status) is STATUSES[own] else made.status
+    return own if _OF_INTENT.get(made.status) is status else (made.status, _OF_INTENT)
 
 
 def intent_of(session: wire.Session) -> str:
@@ -211,7 +258,7 @@ def intent_of(session: wire.Session) -> str:
 def intent_reference(metadata: wire.Metadata, intent: str) -> Reference | None:
     """What a shop knows of a PaymentIntent: of one that a session has made, the order alone, or nothing."""
     order = order_id(metadata)
-    if (metadata or {}).get("checkout") == "session":
+    if _has(metadata, wire.OF_SESSION_MARK):
         return Reference(order) if order else None
     return Reference(order, intent) if order or intent else None
 
@@ -221,11 +268,20 @@ def order_id(metadata: wire.Metadata) -> str:
 
     Never `client_reference_id`: whoever opens a Payment Link can choose that one.
     """
-    found = (metadata or {}).get("order_id", "")
+    found = (metadata or {}).get(wire.ORDER_ID, "")
     try:
         return Reference(found).order_id if 0 < len(found) <= wire.LONGEST_ID else ""
     except InvalidRequest:
         return ""
+
+
+def _has(metadata: wire.Metadata, mark: tuple[str, str]) -> bool:
+    return (metadata or {}).get(mark[0]) == mark[1]
+
+
+def is_manual(session: wire.Session) -> bool:
+    """Whether the money of a session is to be held first, as the create has written there."""
+    return _has(session.metadata, wire.HELD_MARK)
 
 
 def is_held(session: wire.Session) -> bool:
@@ -251,8 +307,12 @@ def _refunded(currency: str, latest: wire.Attempt | None) -> Money | None:
     """
     if latest is None or latest.amount_refunded is None:
         return None
-    whole = latest.amount_captured is None or latest.amount_captured == latest.amount
-    return money(latest.amount_refunded, currency) if whole else None
+    if latest.amount_captured is not None and latest.amount_captured != latest.amount:
+        return None
+    try:
+        return money(latest.amount_refunded, currency)
+    except InvalidRequest:
+        return None  # less than the currency's smallest unit: a paid charge stays a paid one
 
 
 def _next_action(intent: wire.Intent, *, creating: bool) -> NextAction | None:

@@ -14,7 +14,6 @@ from payments_core import (
     InvalidRequest,
     Limits,
     Method,
-    Mismatch,
     Money,
     NotFound,
     Notification,
@@ -87,7 +86,7 @@ class StripeProvider:
     def capture_charge(self, request: CaptureRequest) -> Flow[Charge]:
         """docs.stripe.com/api/payment_intents/capture: once, and what is left of the amount is released."""
         form = forms.capture(request)
-        intent = yield from self._paid_by(request.reference, request.amount)
+        intent, _ = yield from self._taken_from(request.reference, request.amount)
         key = forms.key("capture", request.capture_id, intent)
         response = yield self._post(f"{wire.INTENTS}/{segment(intent)}/capture", form, key)
         return mapping.charge(self.info.id, response, of=request.reference, intent=intent)
@@ -111,11 +110,18 @@ class StripeProvider:
 
     @hookimpl
     def refund_charge(self, request: RefundRequest) -> Flow[Refund]:
-        """docs.stripe.com/api/refunds/create."""
+        """docs.stripe.com/api/refunds/create, where the charge has no refund with this refund_id yet.
+
+        The key alone would not do: Stripe forgets it after a day, and the money would go back a second time.
+        """
         form = forms.refund(request)
-        intent = yield from self._paid_by(request.reference, request.amount)
+        intent, order_id = yield from self._taken_from(request.reference, request.amount)
+        asked = RefundReference(request.refund_id, reference=request.reference)
+        made = yield from self._find_refund(asked, intent)
+        if made is not None:
+            return refunds.same(made, request)
         key = forms.key("refund", request.refund_id, intent)
-        response = yield self._post(wire.REFUNDS, (("payment_intent", intent), *form), key)
+        response = yield self._post(wire.REFUNDS, (*forms.refund_of(intent, order_id), *form), key)
         return refunds.read(self.info.id, response, request.reference, intent)
 
     @hookimpl
@@ -128,14 +134,10 @@ class StripeProvider:
             return refunds.read(self.info.id, response, charge, intent)
         if not intent:
             raise InvalidRequest("Stripe finds a refund_id among the refunds of a charge: name it", field="reference")
-        after = ""
-        while True:
-            response = yield self._get(wire.REFUNDS, forms.page(intent, after))
-            found, after = refunds.find(self.info.id, response, reference, intent, after)
-            if found is not None:
-                return found
-            if not after:
-                raise NotFound("Stripe has no refund of this charge with this refund_id")
+        found = yield from self._find_refund(reference, intent)
+        if found is None:
+            raise NotFound("Stripe has no refund of this charge with this refund_id")
+        return found
 
     @hookimpl
     def parse_webhook(self, context: Context, delivery: WebhookDelivery) -> Notification:
@@ -153,36 +155,47 @@ class StripeProvider:
         """docs.stripe.com/error-low-level: `Stripe-Should-Retry`."""
         return {"true": True, "false": False}.get(response.header("stripe-should-retry") or "")
 
-    def _paid_by(self, reference: Reference, amount: Money | None = None) -> Flow[str]:
+    def _taken_from(self, reference: Reference, amount: Money) -> Flow[tuple[str, str]]:
+        """The PaymentIntent of a charge and its order id, asked for: Stripe takes no currency with what follows."""
+        intent, order_id = mapping.taken_from((yield self._ask(reference)), reference, amount)
+        if not intent:
+            raise _nothing_paid()
+        return intent, order_id
+
+    def _paid_by(self, reference: Reference) -> Flow[str]:
         """The PaymentIntent of a charge: of a session, as the session says."""
         if not forms.is_session(reference):
             return reference.provider_id
-        session = mapping.session((yield self._ask(reference)), reference)
-        intent = mapping.intent_of(session)
+        intent = mapping.intent_of(mapping.session((yield self._ask(reference)), reference))
         if not intent:
-            raise Rejected(
-                "the Checkout Session has no PaymentIntent: nothing was paid",
-                code=RejectionCode.INVALID,
-                definitive=True,
-            )
-        if amount is not None and amount.currency != (session.currency or "").upper():
-            raise Mismatch(f"the Checkout Session is not in {amount.currency}", field="currency")
+            raise _nothing_paid()
         return intent
 
+    def _find_refund(self, reference: RefundReference, intent: str) -> Flow[Refund | None]:
+        """The refund with the caller's own id, among those of a PaymentIntent."""
+        after = ""
+        while True:
+            response = yield self._get(wire.REFUNDS, forms.page(intent, after))
+            found, after = refunds.find(self.info.id, response, reference, intent, after)
+            if found is not None or not after:
+                return found
+
     def _expire(self, session: str) -> Request:
-        return self._post(f"{wire.SESSIONS}/{segment(session)}/expire", forms.expire(), forms.key("expire", session))
+        return self._post(f"{wire.SESSIONS}/{segment(session)}/expire")
 
     def _cancel(self, intent: str) -> Request:
-        path = f"{wire.INTENTS}/{segment(intent)}/cancel"
-        return self._post(path, forms.cancel(), forms.key("cancel", intent))
+        return self._post(f"{wire.INTENTS}/{segment(intent)}/cancel")
 
     def _ended(self, request: Request, reference: Reference, intent: str = "") -> Flow[Charge]:
-        """Send what ends a charge. Where it is refused, ask: the refusal may be an old one, kept with its key."""
+        """Send what ends a charge. Where it is refused, ask: it may have ended already."""
         response = yield request
         if mapping.is_success(response):
             return mapping.charge(self.info.id, response, of=reference, intent=intent)
         refusal = mapping.too_late(response)
-        charge = yield from self.get_status(reference)
+        try:
+            charge = yield from self.get_status(reference)
+        except (Rejected, NotFound):
+            raise refusal from None  # the answer to the question says nothing about the cancellation
         if charge.status.is_final:
             return charge
         raise refusal
@@ -194,6 +207,16 @@ class StripeProvider:
     def _get(self, path: str, query: forms.Pairs = ()) -> Request:
         return Request("GET", path, query=query, headers=self._headers, safe=True)
 
-    def _post(self, path: str, form: forms.Pairs, key: str) -> Request:
-        headers = (*self._headers, _FORM, ("idempotency-key", key))
+    def _post(self, path: str, form: forms.Pairs = (), key: str = "") -> Request:
+        """A POST with one effect: by its key; or without one, because what has ended cannot end once more.
+
+        A key would also keep a refusal: for a day nothing could be cancelled that was refused once.
+        """
+        headers = (*self._headers, _FORM, *((("idempotency-key", key),) if key else ()))
         return Request("POST", path, headers=headers, body=forms.encode(form), idempotent=True)
+
+
+def _nothing_paid() -> Rejected:
+    return Rejected(
+        "the Checkout Session has no PaymentIntent: nothing was paid", code=RejectionCode.INVALID, definitive=True
+    )

@@ -12,14 +12,17 @@ from payments_core import (
     Reference,
     Refund,
     RefundReference,
+    RefundRequest,
     RefundStatus,
+    Rejected,
+    RejectionCode,
     Response,
 )
 
 from . import mapping, refusals, wire
 from .amounts import money
 
-__all__ = ["STATUSES", "find", "read", "value"]
+__all__ = ["STATUSES", "find", "read", "same", "value"]
 
 # docs.stripe.com/api/refunds/object.
 STATUSES: Final = {
@@ -48,12 +51,23 @@ def find(
         raise refusals.refusal(response, refusals.read(response))
     page = response.decode(wire.REFUND_LIST)
     last = page.data[-1].id if page.data and page.has_more else ""
-    if last and last == after:
+    if page.has_more and last in {"", after}:
         raise ProtocolViolation("Stripe's list of refunds does not end")
     for each in page.data:
         if (each.metadata or {}).get("refund_id") == asked.refund_id:
             return _of(provider, each, asked.reference, intent, mapping.request_id(response)), ""
     return None, last
+
+
+def same(made: Refund, request: RefundRequest) -> Refund:
+    """A refund that was made before, where it is the one asked for."""
+    if made.amount == request.amount:
+        return made
+    raise Rejected(
+        f"refund_id {request.refund_id} was used for {made.amount}: another refund is another id",
+        code=RejectionCode.DUPLICATE,
+        request_id=made.request_id,
+    )
 
 
 def _of(provider: str, found: wire.Refund, of: Reference | None, intent: str, request_id: str) -> Refund:

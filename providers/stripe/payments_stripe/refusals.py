@@ -25,6 +25,9 @@ REASONS: Final = {
     "payment_intent_payment_attempt_expired": RejectionCode.UNKNOWN,  # nobody declined: the shopper let it pass
 }
 
+# docs.stripe.com/error-codes: what did not come to an end, and may have begun.
+_UNSETTLED: Final = frozenset({"payment_method_provider_timeout"})
+
 _WORD: Final = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _LONGEST_MESSAGE: Final = 200
 
@@ -67,7 +70,8 @@ def refusal(response: Response, problem: wire.Problem) -> Rejected | NotFound | 
         return NotFound(text, raw_code=raw) if known else ProtocolViolation(text, raw_code=raw)
     if problem.type == "invalid_request_error":
         # docs.stripe.com/api/errors: 400 is "unacceptable"; 402 is "valid but the request failed", which is less.
-        return Rejected(text, code=RejectionCode.INVALID, definitive=response.status == 400, raw_code=raw)
+        settled = response.status == 400 and raw not in _UNSETTLED
+        return Rejected(text, code=RejectionCode.INVALID, definitive=settled, raw_code=raw)
     return ProtocolViolation(text, raw_code=raw)
 
 

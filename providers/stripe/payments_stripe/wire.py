@@ -10,9 +10,12 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar
 import msgspec
 
 __all__ = [
+    "HELD_MARK",
     "INTENTS",
     "LONGEST_DESCRIPTION",
     "LONGEST_ID",
+    "OF_SESSION_MARK",
+    "ORDER_ID",
     "REFUNDS",
     "SESSIONS",
     "VERSION",
@@ -42,6 +45,12 @@ LONGEST_ID: Final = 200
 LONGEST_DESCRIPTION: Final = 1000
 
 Metadata: TypeAlias = dict[str, str] | None
+
+# What this plugin writes into metadata: the merchant's order id, that a PaymentIntent or a refund is one of a session, and
+# that the session's money is to be held.
+ORDER_ID: Final = "order_id"
+OF_SESSION_MARK: Final = ("checkout", "session")
+HELD_MARK: Final = ("capture", "manual")
 
 _T = TypeVar("_T")
 
@@ -153,12 +162,16 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """The envelope of a notification: all that is read of a kind that is not known. `account` is a connected account."""
+    """The envelope of a notification: all that is read of a kind that is not known.
+
+    `account` is a connected account; `context` the account of an organization, or below a platform, that it happened in.
+    """
 
     id: str
     object: str
     type: str
     account: str | None = None
+    context: str | None = None
     api_version: str | None = None
     livemode: bool | None = None
 

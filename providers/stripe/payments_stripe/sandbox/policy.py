@@ -23,7 +23,7 @@ _ANSWERED: Final = Fields(
 )
 _EXPANDED: Final = Fields(("expand[0]", "expand[]"))
 
-_METADATA: Final = ("order_id", "checkout", "refund_id", "charge", "reason")
+_METADATA: Final = ("order_id", "checkout", "capture", "refund_id", "charge", "reason")
 _ERROR: Final = ("type", "code", "decline_code", "message", "param", "charge")
 _CHARGE: Final = (
     "id", "object", "amount", "amount_captured", "amount_refunded", "captured", "created", "currency", "failure_code",

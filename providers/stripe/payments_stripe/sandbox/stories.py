@@ -53,8 +53,8 @@ STORIES: Final = (
     _played("paid-is-not-cancelled", scenes.paid_is_not_cancelled, repeats=_INTENT),
     _played("card-refunded", scenes.refunded("card", scenes.AMOUNT, RefundStatus.SUCCEEDED), repeats=_SESSION),
     _played("wallet-refunded-in-part", scenes.refunded("alipay", scenes.PART, RefundStatus.PENDING), repeats=_INTENT),
-    _played("refund-comes-later", scenes.refund_comes_later, live=False),
+    _played("refund-comes-later", scenes.refund_comes_later, live=False, repeats=_INTENT),
     _played("refund-fails", scenes.refund_fails, live=False, repeats=_INTENT),
     _played("refund-found-by-its-own-id", scenes.refund_is_found, repeats=(*_SESSION, REFUNDS)),
-    _played("refunded-twice", scenes.too_much),
+    _played("refunded-twice", scenes.too_much, repeats=(*_INTENT, REFUNDS)),
 )
