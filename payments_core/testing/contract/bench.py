@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,11 +46,17 @@ LONG: Final = 10.0
 
 
 class StillClock:
-    """A clock that stands still, with one nonce."""
+    """A clock that stands still at the second in which it was made, with one nonce.
+
+    Not at a date of long ago: a sandbox may refuse a request that was signed then.
+    """
+
+    def __init__(self) -> None:
+        self._now = datetime.now(UTC).replace(microsecond=0)
 
     def now(self) -> datetime:
         """Always the same time."""
-        return datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        return self._now
 
     def monotonic(self) -> float:
         """Always the same second."""
@@ -193,11 +200,27 @@ class Bench:
     @property
     def amount(self) -> Money:
         """What is mostly asked for: in the class's currency, or in the provider's first."""
-        return self.rules.amount(self.contract.currency or min(self.contract.info().currencies))
+        return self.amount_in(self.contract.currency or min(self.contract.info().currencies))
+
+    def amount_in(self, currency: str) -> Money:
+        """What is asked for in a currency. Of that of `amount`, a quarter must be allowed too: it is a refund, or a lesser charge."""
+        amount, limits = self.rules.amount(currency), self.contract.info().limits
+        bounds = [(least, amount.minor // 4 < least.minor, "a quarter of it is below") for least in limits.minimum]
+        bounds += [(most, amount.minor > most.minor, "it is above") for most in limits.maximum]
+        for bound, broken, how in bounds:
+            assert not (broken and bound.currency == currency), (
+                f"{amount} cannot be asked for: {how} {bound} of info.limits; override `amount` in the test class"
+            )
+        return amount
 
     def new_order(self) -> str:
         """A merchant order id that was not used before."""
-        return self.rules.order_id(next(self._numbers))
+        order_id, limits = self.rules.order_id(next(self._numbers)), self.contract.info().limits
+        fits = len(order_id) <= limits.order_id_length and (
+            not limits.order_id_pattern or re.fullmatch(limits.order_id_pattern, order_id)
+        )
+        assert fits, f"{order_id} does not fit info.limits: override `order_id` in the test class"
+        return order_id
 
     def create(self, gateway: Gateway, order_id: str = "", amount: Money | None = None, **fields: Any) -> Charge:
         """A new charge."""

@@ -116,7 +116,7 @@ class Declaration(Rules):
         wrong = []
         with bench.open() as gateway:
             for currency in sorted(self.info().currencies):
-                order_id, asked = bench.new_order(), self.amount(currency)
+                order_id, asked = bench.new_order(), bench.amount_in(currency)
                 charge = bench.create(gateway, order_id, asked, **bench.usual_fields())
                 held = [each.amount for each in bench.sandbox.charges(order_id)]
                 if held != [asked] or charge.amount not in {None, asked}:
@@ -158,14 +158,20 @@ class Declaration(Rules):
     def test_the_limits_are_the_gateway_s(self, bench: Bench) -> None:
         """The longest order id and description are taken; one character more is refused before anything is sent."""
         limits = self.info().limits
-        longest = bench.new_order().ljust(limits.order_id_length, "X")
-        if not limits.order_id_pattern or re.fullmatch(limits.order_id_pattern, longest):
-            with bench.open() as gateway:
-                bench.create(gateway, longest, **bench.usual_fields())
-                assert len(bench.sandbox.charges(longest)) == 1
-                bench.between.clear()
-                if limits.order_id_length < 255:
-                    assert type(error_of(lambda: bench.create(gateway, longest + "X"))) is InvalidRequest
+        order_id = bench.new_order()
+        longest = order_id.ljust(limits.order_id_length, order_id[-1])
+        assert not limits.order_id_pattern or re.fullmatch(limits.order_id_pattern, longest), (
+            f"{longest} is as long as info.limits allows, and not of its pattern: override `order_id` in the test class, "
+            "so that its last character can be repeated, or declare the length that the pattern has"
+        )
+        with bench.open() as gateway:
+            bench.create(gateway, longest, **bench.usual_fields())
+            assert len(bench.sandbox.charges(longest)) == 1
+            bench.between.clear()
+            if limits.order_id_length < 255:
+                error = error_of(lambda: bench.create(gateway, longest + longest[-1], **bench.usual_fields()))
+                assert type(error) is InvalidRequest
+            assert bench.between.requests == []
         with bench.open() as gateway:
             for least in limits.minimum:
                 bench.create(gateway, amount=least, **bench.usual_fields())

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -71,21 +72,26 @@ class Secrecy(Rules):
 
     def test_the_same_request_makes_the_same_bytes(self, bench: Bench) -> None:
         """Of one provider and of another instance of it: nothing in a hook is random or looks at a clock."""
-        for operation in bench.operations():
-            with bench.open(clock=StillClock()) as gateway:
-                prepared = bench.prepare(operation, gateway)
-                bench.heal()
-                sent = []
-                for _ in range(2):
+        clock, prepared = StillClock(), {}
+        sent: dict[str, list[list[Any]]] = {operation: [] for operation in bench.operations()}
+        with bench.open(clock=clock) as gateway:
+            for operation in sent:
+                prepared[operation] = bench.prepare(operation, gateway).order_id
+            bench.heal()
+            for turn in range(2):
+                if turn:
+                    time.sleep(1.1)  # a clock of the provider's own has gone on by a second meanwhile
+                for operation, seen_before in sent.items():
                     seen = Tap()
-                    with bench.open(clock=StillClock(), plugins=[seen]) as another:
-                        self._bounced(bench, operation, another, prepared.order_id)
-                    sent.append([_plain(each) for each in seen.requests])
-            assert sent[0], operation
-            assert sent[0] == sent[1], f"{operation}: the same request was encoded in two ways"
+                    with bench.open(clock=clock, plugins=[seen]) as another:
+                        self._bounced(bench, operation, another, prepared[operation])
+                    seen_before.append([_plain(each) for each in seen.requests])
+        for operation, (first, second) in sent.items():
+            assert first, operation
+            assert first == second, f"{operation}: the same request was encoded in two ways"
 
     def _bounced(self, bench: Bench, operation: str, gateway: Any, order_id: str) -> None:
-        """The operation, refused by a gateway that is too busy: nothing is accepted, so it can be asked again."""
+        """The operation, at its last request refused by a gateway that is too busy: so it can be asked again."""
         held = bench.sandbox.charges(order_id)
         reference = Reference(order_id, held[0].provider_id) if held else None
         calls: dict[str, Any] = {
@@ -99,9 +105,10 @@ class Secrecy(Rules):
             "refund_charge": lambda: gateway.refund_charge(RefundRequest(reference, "R1", bench.part(bench.amount))),  # type: ignore[arg-type]
             "get_refund": lambda: gateway.get_refund(RefundReference("R1", "R2", reference)),
         }
+        last = len(bench.steps(operation)) - 1
         if self.has("authorize"):
             gateway.authorize()
-        rule = bench.inject(faults.TooManyRequests("3600"))
+        rule = bench.inject(AtStep(faults.TooManyRequests("3600"), last))
         try:
             error_of(calls[operation])
         finally:
@@ -109,11 +116,11 @@ class Secrecy(Rules):
 
     def test_sync_and_async_send_and_return_the_same(self, bench: Bench) -> None:
         """What a sync gateway sent and got, replayed to an async one."""
-        recorder = _Recorder()
+        recorder, clock = _Recorder(), StillClock()
         order_id = bench.new_order()
         request = self.request(order_id, bench.amount, **bench.usual_fields())
         asks = self.has("get_status")
-        with bench.open(transport=recorder, clock=StillClock()) as gateway:
+        with bench.open(transport=recorder, clock=clock) as gateway:
             here = [gateway.create_charge(request)]
             reference = bench.reference(here[0], order_id)
             here += [gateway.get_status(reference)] if asks else []
@@ -121,7 +128,7 @@ class Secrecy(Rules):
         player = _Player(recorder.exchanges)
 
         async def there() -> list[Any]:
-            async with bench.open_async(transport=player, clock=StillClock()) as twin:
+            async with bench.open_async(transport=player, clock=clock) as twin:
                 found = [await twin.create_charge(request)]
                 return found + ([await twin.get_status(reference)] if asks else [])
 
@@ -188,7 +195,7 @@ class Secrecy(Rules):
     @essential
     def test_no_secret_gets_into_a_cassette(self, bench: Bench) -> None:
         """A charge recorded with the class's `cassette_policy`, scanned, and replayed by another account."""
-        order_id = bench.new_order()
+        order_id, clock = bench.new_order(), StillClock()
         known = bench.secrets
         request = self.request(order_id, bench.amount, **bench.usual_fields())
         with tempfile.TemporaryDirectory() as folder:
@@ -201,7 +208,7 @@ class Secrecy(Rules):
                     base_url=bench.sandbox.url,
                     secrets=known,
                 ),
-                bench.open(config=dict(bench.sandbox.config), clock=StillClock()) as gateway,
+                bench.open(config=dict(bench.sandbox.config), clock=clock) as gateway,
             ):
                 charge = gateway.create_charge(request)
                 if self.has("get_status"):
@@ -209,20 +216,20 @@ class Secrecy(Rules):
             text = path.read_bytes()
             assert scan(text, known) == []
             assert order_id.encode() in text, "the policy masks the order id: nobody can review such a cassette"
-            with replay(path, self.cassette_policy), self._replaying(bench) as gateway:
+            with replay(path, self.cassette_policy), self._replaying(bench, clock) as gateway:
                 again = gateway.create_charge(request)
                 assert again.reference == charge.reference
                 assert again.status == charge.status
                 if self.has("get_status"):
                     gateway.get_status(bench.reference(charge, order_id))
 
-    def _replaying(self, bench: Bench) -> Any:
+    def _replaying(self, bench: Bench, clock: StillClock) -> Any:
         """Another account, at the address that cassettes have."""
         other = {
             name: f"another-{name}-than-recorded" if isinstance(value, Secret) and value else _shown(value)
             for name, value in msgspec.structs.asdict(bench.typed_config).items()
         }
-        return bench.open(config=other | {"base_url": BASE_URL}, clock=StillClock())
+        return bench.open(config=other | {"base_url": BASE_URL}, clock=clock)
 
 
 def _shown(value: object) -> object:
