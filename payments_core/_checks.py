@@ -11,6 +11,10 @@ from .errors import InvalidRequest
 # C0, DEL, C1, lone surrogates, and the invisible marks that make two ids look alike.
 _UNCLEAN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,63}", re.ASCII)
+_SHOWN_IN_A_PAGE: Final = re.compile(r"[!#$%&'()*+,./0-9:;=?@A-Z\[\]^_a-z{|}~-]{1,65536}", re.ASCII)
+_PROGRAMS: Final = frozenset({"javascript", "vbscript", "data", "blob", "file", "about"})
+
 _LABEL: Final = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
 _MOST_SECONDS: Final = 1_000_000_000  # some thirty years
 
@@ -63,6 +67,19 @@ def url_problem(url: str) -> str:
     if "@" in parts.netloc:
         return "must not have user info"
     return ""
+
+
+def shopper_url(url: object) -> None:
+    """Refuse what a shopper must not be sent to: no address, one that runs in the shop's page, or one that breaks out of it.
+
+    An app's own scheme (`wallet://pay`) is an address; `javascript:` is a program.
+    """
+    scheme, colon, rest = url.partition(":") if type(url) is str else ("", "", "")
+    plain = _SHOWN_IN_A_PAGE.fullmatch(rest) is not None and _SCHEME.fullmatch(scheme) is not None
+    if not (colon and rest and plain) or scheme.lower() in _PROGRAMS:
+        raise InvalidRequest("a shopper is sent to an address of plain ASCII, and never to a program", field="url")
+    if scheme.lower() in {"http", "https"} and (problem := url_problem(str(url))):
+        raise InvalidRequest(f"the address that a shopper is sent to {problem}", field="url")
 
 
 def is_host(host: str) -> bool:

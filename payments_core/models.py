@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ._checks import clean, clean_id, http_url, is_seconds
+from ._checks import clean, clean_id, http_url, is_seconds, shopper_url
 from .errors import InvalidRequest, Mismatch, RejectionCode
 from .money import Money
 from .secrets import Secret
@@ -139,9 +139,12 @@ class _Action(msgspec.Struct, frozen=True, tag_field="type"):
 
 
 class Redirect(_Action, frozen=True, tag="redirect"):
-    """Send the shopper's browser to `url`."""
+    """Send the shopper's browser to `url`: http(s), or an app's own scheme."""
 
     url: str
+
+    def __post_init__(self) -> None:
+        shopper_url(self.url)
 
 
 class ShowQRCode(_Action, frozen=True, tag="show_qr_code"):
@@ -155,6 +158,9 @@ class SubmitForm(_Action, frozen=True, tag="submit_form"):
 
     url: str
     fields: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        shopper_url(self.url)
 
 
 class CallSDK(_Action, frozen=True, tag="call_sdk"):

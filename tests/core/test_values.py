@@ -95,6 +95,62 @@ def test_the_charge_of_a_refund_is_a_reference() -> None:
     assert RefundReference("R1", reference=Reference("P1")).reference == Reference("P1")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://pay.example/a?b=c#d",
+        "HTTPS://pay.example:8443",
+        "http://[::1]:8000/",
+        "wallet://pay?id=1",
+        "com.shop.app:/back",
+        "weixin://wxpay/bizpayurl?pr={a}|b",
+    ],
+)
+def test_a_shopper_is_sent_to_an_address(url: str) -> None:
+    """Of the web, or of an app on the phone."""
+    assert Redirect(url).url == SubmitForm(url, ()).url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "JavaScript:alert(1)",
+        "vbscript:x",
+        "data:text/html,x",
+        "blob:https://x/1",
+        "file:///etc/passwd",
+        "about:blank",
+        " javascript:alert(1)",
+        "java\nscript:alert(1)",
+        "//pay.example/",
+        "/pay",
+        "pay.example",
+        "https:",
+        "https://",
+        "https://user@pay.example/",
+        "https://pay.example\\@evil.example",
+        'https://pay"onmouseover=alert(1)//',
+        "https://pay.example/<script>",
+        "https://pay.example/a b",
+        "https://pay.example/\n",
+        "https://pay\x00.example/",
+        "https://pay\u202e.example/",
+        "wallet://a`b",
+        "1wallet://a",
+        "",
+        None,
+        5,
+    ],
+)
+def test_and_never_to_a_program_or_out_of_the_attribute_that_it_stands_in(url: Any) -> None:
+    """Whatever a gateway answers and a plugin lets through."""
+    for make in (lambda: Redirect(url), lambda: SubmitForm(url, ())):
+        with pytest.raises(InvalidRequest) as caught:
+            make()
+        assert caught.value.field == "url"
+
+
 def test_a_reference_names_something() -> None:
     """At least one of the two ids."""
     for make in (Reference, RefundReference):

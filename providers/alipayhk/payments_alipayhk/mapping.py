@@ -148,7 +148,7 @@ def _next_action(raw: msgspec.Raw, rid: str) -> NextAction | None:
 
 def _http(url: str, rid: str) -> str:
     # A shopper's browser goes there: `javascript:` and the like must not come through.
-    if re.fullmatch(r"https?://[^\s\\@/?#]+(?:[/?#][\x21-\x7e]*)?", url, re.IGNORECASE | re.ASCII) is None:
+    if re.fullmatch(r"https?://[a-z0-9.\[\]:-]+(?:[/?#][\x21-\x7e]*)?", url, re.IGNORECASE | re.ASCII) is None:
         raise ProtocolViolation("the gateway's next_action is not a web address", request_id=rid)
     return url
 
