@@ -21,7 +21,7 @@ from payments_core import (
 from .console import Console
 from .encoding import charge_fields
 from .exits import Exit, Stop
-from .opening import default_provider, gateway_in, open_gateway, usual_currency
+from .opening import default_provider, gateway_in, open_gateway, provider_id, usual_amount, usual_currency
 from .parser import Commands, add_config
 from .shown import action_in_words, show_code
 
@@ -39,7 +39,9 @@ def add(commands: Commands) -> None:
         "0 means that every step happened. With --config FILE it authorizes, charges and asks once at the server that\n"
         "FILE names, and starts no sandbox.",
     )
-    parser.add_argument("--provider", default="", metavar="NAME", help="default: the first one that has a sandbox")
+    parser.add_argument(
+        "--provider", default="", metavar="NAME", help="default: the first one that has a sandbox; - is read as _"
+    )
     parser.add_argument("--amount", metavar="88.00", help="in major units (default: 88)")
     parser.add_argument("--currency", default="", metavar="CODE", help="default: HKD, or the provider's first")
     parser.add_argument("--order-id", default="", metavar="ID", help="default: a new one")
@@ -59,7 +61,7 @@ def _run(args: Namespace, console: Console) -> Exit:
     if args.config is None:
         from . import life  # the sandbox's server is an extra, and only needed here
 
-        return life.play(args.provider or default_provider(), args, console)
+        return life.play(provider_id(args.provider) if args.provider else default_provider(), args, console)
     return _against_server(args, args.config, console)
 
 
@@ -84,9 +86,9 @@ def _against_server(args: Namespace, file: Path, console: Console) -> Exit:
 
 
 def demo_request(args: Namespace, info: ProviderInfo, notify_url: str = "") -> ChargeRequest:
-    """What the demo asks for, where nothing else is said: 88 Hong Kong dollars, or of the provider's first currency."""
+    """What the demo asks for, where nothing else is said: 88 Hong Kong dollars, or what the provider takes instead."""
     currency = args.currency or usual_currency(info)
-    amount = Money.of(args.amount or "88", currency)
+    amount = Money.of(args.amount, currency) if args.amount else usual_amount(info, currency)
     order_id = args.order_id or f"DEMO{secrets.token_hex(8).upper()}"[: info.limits.order_id_length]
     channel = Channel.WEB if Channel.WEB in info.channels else min(info.channels)
     return_url = args.return_url or notify_url  # on this machine, where the demo answers whoever comes back

@@ -7,12 +7,13 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from contextlib import redirect_stdout
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from payments_core import Gateway, ProviderContractError, ProviderInfo, ProviderNotFound
+from payments_core import Gateway, Money, ProviderContractError, ProviderInfo, ProviderNotFound
 from payments_core.account import Account, load_account
-from payments_core.discovery import SANDBOX_GROUP, installed_providers, load_entry
+from payments_core.discovery import PROVIDER_GROUP, SANDBOX_GROUP, installed_providers, load_entry
 
 from .exits import Exit, Stop
 
@@ -22,8 +23,10 @@ __all__ = [
     "default_provider",
     "gateway_in",
     "open_gateway",
+    "provider_id",
     "sandbox_factory",
     "start_sandbox",
+    "usual_amount",
     "usual_currency",
 ]
 
@@ -89,6 +92,19 @@ def usual_currency(info: ProviderInfo) -> str:
     return "HKD" if "HKD" in info.currencies else min(info.currencies)
 
 
+def usual_amount(info: ProviderInfo, currency: str) -> Money:
+    """88 of the currency, or what is nearest to that within the provider's limits."""
+    amount = Money.of("88", currency)
+    least = [each for each in info.limits.minimum if each.currency == currency and each.minor > amount.minor]
+    most = [each for each in info.limits.maximum if each.currency == currency and each.minor < amount.minor]
+    return (least + most or [amount])[0]
+
+
+def provider_id(name: str) -> str:
+    """The id that a command means: `-` is written as `_` in an id, as `payments new-provider` does it."""
+    return name if name in {each.name for each in entry_points(group=PROVIDER_GROUP)} else name.replace("-", "_")
+
+
 def sandbox_factory(name: str) -> Any:
     """What a provider registers as its sandbox."""
     with redirect_stdout(sys.stderr):
@@ -102,12 +118,23 @@ def start_sandbox(name: str, port: int = 0, time_scale: float | None = None) -> 
     """The provider's sandbox, running on this machine; `time_scale` shortens its waits, where it has any."""
     factory = sandbox_factory(name)
     more = {} if time_scale is None else {"time_scale": time_scale}
-    try:
-        inspect.signature(factory).bind(port=port, **more)
-    except TypeError:
-        raise Stop(f"the sandbox of {name} does not take {' and '.join(['port', *more])}", code=Exit.USAGE) from None
+    for option, value in {"port": port, **more}.items():
+        if not _takes(factory, option, value):
+            raise Stop(
+                f"the sandbox of {name} does not take {option}",
+                "Leave --time-scale out." if option in more else "",
+                code=Exit.USAGE,
+            )
     try:
         return cast("Sandbox", factory(port=port, **more))
     except Exception as exc:  # noqa: BLE001 - a plugin's: a port in use, a value it refuses, a bug
         problem = str(exc) if isinstance(exc, OSError | ValueError) else f"{type(exc).__name__}: {exc}"
     raise Stop(f"the sandbox of {name} did not start: {problem}")
+
+
+def _takes(factory: Any, option: str, value: object) -> bool:
+    try:
+        inspect.signature(factory).bind_partial(**{option: value})
+    except TypeError:
+        return False
+    return True

@@ -10,6 +10,7 @@ from payments_core import ConfigurationError
 
 from .console import Console
 from .exits import Exit, Stop
+from .opening import provider_id
 from .parser import Commands, add_config
 
 __all__ = ["add"]
@@ -37,14 +38,15 @@ def _run(args: Namespace, console: Console) -> Exit:
     except ImportError as exc:
         missing = exc.name or "something"
         raise ConfigurationError(f"recording needs {missing}: pip install 'payments-core[testing]'") from None
-    folder = args.output or Path("cassettes") / args.name
+    name = args.name if args.live else provider_id(args.name)
+    folder = args.output or Path("cassettes") / name
     try:
         if args.live:
             made = recording.record_live(
-                args.name, folder, args.config, tuple(args.story), _asking(console), console.note, console.note_code
+                name, folder, args.config, tuple(args.story), _asking(console), console.note, console.note_code
             )
         else:
-            made = recording.record_sandbox(args.name, folder, tuple(args.story))
+            made = recording.record_sandbox(name, folder, tuple(args.story))
     except cassettes.CassetteError as error:
         raise Stop(str(error), "Nothing is kept of that story.") from None
     console.result({"recorded": [str(path) for path in made]}, [f"recorded {path}" for path in made])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Sequence
 from contextlib import closing, redirect_stdout
+from urllib.parse import urlsplit
 
-from payments_core import installed_providers
+from payments_core import ProviderInfo, installed_providers
 
 from .console import Console
-from .exits import Exit
-from .opening import Sandbox, start_sandbox, usual_currency
+from .exits import Exit, Stop
+from .opening import Sandbox, provider_id, start_sandbox, usual_amount, usual_currency
 from .parser import Commands
 
 __all__ = ["add"]
@@ -27,18 +30,37 @@ def add(commands: Commands) -> None:
         "Runs a provider's sandbox on this machine's loopback address until Ctrl-C, which is its normal end (exit code 0).\n"
         "No money moves. The credentials that it prints are made up.",
     )
-    parser.add_argument("name", metavar="NAME", help="an installed provider that has a sandbox")
-    parser.add_argument("--port", type=int, default=0, help="default: any free one")
+    parser.add_argument("name", metavar="NAME", help="an installed provider that has a sandbox; - is read as _")
+    parser.add_argument("--port", type=_port, default=0, metavar="N", help="0 to 65535 (default: any free one)")
     parser.add_argument("--time-scale", type=float, metavar="X", help="multiplies the waits between deliveries")
+    parser.add_argument(
+        "--endpoint",
+        action="append",
+        default=[],
+        type=_endpoint,
+        metavar="URL",
+        help="an address of this machine that gets all notifications, once for each; for a gateway that takes no "
+        "address with a charge",
+    )
 
 
 def _run(args: Namespace, console: Console) -> Exit:
-    with closing(start_sandbox(args.name, args.port, args.time_scale)) as sandbox:
-        toml = _toml(args.name, sandbox)
+    name = provider_id(args.name)
+    with closing(start_sandbox(name, args.port, args.time_scale)) as sandbox:
+        _register(name, sandbox, args.endpoint)
+        toml = _toml(name, sandbox)
         try:
             console.result(
-                {"provider": args.name, "url": sandbox.url, "config": dict(sandbox.config), "toml": toml},
-                _lines(args.name, sandbox.url, toml),
+                {
+                    "provider": name,
+                    "url": sandbox.url,
+                    "config": dict(sandbox.config),
+                    "toml": toml,
+                    "endpoints": args.endpoint,
+                },
+                _lines(
+                    name, sandbox.url, toml, takes_endpoints=hasattr(sandbox, "register_endpoint"), given=args.endpoint
+                ),
             )
             threading.Event().wait()
         except KeyboardInterrupt:
@@ -47,7 +69,35 @@ def _run(args: Namespace, console: Console) -> Exit:
     return Exit.OK
 
 
-def _lines(name: str, url: str, toml: str) -> list[str]:
+def _port(text: str) -> int:
+    if re.fullmatch("[0-9]{1,5}", text) is None or int(text) > 65535:
+        raise ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
+
+
+def _endpoint(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        local = parts.scheme in {"http", "https"} and parts.hostname in {"127.0.0.1", "localhost", "::1"}
+    except ValueError:
+        local = False
+    if not local:
+        raise ArgumentTypeError("a sandbox delivers to this machine alone: http://127.0.0.1:PORT/PATH")
+    return text
+
+
+def _register(name: str, sandbox: Sandbox, endpoints: Sequence[str]) -> None:
+    for url in endpoints:
+        if (register := getattr(sandbox, "register_endpoint", None)) is None:
+            raise Stop(
+                f"the sandbox of {name} registers no --endpoint: its gateway takes the address with each charge",
+                "Leave it out, and give the address with a charge: payments charge --notify-url URL.",
+                code=Exit.USAGE,
+            )
+        register(url)
+
+
+def _lines(name: str, url: str, toml: str, *, takes_endpoints: bool, given: Sequence[str]) -> list[str]:
     return [
         f"The sandbox of {name} is at {url}. No money moves. Ctrl-C ends it.",
         "",
@@ -55,9 +105,10 @@ def _lines(name: str, url: str, toml: str) -> list[str]:
         "",
         *(f"    {line}" for line in toml.splitlines()),
         "",
-        f"Charge: payments charge {name} --order-id A1 --amount 88 --currency {_currency(name)} --description Tea \\",
+        f"Charge: payments charge {name} --order-id {' '.join(_example(name))} --description Tea \\",
         "            --return-url https://shop.example/",
         f"Pay:    open the address that the charge answers, or {url}",
+        *_notified(name, given, takes_endpoints=takes_endpoints),
         "",
         "For tests, each a POST of JSON (content type application/json), ID being the gateway's own id of the charge:",
         f"    {url}/_sandbox/orders/ID/pay         the shopper pays",
@@ -67,10 +118,30 @@ def _lines(name: str, url: str, toml: str) -> list[str]:
     ]
 
 
-def _currency(name: str) -> str:
+def _notified(name: str, given: Sequence[str], *, takes_endpoints: bool) -> list[str]:
+    if given:
+        return [f"Notify: {', '.join(given)}"]
+    if takes_endpoints:
+        return [
+            "Notify: nobody. This gateway takes no address with a charge; register one when the sandbox is started:",
+            f"            payments sandbox {name} --endpoint http://127.0.0.1:8000/webhooks",
+        ]
+    return []
+
+
+def _example(name: str) -> tuple[str, ...]:
+    """An order id, and the amount and the currency that this provider takes, where its declaration tells."""
     with redirect_stdout(sys.stderr):
         infos = [each.info for each in installed_providers() if each.name == name and each.info is not None]
-    return usual_currency(infos[0]) if infos else "CODE"
+    if not infos:
+        return "ID", "--amount", "AMOUNT", "--currency", "CODE"
+    amount = usual_amount(infos[0], usual_currency(infos[0]))
+    return _order_id(infos[0]), "--amount", amount.text, "--currency", amount.currency
+
+
+def _order_id(info: ProviderInfo) -> str:
+    pattern = info.limits.order_id_pattern
+    return "A1" if info.limits.order_id_length > 1 and (not pattern or re.fullmatch(pattern, "A1")) else "ID"
 
 
 def _toml(name: str, sandbox: Sandbox) -> str:

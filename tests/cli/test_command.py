@@ -21,18 +21,24 @@ import pytest
 from payments_core import (
     AwaitShopper,
     CallSDK,
+    Channel,
+    ChargeRequest,
     Complete,
+    Gateway,
+    Limits,
+    Method,
     Money,
     OutcomeUnknown,
     PaymentError,
+    ProviderInfo,
     Redirect,
     Secret,
     ShowQRCode,
     SubmitForm,
     errors,
 )
-from payments_core.cli import encoding, exits, qr, shown
-from payments_core.testing.server import LoopbackServer
+from payments_core.cli import encoding, exits, qr, sandbox, shown
+from payments_core.testing.server import LoopbackServer, WebhookListener
 
 COMMANDS = [
     "demo",
@@ -205,6 +211,79 @@ def test_the_sandbox_says_how_it_is_used_and_that_nothing_in_it_is_real() -> Non
     assert "The sandbox is closed." in rest
     for shown_ in ("No money moves", "made up", "[gateways.alipayhk]", "--currency HKD", "/_sandbox/orders/ID/pay"):
         assert shown_ in said
+
+
+def test_a_gateway_that_takes_no_address_with_a_charge_is_given_one_when_its_sandbox_starts() -> None:
+    with WebhookListener() as shop:
+        process = started("stripe", "--json", "--endpoint", shop.url)
+        told = json.loads(process.stdout.readline())
+        assert told["endpoints"] == [shop.url]
+        with Gateway.open("stripe", told["config"]) as gateway:
+            order = ChargeRequest("A1", Money.of("88", "HKD"), "Tea", return_url="https://shop.example/")
+            made = gateway.create_charge(order).reference.provider_id
+        paying = urllib.request.Request(
+            f"{told['url']}/_sandbox/orders/{made}/pay", b"{}", {"Content-Type": "application/json"}, method="POST"
+        )
+        urllib.request.urlopen(paying, timeout=10).close()
+        assert made.encode() in shop.wait(1)[0].body
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+
+
+def test_without_an_address_it_says_that_nobody_is_notified() -> None:
+    process = started("stripe")
+    said = ""
+    while "GET http" not in said:
+        said += process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert "Notify: nobody." in said
+    assert "payments sandbox stripe --endpoint http://127.0.0.1" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("alipayhk", "--endpoint", "http://127.0.0.1:8000/"), "takes the address with each charge"),
+        (("stripe", "--endpoint", "https://shop.example/"), "this machine alone"),
+        (("stripe", "--endpoint", "http://[/"), "this machine alone"),
+        (("stripe", "--port", "99999"), "from 0 to 65535"),
+        (("stripe", "--port", "-1"), "from 0 to 65535"),
+        (("lantern", "--time-scale", "3"), "the sandbox of lantern does not take time_scale"),
+    ],
+)
+def test_what_a_sandbox_does_not_take_is_named(run: Any, words: tuple[str, ...], said: str) -> None:
+    ran = run("sandbox", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+    assert "port and" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("limits", "currencies", "shown_"),
+    [
+        ({}, {"EUR"}, ("A1", "--amount", "88.00", "--currency", "EUR")),
+        ({"minimum": (Money.of("100", "JPY"),)}, {"JPY"}, ("A1", "--amount", "100", "--currency", "JPY")),
+        ({"maximum": (Money.of("50", "HKD"),)}, {"HKD"}, ("A1", "--amount", "50.00", "--currency", "HKD")),
+        ({"order_id_pattern": "[0-9]{12}"}, {"HKD"}, ("ID", "--amount", "88.00", "--currency", "HKD")),
+    ],
+)
+def test_the_suggested_charge_is_one_that_the_provider_takes(
+    monkeypatch: pytest.MonkeyPatch, limits: Any, currencies: set[str], shown_: tuple[str, ...]
+) -> None:
+    info = ProviderInfo(
+        id="narrow",
+        title="Narrow",
+        currencies=frozenset(currencies),
+        methods=(Method("m", "M"),),
+        channels=frozenset(Channel),
+        limits=Limits(**limits),
+        raw_statuses={},
+    )
+    narrow = types.SimpleNamespace(name="narrow", info=info)
+    monkeypatch.setattr("payments_core.cli.sandbox.installed_providers", lambda: [narrow])
+    assert sandbox._example("narrow") == shown_
+    assert sandbox._example("nobody") == ("ID", "--amount", "AMOUNT", "--currency", "CODE")
 
 
 def test_a_port_in_use_is_named(run: Any) -> None:

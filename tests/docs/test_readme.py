@@ -4,7 +4,13 @@ import ast
 import asyncio
 import http.server
 import inspect
+import os
 import re
+import shlex
+import signal
+import subprocess
+import sys
+import textwrap
 import threading
 from pathlib import Path
 
@@ -52,6 +58,44 @@ def sandbox(monkeypatch, tmp_path):
             if value:
                 monkeypatch.setenv(f"PAYMENTS_ALIPAYHK_{field.upper()}", value)
         yield running
+
+
+@pytest.mark.once
+def test_whoever_follows_the_page_from_the_beginning_gets_there(tmp_path):
+    """The sandbox's section is copied as it is printed; then the commands and every block of Python run in that folder."""
+    section = README.partition("### A gateway for the rest of this page\n")[2].partition("\n## ")[0]
+    first, second = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
+    (sandbox,) = re.findall(r"^    payments (sandbox .*)$", first, re.MULTILINE)
+    began = [sys.executable, "-m", "payments_core.cli", *re.sub(r"--port \d+", "--port 0", sandbox).split()]
+    with subprocess.Popen(began, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        printed = "".join(iter(process.stdout.readline, "\n")) + "".join(iter(process.stdout.readline, "\n"))
+        printed += "".join(iter(process.stdout.readline, "\n"))
+        (tmp_path / "payments.toml").write_text(textwrap.dedent(printed[printed.index("    [gateways") :]))
+        try:
+            for line in re.findall(r"^    payments (.*)$", second, re.MULTILINE):
+                ran = run_in(tmp_path, "-m", "payments_core.cli", *shlex.split(line))
+                assert (ran.returncode, ran.stderr) == (0, ""), line
+            assert "    python -m asyncio\n" in second
+            ran = run_in(tmp_path, "-m", "asyncio", stdin="\n\n".join([*blocks("python"), "print(charge.status)\n"]))
+            assert "PENDING" in ran.stdout
+            assert "Error" not in ran.stderr
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def run_in(folder, *words, stdin=""):
+    """A Python of its own, in that folder, with nothing configured but what is there."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PAYMENTS_")}
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=kept,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 class Listener:

@@ -3,11 +3,14 @@
 import inspect
 import json
 import re
+import shlex
 import tomllib
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+import httpx
 import msgspec
 import pytest
 import stripe.params._webhook_endpoint_create_params as endpoints
@@ -35,6 +38,7 @@ from payments_core import (
     WebhookDelivery,
     WebhookRejected,
 )
+from payments_core.testing.server import WebhookListener
 from payments_stripe import StripeConfig, StripeProvider, amounts, forms, mapping, refunds, refusals, webhook, wire
 from payments_stripe.sandbox import make
 
@@ -397,6 +401,27 @@ def test_the_example_of_the_sandbox_runs():
         assert namespace["paid"] is True
         assert namespace["make"] is make
         assert isinstance(namespace["charge"].next_action, action)
+
+
+def test_the_endpoint_of_the_page_is_registered_in_a_running_sandbox():
+    """By the very command, which is curl's: what it asks for is asked for here."""
+    (line,) = re.findall(r"^    (curl .*\\\n.*)$", section("The sandbox"), re.MULTILINE)
+    words = shlex.split(line.replace("\\\n", ""))
+    given = {flag: [value for each, value in pairwise(words) if each == flag] for flag in ("-u", "-H", "-d")}
+    with make() as sandbox, WebhookListener() as listener, Gateway.open("stripe", sandbox.config) as gateway:
+        (user,), (header,) = given["-u"], given["-H"]
+        answer = httpx.post(
+            words[-1].replace("URL", sandbox.url, 1),
+            auth=(user.removesuffix(":").replace("API_KEY", sandbox.config["api_key"]), ""),
+            headers=[tuple(header.split(": "))],
+            data={
+                name: value.replace("http://127.0.0.1:8000/webhooks", listener.url)
+                for name, _, value in (each.partition("=") for each in given["-d"])
+            },
+        )
+        assert answer.status_code == 200, answer.text
+        sandbox.pay(gateway.create_charge(order()).reference.provider_id)
+        assert listener.wait(1)
 
 
 def test_every_public_name_in_the_page_exists():
