@@ -275,6 +275,23 @@ def test_every_command_that_the_readme_names_exists():
         assert not main([*line.split(), "--help"]), line
 
 
+def test_no_page_tells_to_install_by_a_name_what_is_not_published():
+    """Whoever owns the name on an index would be handed the credentials: a folder is named, which has a `/` in it."""
+    pages = [ROOT / "README.md", *PLUGINS, *sorted((ROOT / "docs").rglob("*.md"))]
+    found = {
+        page.relative_to(ROOT).as_posix(): re.findall(
+            r"^    pip install (.*?)(?:  +#.*)?$", page.read_text("utf-8"), re.MULTILINE
+        )
+        for page in pages
+    }
+    assert all(found[f"{page}.md"] for page in ("README", "docs/testing", "docs/writing-a-provider"))
+    for page, lines in found.items():
+        for word in [word for line in lines for word in shlex.split(line) if not word.startswith("--")]:
+            folder = word.partition("[")[0].replace("path/to/clone", str(ROOT))
+            assert "/" in word or word.startswith((".", "payments-lantern[")), (page, word)
+            assert not word.startswith("path") or (Path(folder) / "pyproject.toml").is_file(), (page, word)
+
+
 PLUGINS = sorted([*ROOT.glob("providers/*/README.md"), *ROOT.glob("examples/*/README.md")])
 
 
