@@ -325,7 +325,8 @@ def test_its_tests_run_at_once_and_fail_by_name(made: Path, tmp_path: Path) -> N
     }
     assert "refusals: give at least one" in failed["test_there_is_a_documented_refusal_to_test_with"]
     assert "raw_statuses: write the gateway's table" in failed["test_the_table_of_statuses_is_the_documented_one"]
-    assert "payments record, step 5" in failed["test_each_cassette_is_replayed[paid]"]
+    where = f"payments record octopus --output {folder / 'cassettes'} (step 5 of docs/writing-a-provider.md)"
+    assert where in failed["test_each_cassette_is_replayed[paid]"]
     unwritten = [
         name for name, message in failed.items() if "not written yet: create_charge() in provider.py" in message
     ]

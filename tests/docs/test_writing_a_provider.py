@@ -123,11 +123,11 @@ class Afternoon:
         for name in names:
             shutil.copy(LANTERN / name, self.folder / name)
 
-    def run(self, *arguments):
+    def run(self, *arguments, cwd=None):
         """In a process that finds this folder's package before any other."""
         return subprocess.run(
             [sys.executable, *arguments],
-            cwd=self.folder,
+            cwd=cwd or self.folder,
             env=os.environ | {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
@@ -176,9 +176,20 @@ def test_the_five_steps_lead_from_the_scaffold_to_the_whole_plugin(steps):
         "test_the_table_of_statuses_is_the_documented_one",
     } <= set(failed)
     steps.write(f"{package}/sandbox/stories.py", "tests/test_contract.py")
-    recorded = steps.run("-m", "payments_core.cli", "record", "lantern", "--output", "cassettes")
+    where = f"payments record lantern --output {steps.folder / 'cassettes'}"
+    assert where in steps.test("-k", "each_cassette")["test_each_cassette_is_replayed[paid]"], "the whole command"
+    (command,) = re.findall(r"`payments (record lantern --output \S+)`", PAGE)
+    recorded = steps.run("-m", "payments_core.cli", *command.split(), cwd=steps.folder.parent)
     assert recorded.returncode == 0, recorded.stderr
     assert steps.test() == {}
+
+    live = steps.folder / "cassettes" / "live" / "paid.yaml"
+    live.parent.mkdir()
+    text = (steps.folder / "cassettes" / "sandbox" / "paid.yaml").read_text()
+    assert "provenance: 'sandbox: lantern'" in text
+    live.write_text(text.replace("'sandbox: lantern'", "'live: lantern, 2026-11-01'"))
+    assert steps.test("-k", "cassette") == {}, "a live one beside it is replayed too"
+    shutil.rmtree(live.parent)
 
     steps.write(
         "pyproject.toml",

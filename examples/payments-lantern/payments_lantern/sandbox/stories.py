@@ -1,4 +1,7 @@
-"""The scenes that are recorded, and what their cassettes keep: `payments record lantern --output cassettes`."""
+"""The scenes that are recorded, and what their cassettes keep: `payments record lantern --output DIR`, step 5.
+
+DIR is the folder `cassettes` beside `tests`, from wherever the command is given.
+"""
 
 from __future__ import annotations
 
