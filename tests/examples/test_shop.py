@@ -10,9 +10,11 @@ import importlib.util
 import inspect
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +22,8 @@ from typing import Any
 
 import pytest
 
-from payments_core import Gateway, Secret
+import payments_core
+from payments_core import Gateway, Notification, Reference, Secret, Subject, WebhookDelivery, WebhookEvent
 from payments_core.discovery import SANDBOX_GROUP, find_provider, load_entry
 from payments_core.testing.cassettes import BASE_URL, CassettePolicy, Provenance, read, record, replay
 from payments_core.testing.leaks import scan
@@ -169,6 +172,164 @@ def test_the_environments_differ_in_the_name_and_the_secrets_alone(tmp_path: Pat
     text = SHOP.read_text("utf-8")
     code = text[text.index("from __future__") :]
     assert not [name for name in GATEWAYS if name in code.lower()], "the shop knows which gateway it has"
+
+
+# What goes wrong.
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[int]:
+    """The shop, with a gateway that nobody can reach."""
+    config = {
+        "base_url": "http://127.0.0.1:9",
+        "api_key": "key-of-the-tests",
+        "webhook_key": "webhook-key-of-the-tests",
+    }
+    with running(environment("lantern", config, tmp_path), tmp_path) as port:
+        yield port
+
+
+def test_an_order_that_nobody_made_is_not_found(alone: int) -> None:
+    assert ask(alone, "GET", "/orders/TEA1") == (404, {"problem": "no such order"})
+    assert ask(alone, "GET", "/")[0] == 404
+    assert ask(alone, "POST", "/")[0] == 404
+
+
+def test_what_the_gateway_cannot_do_now_is_told_with_its_message(alone: int) -> None:
+    status, told = ask(alone, "POST", "/buy")
+    assert status == 503
+    assert told["problem"].startswith("GatewayUnavailable: lantern.create_charge: ")
+
+
+@pytest.mark.parametrize(
+    "error", ["InvalidRequest", "ConfigurationError", "AuthorizationRejected", "UnsupportedOperation"]
+)
+def test_what_only_the_shop_can_put_right_is_a_mistake_of_its_own(shop: ModuleType, error: str) -> None:
+    assert getattr(payments_core, error) in shop.OURS
+    assert not issubclass(payments_core.GatewayUnavailable, shop.OURS)
+    assert not issubclass(payments_core.OutcomeUnknown, shop.OURS)
+    answered = []
+    page = object.__new__(shop.Page)
+    page._answer = lambda status, content, headers=(): answered.append((status, content["problem"]))
+
+    def work() -> None:
+        raise getattr(payments_core, error)("the amount is wrong")
+
+    page._carry_out(work)
+    assert answered == [(500, f"{error}: the amount is wrong")]
+
+
+@pytest.mark.parametrize(
+    ("length", "status"), [("x", 400), ("-1", 400), ("1_0", 400), ("", 400), ("262145", 413), ("9" * 5000, 413)]
+)
+def test_a_length_that_is_none_is_refused_and_nothing_is_read(alone: int, length: str, status: int) -> None:
+    with socket.create_connection(("127.0.0.1", alone), timeout=10) as connection:
+        connection.sendall(f"POST /webhooks HTTP/1.1\r\nHost: shop\r\nContent-Length: {length}\r\n\r\n".encode())
+        assert connection.recv(20).split()[1] == str(status).encode()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [({}, "PAYMENTS_GATEWAY=NAME"), ({"PAYMENTS_GATEWAY": "lantern"}, "gateway lantern is not configured")],
+)
+def test_a_shop_without_a_gateway_says_so_in_a_sentence(tmp_path: Path, setting: dict[str, str], said: str) -> None:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PAYMENTS_")}
+    ran = subprocess.run(
+        [sys.executable, str(SHOP)],
+        cwd=tmp_path,
+        env=kept | setting,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("shop: ")
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_the_answer_to_a_notification_is_the_gateway_s_own_with_its_headers(tmp_path: Path) -> None:
+    make: Any = load_entry(SANDBOX_GROUP, "lantern")
+    with (
+        contextlib.closing(make()) as sandbox,
+        running(environment("lantern", dict(sandbox.config), tmp_path), tmp_path) as port,
+    ):
+        order_id = ask(port, "POST", "/buy")[1]["order_id"]
+        delivery = sandbox.notification(sandbox.charges(order_id)[0].provider_id)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+        with contextlib.closing(connection):
+            connection.request("POST", "/webhooks", delivery.body, dict(delivery.headers))
+            answer = connection.getresponse()
+            assert (answer.status, answer.getheader("content-type"), answer.read()) == (200, "text/plain", b"lit")
+
+
+# Whose event is it?
+
+
+class Believing:
+    """Believes every notification, and remembers which orders were asked about."""
+
+    def __init__(self, *references: Reference | None) -> None:
+        self.references = references
+        self.asked: list[str] = []
+
+    def parse_webhook(self, _: WebhookDelivery) -> Notification:
+        return Notification(
+            tuple(
+                WebhookEvent("x", Subject.CHARGE, "paid", reference, str(number))
+                for number, reference in enumerate(self.references)
+            )
+        )
+
+    def confirm_event(self, event: WebhookEvent, order_id: str, *_: Any, **__: Any) -> Any:
+        self.asked.append(order_id)
+        return types.SimpleNamespace(is_paid=True)
+
+
+def counter_of(shop: ModuleType, gateway: Believing, **orders: str) -> Any:
+    counter = shop.Shop(gateway, "https://shop.example")
+    counter._provider_ids.update(orders)
+    return counter
+
+
+def test_an_order_whose_create_failed_swallows_no_event_of_another(shop: ModuleType) -> None:
+    """It has no id of the gateway's, and neither have many events."""
+    gateway = Believing(Reference("TEA2"))
+    counter = counter_of(shop, gateway, TEA1="", TEA2="lp_2")
+    counter.receive(b"", {})
+    assert gateway.asked == ["TEA2"]
+
+
+def test_an_order_is_found_by_its_own_id_first_and_else_by_the_gateway_s(shop: ModuleType) -> None:
+    gateway = Believing(Reference("TEA2", "lp_1"), Reference(provider_id="lp_1"))
+    counter_of(shop, gateway, TEA1="lp_1", TEA2="").receive(b"", {})
+    assert gateway.asked == ["TEA2", "TEA1"]
+
+
+def test_an_event_about_somebody_else_s_order_is_acknowledged_and_changes_nothing(shop: ModuleType) -> None:
+    gateway = Believing(Reference("OTHER"), Reference(provider_id="lp_9"), None)
+    counter = counter_of(shop, gateway, TEA1="", TEA2="lp_2")
+    assert counter.receive(b"", {}).status == 200
+    assert (gateway.asked, counter._paid) == ([], set())
+
+
+def test_orders_may_be_made_while_an_event_is_looked_up(shop: ModuleType) -> None:
+    """Threads share the orders: the lookup goes over a copy."""
+    counter = counter_of(shop, Believing())
+
+    class Growing(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            counter._provider_ids[f"TEA{len(counter._provider_ids)}"] = "x"
+            return False
+
+        __hash__ = str.__hash__
+
+    counter._provider_ids.update(TEA1=Growing("lp_1"), TEA2=Growing("lp_2"))
+    event = WebhookEvent("x", Subject.CHARGE, "paid", Reference(provider_id="lp_3"), "1")
+    assert counter._order_of(event) == ""
 
 
 # From cassettes: what the shop sends, without a network.
