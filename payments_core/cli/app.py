@@ -6,13 +6,13 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 
 from payments_core import PaymentError
 
 from . import charges, demo, new_provider, providers, record, sandbox, webhook
-from .console import Console
+from .console import Console, OutputLost
 from .exits import Exit, Stop, advice, exit_of
 from .parser import new_parser, parse
 
@@ -34,31 +34,54 @@ _DETAILS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is one of those that `payments --help` lists."""
+    if sys.stderr is None:  # closed by the caller: what is said there is lost, and nothing else may get its number
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
     argv = sys.argv[1:] if argv is None else argv
     console, args = Console(json="--json" in argv), Namespace()
+    lost: OutputLost | None = None
+    code: int = Exit.OK
     try:
-        try:
-            parser, commands = new_parser(version("payments-core"))
-            for command in (demo, providers, charges, webhook, sandbox, record, new_provider):
-                command.add(commands)
-            args = parse(parser, argv)
-            code: int = args.run(args, console)
-        except (PaymentError, Stop) as error:
-            code = exit_of(error)
-            console.error(_details(error, code, args), _lines(error, args))
-        except KeyboardInterrupt:
-            code = Exit.INTERRUPTED
-            console.error(
-                {"kind": "Interrupted", "message": "interrupted", "exit_code": code, "next": ""},
-                ["payments: interrupted"],
-            )
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _abandon_stdout()
-        return Exit.BROKEN_PIPE
+        _check_stdout()
+        parser, commands = new_parser(version("payments-core"))
+        for command in (demo, providers, charges, webhook, sandbox, record, new_provider):
+            command.add(commands)
+        args = parse(parser, argv)
+        code = args.run(args, console)
+    except (PaymentError, Stop) as error:
+        code = exit_of(error)
+        console.error(_details(error, code, args), _lines(error, args))
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
+        console.error(
+            {"kind": "Interrupted", "message": "interrupted", "exit_code": code, "next": ""},
+            ["payments: interrupted"],
+        )
     except SystemExit as finished:  # argparse has printed the help or the version
-        return finished.code if isinstance(finished.code, int) else Exit.OK
-    return int(code)
+        code = finished.code if isinstance(finished.code, int) else Exit.OK
+    except OutputLost as error:
+        lost = error
+    if sys.stdout is not None:
+        try:
+            console.finish()
+        except OutputLost as error:
+            lost = lost or error
+    return int(code) if lost is None or code else _without_output(lost, console)
+
+
+def _check_stdout() -> None:
+    if sys.stdout is None:
+        raise Stop("there is no stdout to write to", "Nothing was done. `>/dev/null` throws the output away.")
+
+
+def _without_output(lost: OutputLost, console: Console) -> Exit:
+    """Nobody reads what came of it: quietly where the reader went away, as every program in a pipe does."""
+    if lost.went_away:
+        return Exit.BROKEN_PIPE
+    message = f"the output cannot be written: {lost}"
+    console.error(
+        {"kind": "Failed", "message": message, "exit_code": Exit.FAILED, "next": ""}, [f"payments: {message}"]
+    )
+    return Exit.FAILED
 
 
 def _details(error: PaymentError | Stop, code: int, args: Namespace) -> dict[str, object]:
@@ -73,9 +96,3 @@ def _details(error: PaymentError | Stop, code: int, args: Namespace) -> dict[str
 
 def _lines(error: PaymentError | Stop, args: Namespace) -> list[str]:
     return [f"payments: {error}", *(f"  {line}" for line in advice(error, args).splitlines())]
-
-
-def _abandon_stdout() -> None:
-    """Let the interpreter's own flush at exit write to nowhere, instead of complaining."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from payments_core import Channel, Charge, ChargeRequest, Money, Reference
 
-from .console import Console
+from .console import Console, OutputLost
 from .encoding import charge_fields
 from .exits import Exit, Stop, ask_again
 from .opening import open_gateway
 from .parser import Commands, Parser, add_config
 from .shown import charge_lines, show_code
 
-__all__ = ["add"]
+__all__ = ["add", "told"]
 
 
 def add(commands: Commands) -> None:
@@ -71,9 +73,23 @@ def _charge(args: Namespace, console: Console) -> Exit:
                 f"Ask: {ask_again(args)}; never just send it again.",
                 code=Exit.INTERRUPTED,
             ) from None
-    _show(console, charge)
-    show_code(console, charge.next_action)
+    with told(args, charge):
+        _show(console, charge)
+        show_code(console, charge.next_action)
     return Exit.OK
+
+
+@contextmanager
+def told(args: Namespace, charge: Charge) -> Iterator[None]:
+    """Whoever cannot be shown a charge that was made is told on stderr that there is one, and how to ask about it."""
+    try:
+        yield
+    except OutputLost as lost:
+        raise Stop(
+            f"the charge was made, and cannot be shown: {lost}",
+            f"Ask: {ask_again(args, charge.reference.provider_id)}; never just send it again.",
+            code=Exit.BROKEN_PIPE if lost.went_away else Exit.UNKNOWN,
+        ) from None
 
 
 def _status(args: Namespace, console: Console) -> Exit:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final, TextIO
 
 from . import qr
 from .encoding import encode
 
-__all__ = ["Console", "rows"]
+__all__ = ["Console", "OutputLost", "rows"]
 
 _LABEL: Final = 13
+
+
+class OutputLost(Exception):
+    """What came of a command cannot be written to stdout: `went_away` where its reader has gone, else the disk is full or so."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror or type(error).__name__)
+        self.went_away = isinstance(error, BrokenPipeError)
 
 
 class Console:
@@ -26,7 +36,7 @@ class Console:
     def result(self, data: object, lines: Iterable[str]) -> None:
         """The outcome: `data` for programs or `lines` for people."""
         if self.json:
-            _write(sys.stdout, encode(data))
+            _print(encode(data))
         else:
             for line in lines:
                 self.say(line)
@@ -39,23 +49,23 @@ class Console:
     def say(self, line: str = "") -> None:
         """A line for people; a program does not see it."""
         if not self.json:
-            _write(sys.stdout, printable(line))
+            _print(printable(line))
 
     def note(self, line: str) -> None:
         """A line for the person at the terminal, whoever reads stdout."""
-        _write(sys.stderr, printable(line))
+        _tell(printable(line))
 
     def note_code(self, content: str) -> str:
         """A QR code for the person at the terminal; returns what remains to be said."""
         drawing, remark = qr.drawn(content, sys.stderr)
         if drawing:
-            _write(sys.stderr, drawing)
+            _tell(drawing)
         return remark
 
     def error(self, data: Mapping[str, object], lines: Iterable[str]) -> None:
         """What went wrong, on stderr: one JSON object or a few lines."""
         for line in [encode({"error": data})] if self.json else map(printable, lines):
-            _write(sys.stderr, line)
+            _tell(line)
 
     def qr_code(self, content: str) -> None:
         """A QR code of `content`, drawn with characters."""
@@ -63,9 +73,16 @@ class Console:
             return
         drawing, remark = qr.drawn(content, sys.stdout)
         if drawing:
-            _write(sys.stdout, drawing)
+            _print(drawing)
         if remark:
             self.say(remark)
+
+    def finish(self) -> None:
+        """Write what is still held back; `OutputLost` where that cannot be done, and nothing is held back then either."""
+        error = _flushed(sys.stdout)
+        _flushed(sys.stderr)
+        if error is not None:
+            raise OutputLost(error)
 
 
 def rows(pairs: Iterable[tuple[str, object]]) -> list[str]:
@@ -76,6 +93,30 @@ def rows(pairs: Iterable[tuple[str, object]]) -> list[str]:
 def printable(text: str) -> str:
     """`text` without anything that a terminal would obey."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _flushed(stream: TextIO) -> OSError | None:
+    try:
+        stream.flush()
+    except OSError as error:
+        # The interpreter's own flush at exit would complain, and change the exit code: let it write to nowhere.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None
+
+
+def _print(text: str) -> None:
+    try:
+        _write(sys.stdout, text)
+    except OSError as error:
+        raise OutputLost(error) from None
+
+
+def _tell(text: str) -> None:
+    # Who does not listen to stderr still reads the exit code.
+    with suppress(OSError):
+        _write(sys.stderr, text)
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -18,6 +18,7 @@ from payments_core import (
     UnsupportedOperation,
 )
 
+from .charges import told
 from .console import Console
 from .encoding import charge_fields
 from .exits import Exit, Stop
@@ -74,7 +75,8 @@ def _against_server(args: Namespace, file: Path, console: Console) -> Exit:
         show_authorized(console, authorize(gateway))
         args.gateway, args.order_id = name, request.order_id  # for the advice, should an outcome be unknown
         charge = gateway.create_charge(request)
-        show_charged(console, charge)
+        with told(args, charge):
+            show_charged(console, charge)
         reference = Reference(request.order_id, charge.reference.provider_id)
         asked = gateway.get_status(reference).require(request.order_id, request.amount)
         console.step(

@@ -53,7 +53,7 @@ MEANINGS: Final = {
     Exit.INVALID: "the request is invalid or unsupported: nothing was sent",
     Exit.REJECTED: "the gateway said no",
     Exit.UNAVAILABLE: "the gateway is unavailable or limits the rate: nothing was accepted, safe to send again",
-    Exit.UNKNOWN: "the outcome is unknown: ask with `payments status`, never just send again",
+    Exit.UNKNOWN: "the outcome is unknown, or could not be shown: ask with `payments status`, never just send again",
     Exit.UNBELIEVABLE: "the answer cannot be understood, or is about other money: not paid",
     Exit.WEBHOOK: "the notification is not to be believed",
     Exit.INTERRUPTED: "interrupted (Ctrl-C)",
@@ -135,9 +135,10 @@ def advice(error: PaymentError | Stop, args: Namespace) -> str:
     return next((_ADVICE[kind] for kind in type(error).__mro__ if kind in _ADVICE), "")
 
 
-def ask_again(args: Namespace) -> str:
+def ask_again(args: Namespace, provider_id: str = "") -> str:
     """The command that asks about the charge that `args` are about."""
     gateway, order = getattr(args, "gateway", None), getattr(args, "order_id", None)
     named = f" {shlex.quote(gateway)} --order-id {shlex.quote(order)}" if gateway and order else ""
+    named += f" --provider-id {shlex.quote(provider_id)}" if named and provider_id else ""
     file = f" --config {shlex.quote(str(args.config))}" if named and getattr(args, "config", None) else ""
     return f"payments status{named}{file}"

@@ -25,7 +25,7 @@ from payments_core import (
     WebhookRejected,
 )
 
-from .console import Console
+from .console import Console, OutputLost
 from .demo import authorize, demo_request, show_authorized, show_charged
 from .encoding import charge_fields
 from .exits import Exit, Stop
@@ -118,7 +118,7 @@ def _step(name: str) -> Iterator[None]:
     """Whatever keeps a step from happening ends the demo, named after the step."""
     try:
         yield
-    except BrokenPipeError:
+    except OutputLost:
         raise
     except Stop as error:
         problem, advice = error.message, error.advice

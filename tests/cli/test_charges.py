@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -262,14 +263,94 @@ def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path, elsewhere: An
     assert b"interrupted" in err
 
 
-def test_a_reader_who_goes_away_ends_it_quietly(tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
-    file = write_toml(tmp_path / "payments.toml", sandbox.config)
+# Where nobody reads.
+
+
+def redirected(redirection: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command as a shell starts it, with that behind it."""
+    command = shlex.join([sys.executable, "-m", "payments_core.cli", *words])
+    return subprocess.run(
+        ["sh", "-c", f"{command} {redirection}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ,
+        check=False,
+    )
+
+
+def without_a_reader(*words: str) -> subprocess.CompletedProcess[str]:
     reading, writing = os.pipe()
     os.close(reading)
-    words = [sys.executable, "-m", "payments_core.cli", *CHARGE, "--config", str(file)]
-    done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
-    os.close(writing)
-    assert (done.returncode, done.stderr) == (141, b"")
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "payments_core.cli", *words],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+
+
+def test_a_reader_who_goes_away_ends_it_quietly() -> None:
+    done = without_a_reader("providers")
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_charge_that_nobody_reads_of_is_told_on_stderr(toml: Path, sandbox: Any) -> None:
+    done = without_a_reader(*CHARGE)
+    (held,) = sandbox.charges("A1")
+    assert done.returncode == 141
+    assert "the charge was made, and cannot be shown" in done.stderr
+    assert f"payments status alipayhk --order-id A1 --provider-id {held.provider_id}; never just send it" in done.stderr
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_a_charge_that_cannot_be_written_down_is_one_to_ask_about(
+    toml: Path, sandbox: Any, as_json: tuple[str, ...]
+) -> None:
+    """The disk is full: exit code 7, because the caller must ask, and not send again."""
+    done = redirected("> /dev/full", *CHARGE, *as_json)
+    (held,) = sandbox.charges("A1")
+    assert done.returncode == 7
+    assert "the charge was made, and cannot be shown: No space left on device" in done.stderr
+    assert f"payments status alipayhk --order-id A1 --provider-id {held.provider_id}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.linux
+def test_the_demo_at_a_server_makes_no_charge_that_it_could_not_tell_of(toml: Path, sandbox: Any) -> None:
+    """It writes before that."""
+    done = redirected("> /dev/full", "demo", "--config", str(toml), "--order-id", "A1")
+    assert (done.returncode, sandbox.charges("A1")) == (1, ())
+    assert done.stderr == "payments: the output cannot be written: No space left on device\n"
+
+
+def test_without_a_stdout_nothing_is_sent(toml: Path, sandbox: Any) -> None:
+    done = redirected(">&-", *CHARGE)
+    assert (done.returncode, sandbox.received) == (1, ())
+    assert "there is no stdout" in done.stderr
+    assert "Nothing was done" in done.stderr
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("redirection", ["2>&-", "2> /dev/full"])
+def test_without_a_stderr_the_exit_code_is_the_same(toml: Path, redirection: str) -> None:
+    assert redirected(redirection, *CHARGE, "--json").returncode == 0
+    assert redirected(redirection, *CHARGE, "--json").returncode == 5, "the same order id again"
+    assert redirected(redirection, "charge", "--json").returncode == 2
+    assert redirected(redirection, *CHARGE, "--amount", "NaN").returncode == 4
+
+
+@pytest.mark.linux
+def test_other_output_that_cannot_be_written_is_a_failure_in_words() -> None:
+    done = redirected("> /dev/full", "providers")
+    assert (done.returncode, done.stderr) == (1, "payments: the output cannot be written: No space left on device\n")
 
 
 def test_the_json_is_ascii(run: Any, elsewhere: Any, tmp_path: Path, write_toml: Any) -> None:
