@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from .config import Settings, build_config, settings_for
+from .config import Settings, build_config, settings_for, why_unconfigured
 from .discovery import find_provider
-from .errors import ConfigurationError, PaymentError, ProviderContractError
+from .errors import ConfigurationError, PaymentError, ProviderContractError, ProviderNotFound
 from .info import ProviderInfo
 from .plugins import check_info, where
 
@@ -57,12 +57,10 @@ def load_account(
     ready = config if isinstance(config, msgspec.Struct) else None
     if not (ready is not None or config is None or isinstance(config, Mapping | Path)):
         raise ConfigurationError("config is a mapping of the gateway's fields, or the Path of a payments.toml")
-    settings = settings_for(
-        name,
-        config if isinstance(config, Mapping) else None,
-        file=config if isinstance(config, Path) else None,
-    )
-    provider_class = provider_class or find_provider(settings.provider)
+    file = config if isinstance(config, Path) else None
+    settings = settings_for(name, config if isinstance(config, Mapping) else None, file=file)
+    if provider_class is None:
+        provider_class = _find(settings.provider, name if config is file else "", file)
     info = check_info(settings.provider, provider_class)
     config_type = getattr(provider_class, "config_type", None)
     if not (isinstance(config_type, type) and issubclass(config_type, msgspec.Struct)):
@@ -73,3 +71,14 @@ def load_account(
         # A constructor checks nothing: a blank key in a struct is as blank as one in a file.
         settings = Settings(settings.provider, {each: getattr(ready, each) for each in ready.__struct_fields__}, {})
     return Account(name, settings.provider, provider_class, info, build_config(name, config_type, settings))
+
+
+def _find(provider: str, name: str, file: Path | None) -> type:
+    """The provider's class. A gateway's `name` that is misspelt is taken for a provider's: so say what is configured."""
+    try:
+        return find_provider(provider)
+    except ProviderNotFound as exc:
+        problem = exc.message
+    if provider == name and (unconfigured := why_unconfigured(name, file)):
+        problem = f"{unconfigured}, and {problem}"
+    raise ProviderNotFound(problem)

@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,9 +18,12 @@ from ._checks import is_host, is_loopback, url_problem
 from .errors import ConfigurationError, PaymentError, ProviderContractError
 from .secrets import Secret
 
-__all__ = ["CONFIG_FILE", "Settings", "build_config", "secrets_of", "settings_for"]
+__all__ = ["CONFIG_FILE", "Settings", "build_config", "secrets_of", "settings_for", "why_unconfigured"]
 
 C = TypeVar("C", bound=msgspec.Struct)
+
+# A value, whether it is text that means what the field is, and the setting that names the file which it was read from.
+_Given: TypeAlias = tuple[Any, bool, str]
 
 CONFIG_FILE: Final = "payments.toml"
 _MOST_SECRET_BYTES: Final = 64 * 1024
@@ -60,6 +63,17 @@ def settings_for(
     return Settings(_provider(name, provider), values, environment)
 
 
+def why_unconfigured(name: str, file: Path | None = None) -> str:
+    """In words: that there is no file, or no section for gateway `name` in it; `""` where there is one."""
+    path = _path(os.environ) if file is None else file
+    gateways = _gateways(path)
+    if gateways is None:
+        return f"no {path} was found here"
+    if name in gateways:
+        return ""
+    return f"{path} has no [gateways.{name}] (it has: {', '.join(gateways) or 'none'})"
+
+
 def build_config(name: str, config_type: type[C], settings: Settings) -> C:
     """The provider's typed configuration, converted strictly."""
     built = _built(name, config_type, settings)
@@ -87,8 +101,8 @@ def _values(name: str, config_type: type[C], settings: Settings) -> dict[str, An
     if missing:
         raise ConfigurationError(_missing(name, missing))
     values = {}
-    for key, (value, lenient) in given.items():
-        values[key] = _convert(name, fields[key], value, lenient=lenient)
+    for key, (value, lenient, source) in given.items():
+        values[key] = _convert(name, fields[key], value, source, lenient=lenient)
     if isinstance(values.get("base_url"), str):
         values["base_url"] = _base_url(name, values["base_url"])
     return values
@@ -103,11 +117,11 @@ def _fields(config_type: type[msgspec.Struct]) -> dict[str, Any]:
     raise ProviderContractError(f"the types of the fields of {config_type.__name__} cannot be read ({problem})")
 
 
-def _from_file_settings(name: str, values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, tuple[Any, bool]]:
-    given: dict[str, tuple[Any, bool]] = {}
+def _from_file_settings(name: str, values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, _Given]:
+    given: dict[str, _Given] = {}
     for key, value in values.items():
         if key in fields:
-            given[key] = (value, False)
+            given[key] = (value, False, "")
         elif (
             isinstance(key, str)
             and key.endswith("_file")
@@ -116,16 +130,14 @@ def _from_file_settings(name: str, values: Mapping[str, Any], fields: Mapping[st
         ):
             if field in values:
                 raise ConfigurationError(f"gateway {name}: {field} and {key} are both given: keep one")
-            given[field] = (_read(name, key, value), True)
+            given[field] = (_read(name, key, value), True, key)
         else:
             raise ConfigurationError(_unknown(name, str(key), fields))
     return given
 
 
-def _from_environment(
-    name: str, environment: Mapping[str, str], fields: Mapping[str, Any]
-) -> dict[str, tuple[Any, bool]]:
-    given: dict[str, tuple[Any, bool]] = {}
+def _from_environment(name: str, environment: Mapping[str, str], fields: Mapping[str, Any]) -> dict[str, _Given]:
+    given: dict[str, _Given] = {}
     longer: dict[str, str] = {}
     for key, value in environment.items():
         field = key.removesuffix("_file") if key not in fields else key
@@ -140,7 +152,8 @@ def _from_environment(
             raise ConfigurationError(
                 f"{_variable(name, field)} and {_variable(name, field)}_FILE are both set: keep one"
             )
-        given[field] = (value if key == field else _read(name, _variable(name, key), value), True)
+        variable = _variable(name, key)
+        given[field] = (value, True, "") if key == field else (_read(name, variable, value), True, variable)
     for field in given:
         for other, key in longer.items():
             # A key of gateway "a_previous" must not become the previous key of gateway "a".
@@ -152,7 +165,7 @@ def _from_environment(
     return given
 
 
-def _convert(name: str, field: Any, value: Any, *, lenient: bool) -> Any:
+def _convert(name: str, field: Any, value: Any, source: str, *, lenient: bool) -> Any:
     problem, converted = "", None
     try:
         converted = msgspec.convert(value, field.type, strict=not lenient, dec_hook=_custom)
@@ -167,7 +180,8 @@ def _convert(name: str, field: Any, value: Any, *, lenient: bool) -> Any:
             elif text != text.strip():
                 problem = "must not begin or end with white space"
     if problem:
-        raise ConfigurationError(f"gateway {name}: {field.name} {problem}")
+        read = f" (it was read from the file that {source} names)" if source else ""
+        raise ConfigurationError(f"gateway {name}: {field.name} {problem}{read}")
     return converted
 
 
@@ -207,12 +221,20 @@ def _base_url(name: str, url: str) -> str:
 
 
 def _section(name: str, path: Path) -> dict[str, Any]:
+    section = (_gateways(path) or {}).get(name, {})
+    if not isinstance(section, dict):
+        raise ConfigurationError(f"{path}: [gateways.{name}] is a section with the gateway's fields")
+    return dict(section)
+
+
+def _gateways(path: Path) -> dict[str, Any] | None:
+    """The gateways of a file, by their names; None where there is no file."""
     problem, document = "", {}
     try:
         with path.open("rb") as file:
             document = tomllib.load(file)
     except FileNotFoundError:
-        return {}
+        return None
     except tomllib.TOMLDecodeError as exc:
         problem = f"is not TOML: {exc}"
     except (OSError, ValueError, RecursionError) as exc:  # tomllib also raises what int() and depth do
@@ -220,10 +242,9 @@ def _section(name: str, path: Path) -> dict[str, Any]:
     if problem:
         raise ConfigurationError(f"{path} {problem}")
     gateways = document.get("gateways", {})
-    section = gateways.get(name, {}) if isinstance(gateways, dict) else None
-    if not isinstance(section, dict):
-        raise ConfigurationError(f"{path}: [gateways.{name}] is a section with the gateway's fields")
-    return dict(section)
+    if not isinstance(gateways, dict):
+        raise ConfigurationError(f"{path}: [gateways.NAME] is a section with the fields of gateway NAME")
+    return gateways
 
 
 def _path(environ: Mapping[str, str]) -> Path:

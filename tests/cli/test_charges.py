@@ -166,6 +166,23 @@ def test_a_gateway_that_is_not_there_is_safe_to_ask_again(
     assert "safe to run this again" in ran.err
 
 
+@pytest.mark.parametrize("text", ["", "\n", " hush-hush\n"])
+def test_a_secret_file_that_is_blank_is_named_by_its_setting(
+    run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(text)
+    write_toml(tmp_path / "payments.toml", {**sandbox.config, "client_secret": ""}, client_secret_file=str(secret))
+    ran = run(*CHARGE)
+    assert ran.code == 3
+    assert "client_secret must not be" in ran.err
+    assert "(it was read from the file that client_secret_file names)" in ran.err
+    monkeypatch.setenv("PAYMENTS_ALIPAYHK_CLIENT_SECRET_FILE", str(secret))
+    write_toml(tmp_path / "payments.toml", {**sandbox.config, "client_secret": ""})
+    assert "the file that PAYMENTS_ALIPAYHK_CLIENT_SECRET_FILE names" in run(*CHARGE).err
+    assert "hush-hush" not in ran.err
+
+
 def test_a_gateway_that_is_not_configured_names_what_is_missing(run: Any) -> None:
     ran = run(*CHARGE)
     assert ran.code == 3
@@ -175,6 +192,23 @@ def test_a_gateway_that_is_not_configured_names_what_is_missing(run: Any) -> Non
 def test_a_provider_that_is_not_installed_is_named(run: Any) -> None:
     ran = run(CHARGE[0], "nobody", *CHARGE[2:], "--json")
     assert (ran.code, ran.error["kind"]) == (3, "ProviderNotFound")
+
+
+def test_a_gateway_s_name_that_is_misspelt_is_told_from_a_missing_plugin(
+    run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (CHARGE[0], "kowlon", *CHARGE[2:])
+    assert "no payments.toml was found here, and no provider 'kowlon' is installed" in run(*words).err
+    write_toml(tmp_path / "payments.toml", sandbox.config, "kowloon", provider="alipayhk")
+    ran = run(*words)
+    assert ran.code == 3
+    assert "payments.toml has no [gateways.kowlon] (it has: kowloon), and no provider 'kowlon'" in ran.err
+    monkeypatch.setenv("PAYMENTS_CONFIG", str(tmp_path / "payments.toml"))
+    assert f"{tmp_path}/payments.toml has no [gateways.kowlon]" in run(*words).err
+    write_toml(tmp_path / "payments.toml", sandbox.config, "kowlon")
+    assert run(*words).err.startswith("payments: no provider 'kowlon'"), "it is configured, and the plugin is missing"
+    monkeypatch.setenv("PAYMENTS_KOWLON_PROVIDER", "alipay")
+    assert run(*words).err.startswith("payments: no provider 'alipay'")
 
 
 def test_a_status_needs_an_id_and_amount_and_currency_go_together(run: Any, toml: Path) -> None:
