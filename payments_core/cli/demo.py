@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from argparse import Namespace
 from pathlib import Path
@@ -12,9 +13,14 @@ from payments_core import (
     Charge,
     ChargeRequest,
     Gateway,
+    InvalidRequest,
+    Limits,
     Money,
+    PaymentError,
     ProviderInfo,
     Reference,
+    Rejected,
+    RejectionCode,
     UnsupportedOperation,
 )
 
@@ -26,7 +32,7 @@ from .opening import default_provider, gateway_in, open_gateway, provider_id, us
 from .parser import Commands, add_config
 from .shown import action_in_words, show_code
 
-__all__ = ["add", "authorize", "demo_request", "show_authorized", "show_charged"]
+__all__ = ["add", "authorize", "choose", "demo_request", "show_authorized", "show_charged"]
 
 
 def add(commands: Commands) -> None:
@@ -91,12 +97,25 @@ def demo_request(args: Namespace, info: ProviderInfo, notify_url: str = "") -> C
     """What the demo asks for, where nothing else is said: 88 Hong Kong dollars, or what the provider takes instead."""
     currency = args.currency or usual_currency(info)
     amount = Money.of(args.amount, currency) if args.amount else usual_amount(info, currency)
-    order_id = args.order_id or f"DEMO{secrets.token_hex(8).upper()}"[: info.limits.order_id_length]
+    order_id = args.order_id or _new_order_id(info.limits)
     channel = Channel.WEB if Channel.WEB in info.channels else min(info.channels)
     return_url = args.return_url or notify_url  # on this machine, where the demo answers whoever comes back
     return ChargeRequest(
         order_id, amount, "A demonstration", channel=channel, notify_url=notify_url, return_url=return_url
     )
+
+
+def _new_order_id(limits: Limits) -> str:
+    names = f"DEMO{secrets.token_hex(8).upper()}", f"{secrets.randbelow(10**12):012}"
+    cut = [name[: limits.order_id_length] for name in names]
+    return next((name for name in cut if re.fullmatch(limits.order_id_pattern or ".*", name)), cut[0])
+
+
+def choose(error: PaymentError) -> str:
+    """What to do where the provider or the gateway does not take what the demo has chosen; `""` for other errors."""
+    if isinstance(error, InvalidRequest) or (isinstance(error, Rejected) and error.code is RejectionCode.INVALID):
+        return "The demo has chosen that by itself. Choose: --order-id ID, --amount 88.00, --currency CODE, --return-url URL."
+    return ""
 
 
 def authorize(gateway: Gateway) -> Authorization | None:

@@ -26,7 +26,7 @@ from payments_core import (
 )
 
 from .console import Console, OutputLost
-from .demo import authorize, demo_request, show_authorized, show_charged
+from .demo import authorize, choose, demo_request, show_authorized, show_charged
 from .encoding import charge_fields
 from .exits import Exit, Stop
 from .opening import Sandbox, start_sandbox
@@ -41,6 +41,10 @@ __all__ = ["play"]
 
 _PATIENCE: Final = 15.0
 _PATIENCE_WITH_PEOPLE: Final = 900.0
+_UNHEARD: Final = (
+    "The sandbox delivers to the charge's notify_url. If the gateway takes no address with a charge, give the sandbox a\n"
+    "method register_endpoint(url): the demo calls it before the shopper pays."
+)
 _HOP: Final = {"host", "connection", "content-length", "transfer-encoding"}
 
 
@@ -101,7 +105,8 @@ def play(name: str, args: Namespace, console: Console) -> Exit:
             register(listener.url)  # this gateway takes no address with a charge
         with _step("notified"):
             _let_the_shopper_pay(sandbox, charge, console, by_hand=args.browser)
-            delivery = _show_notified(console, *_notified(inbox, gateway, charged, by_hand=args.browser))
+            advice = "" if args.browser or register is not None else _UNHEARD
+            delivery = _show_notified(console, *_notified(inbox, gateway, charged, advice, by_hand=args.browser))
         with _step("confirmed"):
             _show_confirmed(console, _confirmed(inbox, gateway, charged, request.amount))
         with _step("forgery_refused"):
@@ -123,7 +128,7 @@ def _step(name: str) -> Iterator[None]:
     except Stop as error:
         problem, advice = error.message, error.advice
     except PaymentError as error:
-        problem, advice = f"{type(error).__name__}: {error}", ""
+        problem, advice = f"{type(error).__name__}: {error}", choose(error)
     except Exception as error:  # noqa: BLE001 - a sandbox's own
         problem, advice = f"{type(error).__name__}: {error}", ""
     else:
@@ -145,7 +150,7 @@ def _let_the_shopper_pay(sandbox: Sandbox, charge: Charge, console: Console, *, 
 
 
 def _notified(
-    inbox: _Inbox, gateway: Gateway, charged: Reference, *, by_hand: bool
+    inbox: _Inbox, gateway: Gateway, charged: Reference, advice: str, *, by_hand: bool
 ) -> tuple[ReceivedDelivery, WebhookEvent]:
     patience = _PATIENCE_WITH_PEOPLE if by_hand else _PATIENCE
     until = time.monotonic() + patience
@@ -156,7 +161,7 @@ def _notified(
         charge = gateway.get_status(charged)
         if charge.status.is_final and not charge.is_paid:
             raise Stop(f"the charge is {charge.status}: nothing was paid")
-    raise Stop(f"no notification about this charge arrived within {patience:.0f} s")
+    raise Stop(f"no notification about this charge arrived within {patience:.0f} s", advice)
 
 
 def _show_notified(console: Console, delivery: ReceivedDelivery, event: WebhookEvent) -> ReceivedDelivery:

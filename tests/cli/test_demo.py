@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from payments_alipayhk import AlipayHKProvider
 from payments_alipayhk import sandbox as sandbox_package
 from payments_alipayhk.sandbox import Sandbox
+from payments_core import Limits, Money
 
 STEPS = ["authorized", "charged", "notified", "confirmed", "forgery_refused", "mismatch_refused"]
 
@@ -116,6 +119,43 @@ def test_a_lost_notification_is_no_success(run: Any, stage: Any, monkeypatch: py
     monkeypatch.setattr("payments_core.cli.life._PATIENCE", 1.2)
     stage(lambda sandbox: setattr(sandbox, "pay", lambda order_id: Sandbox.pay(sandbox, order_id, notify=False)))
     failed(run("demo", "--json"), "notified", "no notification about this charge")
+
+
+def test_a_sandbox_that_notifies_nobody_is_told_what_it_may_lack(
+    run: Any, stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payments_core.cli.life._PATIENCE", 1.2)
+    stage(lambda sandbox: setattr(sandbox, "pay", lambda order_id: Sandbox.pay(sandbox, order_id, notify=False)))
+    assert "give the sandbox a\n  method register_endpoint(url)" in run("demo").err
+
+
+def test_what_a_provider_does_not_take_is_chosen_by_hand(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own rules for an order id, its own smallest amount."""
+    info = AlipayHKProvider.info
+    narrow = structs.replace(info, limits=Limits(order_id_length=8, order_id_pattern="[a-z]{3}-[0-9]{4}"))
+    monkeypatch.setattr(AlipayHKProvider, "info", narrow)
+    ran = run("demo", "--json")
+    failed(ran, "charged", "takes an order_id like")
+    assert ran.error["next"].startswith("The demo has chosen that by itself. Choose: --order-id ID, --amount 88.00")
+    assert run("demo", "--order-id", "abc-1234").code == 0
+
+
+@pytest.mark.parametrize(
+    ("limits", "amount"),
+    [
+        (Limits(order_id_length=10, order_id_pattern="[0-9]+"), "88.00"),
+        (Limits(order_id_length=6), "88.00"),
+        (Limits(maximum=(Money.of("50", "HKD"),)), "50.00"),
+        (Limits(minimum=(Money.of("100", "HKD"),)), "100.00"),
+    ],
+)
+def test_the_demo_chooses_what_the_provider_takes(
+    run: Any, monkeypatch: pytest.MonkeyPatch, limits: Limits, amount: str
+) -> None:
+    monkeypatch.setattr(AlipayHKProvider, "info", structs.replace(AlipayHKProvider.info, limits=limits))
+    ran = run("demo", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.lines[1]["amount"]["text"] == amount
 
 
 def test_a_notification_signed_with_another_key_is_no_success(run: Any, stage: Any) -> None:

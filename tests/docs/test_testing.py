@@ -4,8 +4,12 @@ import inspect
 import re
 import subprocess
 import sys
+import textwrap
+import threading
 from pathlib import Path
 
+from payments_alipayhk import sandbox as alipayhk
+from payments_core.cli import main
 from payments_core.testing import courier, faults, plugin, sandbox_app, sandbox_page
 from payments_core.testing.contract import ProviderContract, Refusal
 from payments_core.testing.contract.rules import Rules
@@ -69,6 +73,75 @@ def test_the_attributes_and_methods_are_the_contract_s():
 def test_the_members_are_the_sandbox_s():
     wanted = {name for name in vars(ContractSandbox) if not name.startswith("_")}
     assert set(rows("The sandbox that the contract wants")) == wanted
+
+
+class Watched:
+    """Passes everything on, and remembers the names that it was asked for."""
+
+    def __init__(self, inner, asked, **instead):
+        self._inner, self._asked, self._instead = inner, asked, instead
+
+    def __call__(self, port=0, *, time_scale=None, seed=None, public_url=""):
+        more = {"time_scale": time_scale} if time_scale is not None else {}
+        self._asked |= {f"make({name}=)" for name in more}
+        made = self._inner(port, seed=seed, public_url=public_url, **more)
+        return Watched(
+            made,
+            self._asked,
+            wallet_url=lambda found: (made.pay(found), made.wallet_url(found))[1],
+            register_endpoint=lambda url: None,
+        )
+
+    def __getattr__(self, name):
+        if not name.startswith("_"):
+            self._asked.add(f"make.{name}" if name == "sign" else name)
+        return self._instead.get(name) or getattr(self._inner, name)
+
+
+def test_the_command_line_looks_for_what_the_page_says_and_for_nothing_else(monkeypatch, tmp_path, capsys):
+    """Each of its commands is run with a sandbox that remembers what it was asked for."""
+    asked = set()
+    monkeypatch.setattr(alipayhk, "make", Watched(alipayhk.make, asked))
+    monkeypatch.setattr("threading.Event.wait", wait_no_longer(threading.Event.wait))
+    monkeypatch.chdir(tmp_path)
+    commands = [
+        ("demo", "--provider", "alipayhk"),
+        ("demo", "--provider", "alipayhk", "--browser"),
+        ("record", "alipayhk", "--story", "pending"),
+        ("sandbox", "alipayhk", "--time-scale", "2"),
+    ]
+    for words in commands:
+        assert main(list(words)) == 0, capsys.readouterr().err
+    assert main(["sandbox", "alipayhk", "--endpoint", "http://127.0.0.1:9/"]) == 0
+    toml = re.search(r"^    (\[gateways(?:.*\n)+?)\n", capsys.readouterr().out, re.MULTILINE)[1]
+    (tmp_path / "payments.toml").write_text(textwrap.dedent(f"    {toml}"))
+    (tmp_path / "body").write_text("{}")
+    assert main(["webhook", "sign", "alipayhk", "--body", "body"]) == 0
+    said = re.findall(r"^\| `([\w.]+(?:\(\w+=\))?)", section("What the command line looks for"), re.MULTILINE)
+    wanted = {name for name in vars(ContractSandbox) if not name.startswith("_")}
+    assert asked - wanted == set(said)
+    needed = re.search(r"they need (.*?) of the table above", section("What the command line looks for"))[1]
+    assert asked & wanted == set(re.findall(r"`(\w+)`", needed))
+
+
+def test_the_routes_that_the_sandbox_command_tells_of_are_those_of_the_page(capsys, monkeypatch):
+    monkeypatch.setattr("threading.Event.wait", wait_no_longer(threading.Event.wait))
+    assert main(["sandbox", "lantern"]) == 0
+    told = set(re.findall(r"/_sandbox/orders(?:/ID/\w+)?", capsys.readouterr().out))
+    text = section("What the command line looks for")
+    acts = re.search(r"`/_sandbox/orders/ID/(\w+)`, `(\w+)` and `(\w+)`", text).groups()
+    assert told == {"/_sandbox/orders"} | {f"/_sandbox/orders/ID/{act}" for act in acts}
+
+
+def wait_no_longer(wait):
+    """`Event.wait`, but whoever would wait for good is interrupted, as by Ctrl-C."""
+
+    def waiting(event, timeout=None):
+        if timeout is None and sys._getframe(1).f_globals["__name__"] == "payments_core.cli.sandbox":
+            raise KeyboardInterrupt
+        return wait(event, timeout)
+
+    return waiting
 
 
 def test_the_parts_are_the_kit_s():
