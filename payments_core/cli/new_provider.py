@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import os
 import re
+import shlex
 import tempfile
 import tomllib
 from argparse import Namespace
@@ -88,7 +89,7 @@ def _run(args: Namespace, console: Console) -> Exit:
     written = _write(names, target)
     shown = os.path.relpath(target)
     follow = (
-        ["make setup", f".venv/bin/pytest {shown}/tests"]
+        _in_repository(repository, target)
         if repository
         else [f"pip install --editable '{shown}[testing]'", f"pytest {shown}/tests"]
     )
@@ -111,6 +112,12 @@ def _run(args: Namespace, console: Console) -> Exit:
         ],
     )
     return Exit.OK
+
+
+def _in_repository(root: Path, target: Path) -> list[str]:
+    """Make and its environment are at the root: from there the commands work, wherever the plugin was begun."""
+    there = [] if root == Path.cwd() else [f"cd {shlex.quote(os.path.relpath(root))}"]
+    return [*there, "make setup", f".venv/bin/pytest {target.relative_to(root).as_posix()}/tests"]
 
 
 def _checked(name: str) -> str:

@@ -7,6 +7,7 @@ import os
 import re
 import sysconfig
 import tokenize
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,51 @@ def test_the_installed_provider_is_whole():
     assert isinstance(found, InstalledProvider)
     assert (found.problem, found.distribution) == ("", "payments-alipayhk")
     assert found.info is not None
+
+
+def contracts(pattern: str) -> set[str]:
+    """The packages whose provider a class in these test files holds against the contract."""
+    found = set()
+    for path in ROOT.glob(pattern):
+        tree = ast.parse(path.read_text("utf-8"))
+        origins = {
+            alias.name: (node.module or "").split(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        for each in tree.body:
+            if (
+                isinstance(each, ast.ClassDef)
+                and each.name.startswith("Test")
+                and "ProviderContract" in map(ast.unparse, each.bases)
+            ):
+                found |= {
+                    origins[ast.unparse(line.value)]
+                    for line in each.body
+                    if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "provider"
+                }
+    return found
+
+
+def test_every_provider_is_held_against_the_contract():
+    """By a test class that is collected: in one of the folders where `make test` looks."""
+    folders = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]["testpaths"]
+    assert folders == ["tests", "providers/*/tests"]
+    held = set().union(*(contracts(f"{folder}/**/test_*.py") for folder in folders))
+    providers = {path.parent.name for path in ROOT.glob("providers/*/payments_*/provider.py")}
+    assert len(providers) == len(list(ROOT.glob("providers/*/pyproject.toml"))) >= 2
+    assert providers - held == set()
+
+
+def test_a_provider_without_a_contract_is_found(tmp_path, monkeypatch):
+    """The positive control."""
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    body = "from payments_x.provider import X\nclass {}(ProviderContract):\n    provider = X\n"
+    (tmp_path / "test_x.py").write_text(body.format("TestX"))
+    assert contracts("test_*.py") == {"payments_x"}
+    (tmp_path / "test_x.py").write_text(body.format("X"))
+    assert contracts("test_*.py") == set()
 
 
 def test_both_distributions_are_typed():

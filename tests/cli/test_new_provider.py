@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -124,10 +125,38 @@ def test_inside_this_repository_it_is_one_of_the_providers(
     monkeypatch.chdir(tmp_path / "docs")
     ran = run("new-provider", "lantern-pay")
     assert ran.code == 0
+    assert "    cd ..\n    make setup\n    .venv/bin/pytest providers/lantern_pay/tests\n" in ran.out
+    monkeypatch.chdir(tmp_path)
+    assert "cd " not in run("new-provider", "lantern-too").out
+    shutil.rmtree(tmp_path / "providers" / "lantern_too")
     assert files_in(tmp_path / "providers") == sorted(
         f"lantern_pay/{name.replace('octopus', 'lantern_pay')}" for name in FILES
     )
     assert "make setup" in ran.out
+
+
+@pytest.mark.once
+def test_inside_this_repository_its_tests_are_collected_with_all_others(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `make test`, which names no folder, and by the command that is printed."""
+    (tmp_path / "pyproject.toml").write_text(CONFIG.read_text())
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_contract.py").write_text("def test_one(): ...\n")
+    (tmp_path / "providers").mkdir()
+    monkeypatch.chdir(tmp_path / "providers")
+    made = run("new-provider", "kraken", "--json").json
+    assert made["next"][0] == "cd .."
+    printed = made["next"][2].split()
+    assert printed[0] == ".venv/bin/pytest"
+    for words in ([], printed[1:]):
+        ran = python(
+            "-m", "pytest", "--collect-only", "-q", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path / "providers" / "kraken")
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stdout
+        assert "providers/kraken/tests/test_contract.py::TestKraken::" in ran.stdout
+        assert "providers/kraken/tests/test_cassettes.py::" in ran.stdout
+        assert ("tests/test_contract.py::test_one" in ran.stdout) is (not words)
 
 
 # What it refuses.
