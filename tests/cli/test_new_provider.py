@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,10 +15,12 @@ from typing import Any
 import pytest
 
 from payments_core import (
+    AuthorizationRejected,
     ChargeRequest,
     Money,
     PaymentStatus,
     Reference,
+    Rejected,
     UnsupportedOperation,
     WebhookDelivery,
     WebhookRejected,
@@ -313,6 +316,46 @@ def test_the_sandbox_answers_that_it_is_not_written(octopus: Any) -> None:
             assert b"sandbox/app.py, step 3" in error.read()
         with pytest.raises(NotImplementedError, match=r"_signed\(\) in sandbox/local.py, step 4"):
             make.sign(octopus.OctopusConfig(**_secrets(sandbox.config)), b"{}")
+
+
+def test_most_of_the_sandbox_is_there_already(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As step 3 says: with nothing but the refusals taken out, a charge is made, asked about, and paid on a page."""
+    import urllib.request
+
+    package = shutil.copytree(made / "payments-octopus" / "payments_octopus", tmp_path / "site" / "payments_octopus")
+    for name in ("provider.py", "sandbox/app.py"):
+        text = (package / name).read_text()
+        assert text.count("        _unwritten(") == 2
+        (package / name).write_text(re.sub(r"^        _unwritten\(.*\n", "", text, flags=re.MULTILINE))
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    for name in [name for name in sys.modules if name.split(".")[0] == "payments_octopus"]:
+        monkeypatch.delitem(sys.modules, name)
+    import payments_octopus
+    from payments_octopus.sandbox import make
+
+    with make() as sandbox, open_provider(payments_octopus.OctopusProvider, sandbox.config) as gateway:
+        order = ChargeRequest("P1", Money.of("88", "EUR"), "<Tea>", return_url="https://shop.example/back")
+        charge = gateway.create_charge(order)
+        assert (charge.amount, charge.raw_status) == (Money.of("88", "EUR"), "open")
+        address = charge.next_action.url
+        assert address.startswith(f"{sandbox.url}/pay/")
+        with urllib.request.urlopen(address) as page:
+            shown = page.read().decode()
+        assert "88.00 EUR" in shown
+        assert "&lt;Tea&gt;" in shown
+        with urllib.request.urlopen(sandbox.url) as index:
+            assert address.removeprefix(sandbox.url) in index.read().decode()
+        with urllib.request.urlopen(address, b"do=pay") as page:
+            assert "Back to the shop" in page.read().decode()
+        for reference in (Reference("P1"), charge.reference):
+            asked = gateway.get_status(reference)
+            assert (asked.raw_status, asked.next_action) == ("paid", None)
+        with pytest.raises(Rejected, match="not_found"):
+            gateway.get_status(Reference("P2"))
+        assert gateway.get_status(charge.reference).request_id
+        other = sandbox.config | {"api_key": "another"}
+        with open_provider(payments_octopus.OctopusProvider, other) as stranger, pytest.raises(AuthorizationRejected):
+            stranger.create_charge(order)
 
 
 def test_the_sandbox_keeps_pages_of_other_sites_out(octopus: Any) -> None:

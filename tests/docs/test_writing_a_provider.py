@@ -1,5 +1,8 @@
 """docs/writing-a-provider.md cannot drift: its blocks stand in the tutorial's plugin, and its five steps are taken, one by one."""
 
+import ast
+import builtins
+import functools
 import json
 import os
 import re
@@ -20,6 +23,7 @@ from payments_lantern.webhook import TOLERANCE
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "writing-a-provider.md").read_text("utf-8")
 LANTERN = ROOT / "examples" / "payments-lantern"
+TEMPLATES = ROOT / "payments_core" / "cli" / "templates"
 BLOCK = re.compile(r"^([^\n]*)\n\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -52,6 +56,68 @@ def test_a_block_that_drifts_is_noticed():
     assert row in PAGE
     assert len(misquoted(PAGE.replace(row, row.replace("SUCCEEDED", "FAILED")))) == 1
     assert misquoted("Look:\n\n```python\nx = 1\n```\n") == [(None, "x = 1")]
+
+
+def files_of_the_steps():
+    """What the table at the top says, step by step."""
+    rows = re.findall(r"^\| (\d) \| (.*) \|$", PAGE.partition("are excerpts")[2].partition("\n## ")[0], re.MULTILINE)
+    return {step: re.findall(r"`([\w/]+\.\w+)`", files) for step, files in rows}
+
+
+def test_every_block_is_of_a_file_that_its_step_says_to_compare():
+    """And every file of the plugin that the steps change is in the table."""
+    files = files_of_the_steps()
+    assert list(files) == ["1", "2", "3", "4", "5"]
+    assert all((LANTERN / name).is_file() for names in files.values() for name in names)
+    for step, text in re.findall(r"^## Step (\d): .+?\n(.*?)(?=^## )", PAGE, re.MULTILINE | re.DOTALL):
+        assert {name for name, _ in quoted(text) if name} <= set(files[step]), step
+
+
+def names_that_nobody_has(page):
+    """Names that a block uses, and which no block defines, nor the scaffold's file, nor an import, nor the core's front door."""
+    blocks = [(name, ast.parse(block)) for name, block in quoted(page) if name and name.endswith(".py")]
+    shown = {
+        (name, each)
+        for name, tree in blocks
+        for node in ast.walk(tree)
+        for each in [getattr(node, "name", None) or getattr(node, "id", None) or getattr(node, "arg", None)]
+        if not isinstance(node, ast.Name) or isinstance(node.ctx, ast.Store)
+    }
+    return sorted(
+        {
+            (name, node.id)
+            for name, tree in blocks
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Name)
+            and (name, node.id) not in shown
+            and not hasattr(builtins, node.id)
+            and node.id not in there_already(name)
+        }
+    )
+
+
+@functools.lru_cache
+def there_already(name):
+    """The names of the scaffold's file, and what the plugin's file imports."""
+    template = TEMPLATES / f"{name.replace('payments_lantern', 'package')}.txt"
+    scaffold = ast.parse(re.sub(r"\$\{(\w+)\}", r"x_\1", template.read_text("utf-8")))
+    found = {each.name for each in ast.walk(scaffold) if isinstance(each, ast.FunctionDef | ast.ClassDef)}
+    found |= {each.id for each in ast.walk(scaffold) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    found |= {each.arg for each in ast.walk(scaffold) if isinstance(each, ast.arg)}
+    written = ast.parse((LANTERN / name).read_text("utf-8"))
+    imports = [each for each in ast.walk(written) if isinstance(each, ast.Import | ast.ImportFrom)]
+    return found | {alias.asname or alias.name for each in imports for alias in each.names}
+
+
+def test_no_block_uses_a_name_that_neither_the_page_nor_the_scaffold_has():
+    assert names_that_nobody_has(PAGE) == []
+
+
+def test_a_name_that_nobody_has_is_noticed():
+    """The positive control: a constant of the page is taken away."""
+    assert ("payments_lantern/webhook.py", "_TIME") in names_that_nobody_has(
+        PAGE.replace("_TIME: Final =", "OTHER: Final =")
+    )
 
 
 def documentation():
@@ -157,15 +223,14 @@ def test_the_five_steps_lead_from_the_scaffold_to_the_whole_plugin(steps):
     failed = steps.test("-k", "method_and_channel or genuine or table")
     assert "step 3" in failed["test_every_method_and_channel_takes_a_charge"]
 
-    package = "payments_lantern"
-    steps.write(*(f"{package}/{name}.py" for name in ("wire", "mapping", "provider")))
-    steps.write(*(f"{package}/sandbox/{name}.py" for name in ("__init__", "gateway", "app", "local")))
+    package, files = "payments_lantern", files_of_the_steps()
+    steps.write(*files["2"], *files["3"])
     failed = steps.test("-k", "method_and_channel or genuine or currency or header")
     assert failed, "the webhook is not written yet"
     assert all("verify() in webhook.py, step 4" in message for message in failed.values())
     assert "test_every_method_and_channel_takes_a_charge" not in failed
 
-    steps.write(f"{package}/webhook.py")
+    steps.write(*files["4"])
     demo = steps.run("-m", "payments_core.cli", "demo", "--provider", "lantern")
     assert demo.returncode == 0, demo.stderr
     assert "Every step happened." in demo.stdout
@@ -175,7 +240,7 @@ def test_the_five_steps_lead_from_the_scaffold_to_the_whole_plugin(steps):
         "test_there_is_a_documented_refusal_to_test_with",
         "test_the_table_of_statuses_is_the_documented_one",
     } <= set(failed)
-    steps.write(f"{package}/sandbox/stories.py", "tests/test_contract.py")
+    steps.write(*files["5"])
     where = f"payments record lantern --output {steps.folder / 'cassettes'}"
     assert where in steps.test("-k", "each_cassette")["test_each_cassette_is_replayed[paid]"], "the whole command"
     (command,) = re.findall(r"`payments (record lantern --output \S+)`", PAGE)
@@ -194,7 +259,7 @@ def test_the_five_steps_lead_from_the_scaffold_to_the_whole_plugin(steps):
     steps.write(
         "pyproject.toml",
         "README.md",
-        *(f"{package}/{name}.py" for name in ("__init__", "config")),
+        *(f"{package}/{name}.py" for name in ("__init__", "config", "sandbox/__init__")),
         "tests/test_cassettes.py",
     )
     for name in files_in(LANTERN):

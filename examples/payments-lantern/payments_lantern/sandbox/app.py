@@ -10,23 +10,25 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from payments_core.testing.sandbox_app import Guard
+from payments_core.testing.sandbox_app import Guard, read_body
+from payments_core.testing.sandbox_page import facts, page
 
-from .gateway import LocalGateway, Payment, Refused
+from .gateway import WAITING, LocalGateway, Payment, Refused
 
 __all__ = ["Act", "build_app"]
 
 # What is done to a payment, by its id.
 Act = Callable[[str], object]
 
-_PAGE: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title} (sandbox)</title></head>
-<body><h1>{title}</h1><p>{amount} {currency}: <strong>{state}</strong></p>
-<form method="post"><button name="do" value="pay">Pay</button> <button name="do" value="cancel">Leave</button></form>
-<p>A sandbox on this machine: no money moves here.</p></body></html>"""
+_MOST: Final = 256 * 1024  # bytes of a body
+_BUTTONS: Final = """<form method="post">
+<button class="primary" name="do" value="pay">Pay</button>
+<button name="do" value="cancel">Leave</button>
+</form>"""
 
 
 def build_app(gateway: LocalGateway, acts: Mapping[str, Act], public_url: str = "") -> ASGIApp:
@@ -36,32 +38,37 @@ def build_app(gateway: LocalGateway, acts: Mapping[str, Act], public_url: str = 
     """
 
     async def create(request: Request) -> Response:
-        body = await request.body()
+        body = await read_body(request, _MOST)
         return _answered(gateway, request, lambda: shown(request, gateway.create(_read(body))))
 
     async def ask(request: Request) -> Response:
         ids = {**request.query_params, **request.path_params}
         return _answered(gateway, request, lambda: shown(request, _find(gateway, ids)))
 
-    async def checkout(request: Request) -> Response:
-        payment = gateway.find(payment_id=request.path_params["payment_id"])
-        if request.method == "POST":
-            word = (await request.body()).decode("ascii", "replace").removeprefix("do=")
-            if word in {"pay", "cancel"} and payment.state == "waiting":
-                acts[word](payment.payment_id)
-            return RedirectResponse(payment.return_url or request.url.path, 303)
-        return HTMLResponse(_PAGE.format(**{name: escape(str(value)) for name, value in vars(payment).items()}))
-
     def shown(request: Request, payment: Payment) -> dict[str, Any]:
         fields = ("payment_id", "merchant_ref", "amount", "currency", "state")
-        answer: dict[str, Any] = {name: getattr(payment, name) for name in fields}
-        answer["created"] = payment.created.isoformat()
+        answer = {name: getattr(payment, name) for name in fields} | {"created": payment.created.isoformat()}
         if payment.paid is not None:
             answer["paid"] = payment.paid.isoformat()
-        if payment.state == "waiting":
-            base = public_url or str(request.base_url).rstrip("/")
-            answer["checkout_url"] = f"{base}/checkout/{payment.payment_id}"
+        if payment.state == WAITING:
+            answer["checkout_url"] = f"{public_url or str(request.base_url).rstrip('/')}/checkout/{payment.payment_id}"
         return answer
+
+    async def checkout(request: Request) -> Response:
+        payment = gateway.find(payment_id=request.path_params["payment_id"])
+        if request.method == "GET":
+            return _checkout_page(payment)
+        word = (await read_body(request, _MOST)).decode("ascii", "replace").removeprefix("do=")
+        if word in {"pay", "cancel"} and payment.state == WAITING:
+            acts[word](payment.payment_id)
+        return RedirectResponse(request.url.path, 303)
+
+    def index(_: Request) -> Response:
+        links = "".join(
+            f'<li><a href="/checkout/{escape(each.payment_id)}">{escape(each.merchant_ref)}</a></li>'
+            for each in gateway.payments()
+        )
+        return page("Payments of this sandbox", f"<ul>{links}</ul>" if links else "<p>No payments yet.</p>")
 
     def control(request: Request) -> Response:  # in a thread, because `deliver` waits for an answer
         if request.headers.get("content-type") != "application/json":  # which no form of another site can send
@@ -81,6 +88,7 @@ def build_app(gateway: LocalGateway, acts: Mapping[str, Act], public_url: str = 
             Route("/v1/payments", ask, methods=["GET"]),
             Route("/v1/payments/{payment_id}", ask, methods=["GET"]),
             Route("/checkout/{payment_id}", checkout, methods=["GET", "POST"]),
+            Route("/", index, methods=["GET"]),
             Route("/_sandbox/orders", listed, methods=["GET"]),
             Route("/_sandbox/orders/{payment_id}/{act}", control, methods=["POST"]),
         ],
@@ -114,6 +122,17 @@ def _read(body: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise Refused(422, "invalid")
     return fields
+
+
+def _checkout_page(payment: Payment) -> Response:
+    known = facts(
+        ("Amount", f'<span class="amount">{escape(payment.amount)} {escape(payment.currency)}</span>'),
+        ("For", escape(payment.title)),
+        ("Payment", escape(payment.payment_id)),
+    )
+    back = f'<p><a href="{escape(payment.return_url)}" rel="noreferrer">Back to the shop</a></p>'
+    after = _BUTTONS if payment.state == WAITING else back if payment.return_url else ""
+    return page("Lantern Pay", f'{known}<p role="status">{escape(payment.state)}</p>{after}')
 
 
 def _said(_: Request, error: Exception) -> Response:

@@ -18,6 +18,9 @@ __all__ = ["DIGITS", "LocalGateway", "Payment", "Refused"]
 # CREATE: the currencies, and the digits that each has after the point.
 DIGITS: Final = {"HKD": 2, "JPY": 0, "KWD": 3}
 
+# STATES
+WAITING, PAID, DECLINED, CLOSED = "waiting", "paid", "declined", "closed"
+
 _REF: Final = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
 _AMOUNT: Final = re.compile(r"[0-9]+(?:\.([0-9]+))?", re.ASCII)
 _MOST: Final = Decimal(1_000_000)
@@ -44,7 +47,7 @@ class Payment:
     callback_url: str
     return_url: str
     created: datetime
-    state: str = "waiting"
+    state: str = WAITING
     paid: datetime | None = None
 
 
@@ -94,10 +97,10 @@ class LocalGateway:
     def decide(self, payment_id: str, state: str) -> Payment:
         """STATES: the shopper, or time, ends the wait."""
         payment = self.find(payment_id=payment_id)
-        if payment.state != "waiting":
+        if payment.state != WAITING:
             raise ValueError(f"this payment is {payment.state}, and waits no longer")
         payment.state = state
-        payment.paid = self._clock() if state == "paid" else None
+        payment.paid = self._clock() if state == PAID else None
         return payment
 
     def notice(self, payment: Payment) -> bytes:

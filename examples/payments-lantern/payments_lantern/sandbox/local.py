@@ -17,7 +17,7 @@ from payments_core.testing.stories import Story
 from payments_lantern.config import LanternConfig
 
 from .app import build_app
-from .gateway import DIGITS, LocalGateway, Payment
+from .gateway import CLOSED, DECLINED, DIGITS, PAID, LocalGateway, Payment
 
 __all__ = ["Sandbox", "make", "sign"]
 
@@ -76,15 +76,15 @@ class Sandbox:
 
     def pay(self, provider_id: str, *, notify: bool = True) -> None:
         """The shopper approves."""
-        self._decide(provider_id, "paid", notify=notify)
+        self._decide(provider_id, PAID, notify=notify)
 
     def decline(self, provider_id: str, *, notify: bool = True) -> None:
         """The shopper's bank says no."""
-        self._decide(provider_id, "declined", notify=notify)
+        self._decide(provider_id, DECLINED, notify=notify)
 
     def cancel(self, provider_id: str, *, notify: bool = True) -> None:
         """The shopper leaves."""
-        self._decide(provider_id, "closed", notify=notify)
+        self._decide(provider_id, CLOSED, notify=notify)
 
     def _decide(self, provider_id: str, state: str, *, notify: bool) -> None:
         self._gateway.decide(provider_id, state)
