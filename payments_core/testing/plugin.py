@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 for _part in ("declaration", "positions", "webhooks", "secrecy", "bench", "forgeries", "rules"):
     pytest.register_assert_rewrite(f"payments_core.testing.contract.{_part}")
 
+_UNWRITTEN = re.compile(r"(?:[\w.]+: )*not written yet: (.+?, step \d)")
 _LEFT_OUT = pytest.StashKey[list[tuple[str, str]]]()
 _IN_ITS_PLACE = "another class was put in its place (--contract-provider)"
 
@@ -72,13 +75,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """What was left out, and why."""
+    """What is still to be written, and what was left out, and why."""
+    for what, count in _unwritten(terminalreporter.stats.get("failed", [])):
+        terminalreporter.line(f"not written yet: {what}: {count} {'test fails' if count == 1 else 'tests fail'}")
     left_out: list[tuple[str, str]] = config.stash.get(_LEFT_OUT, [])
     reasons = dict(left_out)
     if reasons and config.option.verbose >= -1:
         terminalreporter.section("left out of the provider contract")
         for name, reason in sorted(reasons.items()):
             terminalreporter.line(f"{name}: {reason}")
+
+
+def _unwritten(failed: Sequence[pytest.TestReport]) -> list[tuple[str, int]]:
+    """What a scaffold's refusals name, such as `verify() in webhook.py, step 4`, in the order of the steps; and how often."""
+    messages = [getattr(getattr(report.longrepr, "reprcrash", None), "message", "") for report in failed]
+    found = [match[1] for message in messages if (match := _UNWRITTEN.match(message))]
+    return sorted(Counter(found).items(), key=lambda each: (each[0][-1], each[0]))
 
 
 def _is_contract(cls: type | None) -> bool:

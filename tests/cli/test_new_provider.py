@@ -157,8 +157,8 @@ def test_inside_this_repository_its_tests_are_collected_with_all_others(
             "-m", "pytest", "--collect-only", "-q", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path / "providers" / "kraken")
         )  # fmt: skip
         assert ran.returncode == 0, ran.stdout
-        assert "providers/kraken/tests/test_contract.py::TestKraken::" in ran.stdout
-        assert "providers/kraken/tests/test_cassettes.py::" in ran.stdout
+        assert "tests/test_contract.py::TestKraken::" in ran.stdout
+        assert "tests/test_cassettes.py::" in ran.stdout
         assert ("tests/test_contract.py::test_one" in ran.stdout) is (not words)
 
 
@@ -405,3 +405,20 @@ def test_its_tests_run_at_once_and_fail_by_name(made: Path, tmp_path: Path) -> N
     assert len(unwritten) > 80
     closed = [name for name in failed if name.startswith("test_a_forged_delivery_is_refused")]
     assert len(closed) > 40, "nothing is believed, the genuine neither"
+    assert re.search(
+        r"^not written yet: create_charge\(\) in provider.py, step 3: \d\d tests fail$", ran.stdout, re.MULTILINE
+    )
+    assert len(ran.stdout.splitlines()) < 500, "a page or two, and no tracebacks"
+
+
+@pytest.mark.once
+def test_the_tests_of_two_plugins_run_in_one_call(made: Path) -> None:
+    """Their files have the same names."""
+    both = [made / "payments-octopus", made / "payments-x"]
+    ran = python(
+        "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *(folder / "tests" for folder in both),
+        cwd=made, PYTHONPATH=os.pathsep.join(map(str, both)),
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
+    for name in ("::TestOctopus::", "::TestX::"):
+        assert name in ran.stdout
