@@ -33,6 +33,7 @@ _RESERVED: Final = {
     "core": "payments-core is the framework itself",
     "fake": "that is the provider for platforms' own tests",
 }
+_GUIDE: Final = "writing-a-provider.md"
 _SUFFIX: Final = ".txt"  # so that no tool takes a template for code
 
 
@@ -44,11 +45,15 @@ def add(commands: Commands) -> None:
         "begin a plugin for another gateway",
         "Makes the distribution payments-NAME in the current folder, or under providers/ inside the repository of\n"
         "payments-core. Its tests run at once: what is still to be written fails by name, and closed. Then follow\n"
-        "docs/writing-a-provider.md.",
+        "docs/writing-a-provider.md, which --guide prints.",
     )
     parser.add_argument(
-        "name", metavar="NAME", help="the provider's id: lower-case letters and digits, words joined by - or _"
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help="the provider's id: lower-case letters and digits, words joined by - or _",
     )
+    parser.add_argument("--guide", action="store_true", help="print docs/writing-a-provider.md, and make nothing")
     parser.add_argument("--into", type=Path, metavar="DIR", help="the folder in which to make it")
 
 
@@ -82,6 +87,10 @@ class _Names:
 
 
 def _run(args: Namespace, console: Console) -> Exit:
+    if args.guide:
+        return _show_guide(console)
+    if args.name is None:
+        raise Stop("NAME is missing", "For example: payments new-provider octopus", code=Exit.USAGE)
     names = _Names(_checked(args.name))
     repository = _repository(Path.cwd()) if args.into is None else None
     parent = args.into or (repository / "providers" if repository else Path.cwd())
@@ -108,9 +117,21 @@ def _run(args: Namespace, console: Console) -> Exit:
             "",
             *(f"    {line}" for line in follow),
             "",
-            "Then take the steps of docs/writing-a-provider.md, one after the other.",
+            "Then take the steps of docs/writing-a-provider.md, one after the other: `payments new-provider --guide` prints it.",
         ],
     )
+    return Exit.OK
+
+
+def _show_guide(console: Console) -> Exit:
+    package = Path(str(files("payments_core")))
+    # A wheel has the pages inside the package; in a clone they are beside it.
+    folder = next((each for each in (package / "docs", package.parent / "docs") if (each / _GUIDE).is_file()), None)
+    if folder is None:
+        raise Stop(f"{_GUIDE} was not installed", "It is in the folder docs of payments-core's repository.")
+    pages = sorted(str(page) for page in folder.glob("*.md"))
+    console.note(f"{folder / _GUIDE}; beside it are the pages that it leads to.")
+    console.result({"guide": str(folder / _GUIDE), "pages": pages}, (folder / _GUIDE).read_text("utf-8").splitlines())
     return Exit.OK
 
 

@@ -106,6 +106,21 @@ def test_a_name_of_two_words_has_all_its_forms(run: Any, tmp_path: Path, name: s
     assert "# Lantern Pay" not in text
 
 
+def test_the_guide_is_printed(run: Any, tmp_path: Path) -> None:
+    """All that a scaffold says leads to it, also where there is no clone."""
+    ran = run("new-provider", "--guide")
+    assert (ran.code, ran.out) == (0, (ROOT / "docs" / "writing-a-provider.md").read_text())
+    assert "docs/writing-a-provider.md; beside it" in ran.err
+    told = run("new-provider", "--guide", "--json").json
+    assert Path(told["guide"]).read_text() == ran.out
+    assert {Path(page).name for page in told["pages"]} >= {"hooks.md", "testing.md", "glossary.md"}
+    assert list(tmp_path.iterdir()) == [], "and nothing is made"
+    assert "--guide" in run("new-provider", "octopus").out
+    assert "payments new-provider --guide" in (tmp_path / "payments-octopus" / "README.md").read_text()
+    missing = run("new-provider", "--json")
+    assert (missing.code, missing.error["message"]) == (2, "NAME is missing")
+
+
 def test_no_place_for_a_name_is_left_empty(run: Any, tmp_path: Path) -> None:
     run("new-provider", "octopus")
     for name in FILES:
