@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -29,6 +29,10 @@ from .server import LoopbackServer
 from .stories import Actor, HumanActor, Published, ReplayActor, SandboxActor, Story, run
 
 __all__ = ["Account", "record_live", "record_sandbox", "record_story", "sandbox_stories"]
+
+
+_UNIQUE: Final = 20
+_LEAST: Final = 8  # hexadecimal digits: a test account's recordings of years do not meet
 
 
 class Sandbox(Protocol):
@@ -58,6 +62,12 @@ class Account:
     def base_url(self) -> str:
         """Where the gateway is; `""` where the provider knows that by itself."""
         return str(self._values.get("base_url", ""))
+
+    @property
+    def order_id_length(self) -> int:
+        """The most characters that an order id of this account may have."""
+        with self.open() as gateway:
+            return gateway.info.limits.order_id_length
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -120,6 +130,7 @@ def record_live(
     if is_this_machine(urlsplit(account.base_url).hostname or ""):
         kind, detail = "sandbox", f"{account.provider}, in a rehearsal of live"
         out(f"{name} is on this machine: recorded as {kind}, and not as live")
+    most = account.order_id_length
     made = []
     for story in _chosen(sandbox_stories(account.provider), only):
         if not story.live:
@@ -133,7 +144,7 @@ def record_live(
             account,
             HumanActor(ask, out, draw),
             Provenance(kind, detail),  # type: ignore[arg-type]
-            story.values(secrets.token_hex(10)),
+            story.values(_unique(story, most)),
             f"payments record {name} --live",
         )
         made.append(path)
@@ -195,6 +206,19 @@ def _sandbox(name: str, options: Mapping[str, Any]) -> Iterator[Sandbox]:
         raise ProviderContractError(f"the sandbox of {name} has no stories to record")
     with contextlib.closing(played):
         yield played
+
+
+def _unique(story: Story, most: int) -> str:
+    """Something new for `{unique}`: 20 characters, or as many as an order id has room for beside what the story adds."""
+    given = story.parameters.get("order_id", "")
+    times = given.count("{unique}")
+    room = (most - len(given.replace("{unique}", ""))) // times if times else _UNIQUE
+    if room < _LEAST:
+        raise CassetteError(
+            f"{story.name}: an order id of this gateway has at most {most} characters, which leaves {max(room, 0)} for the "
+            f"{{unique}} in {given!r}, and {_LEAST} are needed so that no two recordings meet: shorten the story's parameters"
+        )
+    return secrets.token_hex(_UNIQUE)[: min(room, _UNIQUE)]
 
 
 def _chosen(stories: Sequence[Story], only: Collection[str]) -> list[Story]:

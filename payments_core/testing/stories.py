@@ -107,7 +107,7 @@ class Story(msgspec.Struct, frozen=True):
     """One scene, which becomes one cassette of that name.
 
     In the values of `parameters`, `{unique}` is the story's name in a sandbox, so that recordings repeat, and something new
-    in each live recording. `options` are those of the sandbox that it needs. `repeats` are the paths that it asks the same
+    in each live recording: 20 hexadecimal digits, or as many as an order id has room for. `options` are those of the sandbox that it needs. `repeats` are the paths that it asks the same
     thing twice. `live=False`: only a sandbox can play it. A story of `published` answers is recorded from these alone;
     `source` names their page.
     """

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 from starlette.requests import Request as Incoming
 from starlette.responses import JSONResponse
 
@@ -19,6 +20,7 @@ from payments_core import (
     ChargeRequest,
     ConfigurationError,
     Gateway,
+    Limits,
     Method,
     Mismatch,
     Money,
@@ -448,6 +450,47 @@ def test_live_needs_a_person_and_is_not_live_on_this_machine(tmp_path: Path, mon
     assert "skipped unplayable: only a sandbox can play it" in said
     assert "skipped published: it is published" in said
     assert sum("press Enter" in each for each in said) == 1
+
+
+@pytest.mark.usefixtures("acme")
+@pytest.mark.parametrize(
+    ("given", "most", "length"),
+    [
+        ("{unique}", 64, 20),
+        ("{unique}", 12, 12),
+        ("story{unique}", 13, 13),
+        ("{unique}-{unique}", 17, 17),
+        ("P1001", 5, 5),
+    ],
+)
+def test_a_live_order_id_is_as_long_as_the_gateway_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, most: int, length: int
+) -> None:
+    monkeypatch.setattr(Acme, "info", structs.replace(Acme.info, limits=Limits(order_id_length=most)))
+    monkeypatch.setattr(
+        AcmeSandbox, "stories", lambda self: (structs.replace(STORIES[0], parameters={"order_id": given}),)
+    )
+    remote = AcmeSandbox()
+    (made,) = record_live("acme", tmp_path, remote.config, ["create"], out=str)
+    remote.close()
+    order_id = read(made).parameters["order_id"]
+    assert len(order_id) == length
+    assert order_id.startswith(given.partition("{")[0])
+
+
+@pytest.mark.usefixtures("acme")
+def test_where_nothing_new_fits_into_an_order_id_that_is_said_and_nothing_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Acme, "info", structs.replace(Acme.info, limits=Limits(order_id_length=12)))
+    story = structs.replace(STORIES[0], parameters={"order_id": "story{unique}"})
+    monkeypatch.setattr(AcmeSandbox, "stories", lambda self: (story,))
+    config = {"base_url": "http://127.0.0.1:9", "key": KEY}
+    with pytest.raises(
+        CassetteError, match="at most 12 characters, which leaves 7 for the "
+    ):
+        record_live("acme", tmp_path, config, ["create"], out=str)
+    assert files(tmp_path) == []
 
 
 @pytest.mark.usefixtures("acme")
