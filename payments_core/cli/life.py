@@ -106,9 +106,10 @@ def play(name: str, args: Namespace, console: Console) -> Exit:
         with _step("notified"):
             _let_the_shopper_pay(sandbox, charge, console, by_hand=args.browser)
             advice = "" if args.browser or register is not None else _UNHEARD
-            delivery = _show_notified(console, *_notified(inbox, gateway, charged, advice, by_hand=args.browser))
+            delivery, event = _notified(inbox, gateway, charged, advice, by_hand=args.browser)
+            _show_notified(console, delivery, event)
         with _step("confirmed"):
-            _show_confirmed(console, _confirmed(inbox, gateway, charged, request.amount))
+            _show_confirmed(console, *_confirmed(inbox, gateway, charged, request.amount, event))
         with _step("forgery_refused"):
             _forge(console, inbox, delivery, listener.url)
         with _step("mismatch_refused"):
@@ -164,7 +165,7 @@ def _notified(
     raise Stop(f"no notification about this charge arrived within {patience:.0f} s", advice)
 
 
-def _show_notified(console: Console, delivery: ReceivedDelivery, event: WebhookEvent) -> ReceivedDelivery:
+def _show_notified(console: Console, delivery: ReceivedDelivery, event: WebhookEvent) -> None:
     fields = {name: getattr(event, name) for name in ("reference", "subject", "raw_kind", "event_id", "authoritative")}
     believed = "it carries a status" if event.authoritative else "it is a hint and carries no amount: so ask"
     console.step(
@@ -175,24 +176,31 @@ def _show_notified(console: Console, delivery: ReceivedDelivery, event: WebhookE
             f"the signature is the gateway's; {believed}",
         ],
     )
-    return delivery
 
 
-def _confirmed(inbox: _Inbox, gateway: Gateway, charged: Reference, amount: Money) -> Charge:
+def _confirmed(
+    inbox: _Inbox, gateway: Gateway, charged: Reference, amount: Money, event: WebhookEvent
+) -> tuple[Charge, bool]:
+    """The paid charge, and whether the gateway was asked: an event that carries its own status is not asked about."""
     until = time.monotonic() + _PATIENCE
-    charge = gateway.confirm(charged.order_id, amount, provider_id=charged.provider_id)
+    asked = not event.authoritative
+    charge = gateway.confirm_event(event, charged.order_id, amount, provider_id=charged.provider_id)
     while not charge.status.is_final and time.monotonic() < until:
         inbox.about(charged, 1.0)
+        asked = True
         charge = gateway.confirm(charged.order_id, amount, provider_id=charged.provider_id)
     if not charge.is_paid:
         raise Stop(f"the gateway says {charge.status} ({charge.raw_status})")
-    return charge
+    return charge, asked
 
 
-def _show_confirmed(console: Console, charge: Charge) -> None:
+def _show_confirmed(console: Console, charge: Charge, asked: bool) -> None:
     when = f", at {charge.paid_at:%Y-%m-%d %H:%M:%S %z}" if charge.paid_at else ""
+    source = "asked, the gateway says" if asked else "the notification itself says"
     console.step(
-        "confirmed", charge_fields(charge), [f"asked, the gateway says {charge.status}: {charge.amount} is paid{when}"]
+        "confirmed",
+        {**charge_fields(charge), "asked": asked},
+        [f"{source} {charge.status}: {charge.amount} is paid{when}"],
     )
 
 

@@ -15,18 +15,24 @@ def charge_lines(charge: Charge) -> list[str]:
     return rows(
         [
             ("status", f"{charge.status} (the gateway says {charge.raw_status})"),
+            ("paid", _paid(charge)),
             ("amount", charge.amount or "the answer does not say"),
             ("order id", charge.reference.order_id),
             ("provider id", charge.reference.provider_id),
             ("next", action_in_words(charge.next_action)),
             ("created", charge.created_at),
-            ("paid", charge.paid_at),
             ("expires", charge.expires_at),
             ("captured", charge.captured),
             ("refunded", charge.refunded),
             ("request id", charge.request_id),
         ]
     )
+
+
+def _paid(charge: Charge) -> str:
+    if not charge.is_paid:
+        return "no"
+    return f"yes, at {charge.paid_at}" if charge.paid_at else "yes"
 
 
 def action_in_words(action: NextAction | None) -> str:

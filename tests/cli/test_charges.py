@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from payments_core import Charge, Money, PaymentStatus, Reference
+from payments_core.cli.shown import charge_lines
 
 CHARGE = ("charge", "alipayhk", "--order-id", "A1", "--amount", "88.00", "--currency", "HKD", "--description", "Tea")
 
@@ -66,6 +71,24 @@ def test_a_status_is_asked_by_either_id(run: Any, toml: Path, sandbox: Any, by: 
     assert run("status", "alipayhk", by, reference, "--amount", "88", "--currency", "HKD").code == 0
     refused = run("status", "alipayhk", by, reference, "--amount", "89", "--currency", "HKD", "--json")
     assert (refused.code, refused.out, refused.error["field"]) == (8, "", "amount")
+
+
+def test_whether_it_is_paid_is_a_row_of_its_own(run: Any, toml: Path, sandbox: Any) -> None:
+    """As the help says: read `paid`."""
+    assert "read `paid`" in run("status", "--help").out
+    charge = run(*CHARGE, "--json").json["reference"]
+    assert re.search(r"^paid +no$", run("status", "alipayhk", "--order-id", "A1").out, re.MULTILINE)
+    sandbox.pay(charge["provider_id"])
+    assert re.search(r"^paid +yes(, at \d{4}-.*)?$", run("status", "alipayhk", "--order-id", "A1").out, re.MULTILINE)
+    later = Charge(
+        provider="x",
+        reference=Reference("A1"),
+        status=PaymentStatus.SUCCEEDED,
+        raw_status="paid",
+        amount=Money.of("88", "HKD"),
+        paid_at=datetime(2026, 11, 1, tzinfo=UTC),
+    )
+    assert "paid          yes, at 2026-11-01 00:00:00+00:00" in charge_lines(later)
 
 
 def test_a_status_that_is_not_paid_is_no_failure(run: Any, toml: Path, sandbox: Any) -> None:

@@ -69,6 +69,18 @@ def test_as_json_there_is_one_object_for_each_step_and_nothing_else(run: Any) ->
     assert (mismatch["field"], mismatch["answered"]["text"]) == ("amount", "88.01")
 
 
+def test_what_carries_a_status_is_not_asked_about_and_a_hint_is(run: Any) -> None:
+    """As the README says of `confirm_event`."""
+    for provider, believed, source, asked in (
+        ("stripe", "it carries a status", "the notification itself says SUCCEEDED", False),
+        ("alipayhk", "it is a hint", "asked, the gateway says SUCCEEDED", True),
+    ):
+        out = run("demo", "--provider", provider).out
+        assert believed in out
+        assert source in out
+        assert run("demo", "--provider", provider, "--json").lines[3]["asked"] is asked
+
+
 def test_the_demo_runs_as_a_command_of_its_own(spawn: Any) -> None:
     ran = spawn("demo", "--json", "--amount", "1")
     assert (ran.code, ran.err) == (0, "")
