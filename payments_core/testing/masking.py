@@ -171,7 +171,10 @@ class Masker:
         try:
             value = _json.parse(body)
         except _json.NotJSON as exc:
-            raise Refused(f"the body {exc}, and the policy keeps no other") from None
+            raise Refused(
+                f"the body {exc}; one that is neither JSON nor a form is kept only where its rule says "
+                "`request_body=VERBATIM`, byte for byte and with all that is in it"
+            ) from None
         return _json.render(self._value(value, "", _Names.of(fields), answer=False)).encode()
 
     def _response_body(self, body: bytes | None, fields: Fields) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from payments_alipayhk import sandbox as alipayhk
 from payments_core.cli import main
-from payments_core.testing import courier, faults, plugin, sandbox_app, sandbox_page
+from payments_core.testing import cassettes, courier, faults, plugin, sandbox_app, sandbox_page
 from payments_core.testing.contract import ProviderContract, Refusal
 from payments_core.testing.contract.rules import Rules
 from payments_core.testing.fake_machine import MAGIC
@@ -45,6 +45,14 @@ def test_every_block_is_a_test_that_passes(tmp_path):
 
 def test_the_magic_words_are_the_fake_gateway_s():
     assert tuple(rows("A shop's tests: the fake gateway")) == MAGIC
+
+
+def test_the_way_out_for_other_bodies_is_told_in_the_page_and_in_the_tutorial():
+    """What it is called, and where it is."""
+    assert "`request_body=VERBATIM`" in section("Cassettes")
+    assert "(of `payments_core.testing.cassettes`)" in section("Cassettes")
+    assert "VERBATIM" in cassettes.__all__
+    assert "`VERBATIM`" in (ROOT / "docs" / "writing-a-provider.md").read_text("utf-8").partition("## Limits")[2]
 
 
 def test_every_fault_is_in_the_table():

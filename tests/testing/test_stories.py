@@ -486,9 +486,7 @@ def test_where_nothing_new_fits_into_an_order_id_that_is_said_and_nothing_is_sen
     story = structs.replace(STORIES[0], parameters={"order_id": "story{unique}"})
     monkeypatch.setattr(AcmeSandbox, "stories", lambda self: (story,))
     config = {"base_url": "http://127.0.0.1:9", "key": KEY}
-    with pytest.raises(
-        CassetteError, match="at most 12 characters, which leaves 7 for the "
-    ):
+    with pytest.raises(CassetteError, match="at most 12 characters, which leaves 7 for the "):
         record_live("acme", tmp_path, config, ["create"], out=str)
     assert files(tmp_path) == []
 
