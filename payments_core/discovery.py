@@ -9,7 +9,7 @@ import msgspec
 
 from .errors import ProviderContractError, ProviderNotFound
 from .info import ProviderInfo
-from .plugins import check_info, implemented_hooks, where
+from .plugins import check_class, check_info, implemented_hooks, where
 
 __all__ = ["PROVIDER_GROUP", "SANDBOX_GROUP", "InstalledProvider", "find_provider", "installed_providers", "load_entry"]
 
@@ -85,6 +85,7 @@ def _describe(name: str) -> InstalledProvider:
     try:
         provider = find_provider(name)
         info, operations = check_info(name, provider), implemented_hooks(name, provider)
+        check_class(name, provider, info)
     except (ProviderContractError, ProviderNotFound) as exc:
         info, problem = None, exc.message
     except Exception as exc:  # noqa: BLE001 - looking at a stranger's class runs its code; the list goes on

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
+import types
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from operator import itemgetter
 from typing import Any
 
@@ -104,13 +106,22 @@ class Hooks:
         try:
             self._manager.register(plugin, name)
         except pluggy.PluginValidationError as exc:
-            problem = str(exc)
+            problem = self._unknown_arguments(plugin) or " ".join(str(exc).split())
         except ValueError:
             problem = "it is given twice"
         except Exception as exc:  # noqa: BLE001 - registering looks at every attribute of a stranger's object
             problem = f"looking at it raised {type(exc).__name__}"
         if problem is not None:
             raise ProviderContractError(f"{name} cannot be registered: {problem}")
+
+    def _unknown_arguments(self, plugin: object) -> str:
+        """In a line: a hook that names what it is never given; pluggy's own text has four, and not what could be meant."""
+        for hook, method in _marked(plugin).items():
+            caller = getattr(self._manager.hook, hook, None)
+            allowed = set(caller.spec.argnames) if caller is not None and caller.spec is not None else set()
+            if allowed and (unknown := set(inspect.signature(method).parameters) - allowed):
+                return f"{hook} names {_listed(unknown)}, and may name {_listed(allowed)} and nothing else"
+        return ""
 
     def _check(self, name: str, provider: object, info: ProviderInfo) -> None:
         problem = None
@@ -221,10 +232,35 @@ def implemented_hooks(name: str, provider_class: type) -> tuple[str, ...]:
     }
     unknown = {hook for hook, optional in marked.items() if not optional} - {*_PROVIDER_HOOKS, *_OBSERVER_HOOKS}
     if unknown:
-        raise ProviderContractError(f"provider {name} has hooks that do not exist: {_listed(unknown)}")
+        raise ProviderContractError(
+            f"provider {name} has hooks that do not exist: {_listed(unknown)} (the hooks are "
+            f"{', '.join((*_PROVIDER_HOOKS, *_OBSERVER_HOOKS))})"
+        )
     if "create_charge" not in marked:
         raise ProviderContractError(f"{name} does not implement create_charge")
     return tuple(hook for hook in _PROVIDER_HOOKS if hook in marked and not hook.startswith("read_"))
+
+
+def check_class(name: str, provider_class: type, info: ProviderInfo) -> None:
+    """All that opening checks of the hooks, without an instance and so without settings: `ProviderContractError`."""
+    marked = types.SimpleNamespace()
+    for attribute in dir(provider_class):
+        method: Any = getattr(provider_class, attribute, None)
+        if getattr(method, "payments_core_impl", None):
+            plain = inspect.isfunction(inspect.getattr_static(provider_class, attribute))
+            setattr(marked, attribute, types.MethodType(method, marked) if plain else method)
+    Hooks(name, marked, info, None)
+
+
+def _marked(plugin: object) -> dict[str, Any]:
+    """The methods of a plugin that are hooks, by the hook's name."""
+    found = {}
+    for attribute in dir(plugin):
+        with suppress(Exception):  # looking at a stranger's attribute runs its code
+            method = getattr(plugin, attribute)
+            if options := getattr(method, "payments_core_impl", None):
+                found[options.get("specname") or attribute] = method
+    return found
 
 
 def _check_parameters(implementation: Any, hook: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 
 def test_the_provider_is_shown_with_all_that_it_can_do(run: Any) -> None:
     ran = run("providers", "--json")
@@ -43,6 +45,62 @@ def test_a_broken_plugin_beside_it_is_reported_and_harms_nothing(spawn: Any, dis
     said = spawn("providers", PYTHONPATH=str(site)).out
     assert "broken  (payments-broken 1.0) cannot be used" in said
     assert spawn("demo", "--json", PYTHONPATH=str(site)).code == 0, "and the demo takes the one that works"
+
+
+PLUGIN = """
+import msgspec
+from payments_core import Channel, Method, ProviderInfo, hookimpl
+class Config(msgspec.Struct): base_url: str
+class Provider:
+    config_type = Config
+    info = ProviderInfo(id="odd", title="Odd", currencies={{"EUR"}}, methods=(Method("m", "M"),),
+        channels=frozenset(Channel), raw_statuses={{}}, operations=frozenset({operations}))
+    def __init__(self, config): self.secret = config
+    @property
+    def needs_an_instance(self): return self.secret.nothing
+    @hookimpl
+    def create_charge(self, {argument}): ...
+    @hookimpl
+    def {hook}(self, reference): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"operations": {"refund_charge"}}, "declared only refund_charge; implemented only none"),
+        ({"hook": "cancel_charge"}, "odd implements neither get_status nor parse_webhook"),
+        (
+            {"argument": "reqest"},
+            "create_charge names reqest, and may name authorization, context, request and nothing else",
+        ),
+        ({"argument": "request=None"}, "create_charge has a parameter that is never passed: request"),
+        ({"hook": "get_statu"}, "hooks that do not exist: get_statu (the hooks are authorize, create_charge, "),
+    ],
+)
+def test_a_plugin_that_could_not_be_opened_is_not_called_usable(
+    spawn: Any, distribution: Any, fields: dict[str, Any], said: str
+) -> None:
+    """In one line, which names the hook and what could be meant; the same as opening it says."""
+    source = PLUGIN.format(**{"operations": "", "argument": "request", "hook": "get_status"} | fields)
+    site = distribution("payments-odd", source, providers="odd = payments_odd:Provider")
+    (found,) = [each for each in spawn("providers", "--json", PYTHONPATH=str(site)).json if each["id"] == "odd"]
+    assert found["usable"] is False
+    assert said in found["problem"]
+    assert "\n" not in found["problem"]
+    opened = spawn(
+        "status", "odd", "--order-id", "1", "--json", PYTHONPATH=str(site), PAYMENTS_ODD_BASE_URL="https://odd.example"
+    )
+    assert opened.code == 3
+    assert found["problem"].startswith("provider odd has hooks") or opened.error["message"] == found["problem"]
+
+
+def test_a_whole_plugin_is_usable_whatever_its_properties_need(spawn: Any, distribution: Any) -> None:
+    """The positive control."""
+    source = PLUGIN.format(operations="", argument="request", hook="get_status")
+    site = distribution("payments-odd", source, providers="odd = payments_odd:Provider")
+    (found,) = [each for each in spawn("providers", "--json", PYTHONPATH=str(site)).json if each["id"] == "odd"]
+    assert (found["usable"], found["problem"]) == (True, "")
 
 
 def test_a_plugin_that_ends_the_process_is_reported_too(spawn: Any, distribution: Any) -> None:
