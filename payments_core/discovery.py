@@ -121,7 +121,10 @@ def _owner(entry: EntryPoint) -> tuple[str, str]:
 
 
 def _not_found(group: str, name: str, what: str) -> str:
-    installed = ", ".join(sorted({entry.name for entry in entry_points(group=group)})) or "none"
+    names = {entry.name for entry in entry_points(group=group)}
+    installed = ", ".join(sorted(names)) or "none"
+    if (written := name.replace("-", "_")) in names - {name}:
+        return f"no {what} {name!r} is installed; {written!r} is: an id has _ where its distribution's name has -"
     # No guess at a distribution's name: whoever owns a misspelt one would be handed the credentials.
     advice = (
         "install its distribution, or name an installed one as `provider` in the gateway's configuration"

@@ -68,12 +68,12 @@ def _run(args: Namespace, console: Console) -> Exit:
     if args.config is None:
         from . import life  # the sandbox's server is an extra, and only needed here
 
-        return life.play(provider_id(args.provider) if args.provider else default_provider(), args, console)
+        return life.play(provider_id(args.provider) or default_provider(), args, console)
     return _against_server(args, args.config, console)
 
 
 def _against_server(args: Namespace, file: Path, console: Console) -> Exit:
-    name = args.gateway or gateway_in(file, args.provider)
+    name = args.gateway or gateway_in(file, provider_id(args.provider))
     with open_gateway(name, file) as gateway:
         request = demo_request(args, gateway.info)
         console.say(f"A charge of {request.amount} through the gateway {name} ({gateway.info.title}).")

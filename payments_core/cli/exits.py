@@ -114,6 +114,8 @@ def advice(error: PaymentError | Stop, args: Namespace) -> str:
     match error:
         case Stop():
             return error.advice
+        case ConfigurationError() | ProviderContractError() if "pip install" in error.message:
+            return "Install that, and run this again."
         case OutcomeUnknown(repeatable=True) if error.operation == "create_charge":
             return "It may have been accepted. Run the very same command again: the gateway knows it by its key."
         case OutcomeUnknown():

@@ -29,8 +29,10 @@ __all__ = ["add"]
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*", re.ASCII)
 _LONGEST: Final = 30
+_EXAMPLE: Final = "For example: payments new-provider acme-pay"
 _RESERVED: Final = {
     "core": "payments-core is the framework itself",
+    "payments": "every distribution's name begins with it",
     "fake": "that is the provider for platforms' own tests",
 }
 _GUIDE: Final = "writing-a-provider.md"
@@ -90,7 +92,7 @@ def _run(args: Namespace, console: Console) -> Exit:
     if args.guide:
         return _show_guide(console)
     if args.name is None:
-        raise Stop("NAME is missing", "For example: payments new-provider octopus", code=Exit.USAGE)
+        raise Stop("NAME is missing", _EXAMPLE, code=Exit.USAGE)
     names = _Names(_checked(args.name))
     repository = _repository(Path.cwd()) if args.into is None else None
     parent = args.into or (repository / "providers" if repository else Path.cwd())
@@ -113,7 +115,8 @@ def _run(args: Namespace, console: Console) -> Exit:
             "next": follow,
         },
         [
-            f"{names.distribution} is in {shown}: {len(written)} files. Its tests run, and say what is still to be written:",
+            f"{names.distribution} is in {shown}: {len(written)} files. The provider's id is {names.id}.",
+            "Its tests run, and say what is still to be written:",
             "",
             *(f"    {line}" for line in follow),
             "",
@@ -157,15 +160,21 @@ def _checked(name: str) -> str:
             f"Leave the beginning out: payments new-provider {name[9:]}",
             code=Exit.USAGE,
         )
-    if owner := _RESERVED.get(identifier) or _taken(identifier):
+    if owner := _RESERVED.get(identifier) or _project_s_own(identifier) or _taken(identifier):
         raise Stop(f"the name {name} is taken: {owner}", "Choose another one.", code=Exit.USAGE)
     return identifier
 
 
 def _suggestion(name: str) -> str:
     words = re.findall(r"[a-z0-9]+", name.lower())
-    tried = "-".join(words)[:_LONGEST].strip("-")
-    return f"For example: payments new-provider {tried}" if _NAME.fullmatch(tried) else ""
+    tried = "-".join(words).lstrip("-0123456789")[:_LONGEST].strip("-")
+    return f"For example: payments new-provider {tried}" if _NAME.fullmatch(tried) else _EXAMPLE
+
+
+def _project_s_own(identifier: str) -> str:
+    """Whether this project has a plugin of that name, also where it is not installed: two would be refused together."""
+    own = (files(__package__) / "own_providers.txt").read_text("utf-8").split()
+    return f"{_Names(identifier).distribution} is a plugin of this project" if identifier in own else ""
 
 
 def _taken(identifier: str) -> str:

@@ -6,10 +6,11 @@ import sys
 from argparse import Namespace
 from contextlib import redirect_stdout
 
-from payments_core import InstalledProvider, Limits, ProviderInfo, installed_providers
+from payments_core import InstalledProvider, Limits, PaymentError, ProviderInfo, installed_providers
 
 from .console import Console, rows
 from .exits import Exit
+from .opening import sandbox_factory
 from .parser import Commands
 
 __all__ = ["add"]
@@ -59,6 +60,7 @@ def _described(each: InstalledProvider) -> tuple[dict[str, object], list[str]]:
         "key_lifetime": info.key_lifetime,
         "charge_options": info.charge_options,
         "sandbox": each.sandbox,
+        "sandbox_problem": _sandbox_problem(each),
     }
     return data, _lines(info, data)
 
@@ -74,11 +76,22 @@ def _lines(info: ProviderInfo, data: dict[str, object]) -> list[str]:
             ("limits", _limits(info.limits)),
             ("asked by", _listed(sorted(info.query_by))),
             ("notifications", "carry a status" if info.authoritative_webhooks else "are hints: ask for the status"),
-            ("sandbox", "yes" if data["sandbox"] else "no"),
+            ("sandbox", data["sandbox_problem"] or ("yes" if data["sandbox"] else "no")),
         ]
     )
     head = f"{info.id}  {info.title} ({data['distribution']} {data['version']})"
     return [head, *(f"  {line}" for line in described), ""]
+
+
+def _sandbox_problem(each: InstalledProvider) -> str:
+    """Why the sandbox that a provider brings cannot be started, such as an extra that is not installed."""
+    if not each.sandbox:
+        return ""
+    try:
+        sandbox_factory(each.name)
+    except PaymentError as exc:
+        return exc.message
+    return ""
 
 
 def _limits(limits: Limits) -> str:

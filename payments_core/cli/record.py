@@ -25,7 +25,9 @@ def add(commands: Commands) -> None:
         "Plays a provider's stories over HTTP and keeps what was said as cassettes, secrets masked: against the provider's\n"
         "sandbox, or with --live against the gateway that NAME is configured for (with its test account).",
     )
-    parser.add_argument("name", metavar="NAME", help="a provider; with --live, a gateway of the configuration")
+    parser.add_argument(
+        "name", metavar="NAME", help="a provider (- is read as _); with --live, a gateway of the configuration"
+    )
     parser.add_argument("--live", action="store_true", help="record from a real gateway")
     parser.add_argument("--story", action="append", default=[], metavar="S", help="only this story, once for each")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: cassettes/NAME")

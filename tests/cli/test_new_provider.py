@@ -97,6 +97,7 @@ def test_with_json_a_program_learns_the_same(run: Any, tmp_path: Path) -> None:
 def test_a_name_of_two_words_has_all_its_forms(run: Any, tmp_path: Path, name: str) -> None:
     made = run("new-provider", name, "--json").json
     assert (made["id"], made["distribution"]) == ("lantern_pay", "payments-lantern-pay")
+    assert "The provider's id is other_pay." in run("new-provider", "other-pay").out
     assert (made["package"], made["provider"]) == (
         "payments_lantern_pay",
         "payments_lantern_pay.provider:LanternPayProvider",
@@ -192,11 +193,31 @@ def test_what_is_no_name_is_refused(run: Any, tmp_path: Path, name: str) -> None
 
 
 def test_a_name_that_is_nearly_one_is_suggested(run: Any) -> None:
+    assert "payments new-provider ball" in run("new-provider", "8ball").err
+    for name in ("", "8", "écu!", "-"):
+        assert run("new-provider", "--json", "--", name).error["next"].startswith("For example: payments new-provider ")
+    assert "payments new-provider acme-pay" in run("new-provider", "").err
     assert "payments new-provider octopus-card" in run("new-provider", "Octopus Card").err
     assert "payments new-provider octopus" in run("new-provider", "payments-octopus").err
 
 
-@pytest.mark.parametrize("name", ["core", "fake", "alipayhk"])
+def test_the_plugins_of_this_project_are_known_also_where_they_are_not_installed() -> None:
+    """Another of that name would have their distribution's name. The tutorial's plugin is there to be made again."""
+    own = (ROOT / "payments_core" / "cli" / "own_providers.txt").read_text().split()
+    assert own == sorted(path.parent.name for path in ROOT.glob("providers/*/pyproject.toml"))
+
+
+@pytest.mark.parametrize("name", ["stripe", "alipayhk"])
+def test_their_names_are_refused_without_an_installation(run: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("payments_core.cli.new_provider._taken", lambda _: "")
+    ran = run("new-provider", name, "--json")
+    assert (ran.code, ran.error["message"]) == (
+        2,
+        f"the name {name} is taken: payments-{name} is a plugin of this project",
+    )
+
+
+@pytest.mark.parametrize("name", ["core", "fake", "payments", "alipayhk", "stripe", "lantern"])
 def test_a_name_that_is_taken_is_refused(run: Any, tmp_path: Path, name: str) -> None:
     """By the framework, or by an installed provider: two of one name would both be unusable."""
     ran = run("new-provider", name, "--json")

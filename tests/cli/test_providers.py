@@ -127,6 +127,43 @@ def test_of_several_sandboxes_the_demo_takes_the_first_or_the_one_that_is_named(
     assert "alipayhk" not in ran.out
 
 
+def test_a_hyphen_in_a_name_is_read_as_an_id_has_it(spawn: Any, distribution: Any) -> None:
+    """As `payments new-provider` makes the one from the other."""
+    site = distribution(
+        "payments-hong-kong",
+        "from payments_alipayhk.sandbox import make as make_\n"
+        "from payments_alipayhk.provider import AlipayHKProvider\n"
+        "from msgspec import structs\n"
+        "def make(port=0, **options): return make_(port, **options)\n"
+        "class Provider(AlipayHKProvider):\n"
+        "    info = structs.replace(AlipayHKProvider.info, id='hong_kong')\n",
+        providers="hong_kong = payments_hong_kong:Provider",
+        sandboxes="hong_kong = payments_hong_kong:make",
+    )
+    assert spawn("demo", "--provider", "hong-kong", "--json", PYTHONPATH=str(site)).code == 0
+    ran = spawn("status", "hong-kong", "--order-id", "1", "--json", PYTHONPATH=str(site))
+    assert "'hong_kong' is: an id has _" in ran.error["message"]
+    for command in ("demo", "sandbox", "record"):
+        assert "read as _" in spawn(command, "--help").out.replace("\n", " ").replace("  ", "")
+
+
+def test_an_extra_that_the_sandbox_needs_is_told_with_one_advice(spawn: Any, distribution: Any) -> None:
+    site = distribution(
+        "payments-hollow",
+        PLUGIN.format(operations="", argument="request", hook="get_status").replace('"odd"', '"hollow"')
+        + "def __getattr__(name):\n    import uvicorn_of_nobody\n",
+        providers="hollow = payments_hollow:Provider",
+        sandboxes="hollow = payments_hollow:make",
+    )
+    (found,) = [each for each in spawn("providers", "--json", PYTHONPATH=str(site)).json if each["id"] == "hollow"]
+    assert (found["usable"], found["sandbox"]) == (True, True)
+    assert found["sandbox_problem"].endswith("it needs uvicorn_of_nobody: pip install 'payments-hollow[sandbox]'")
+    assert "pip install 'payments-hollow[sandbox]'" in spawn("providers", PYTHONPATH=str(site)).out
+    for command in ("sandbox", "record"):
+        ran = spawn(command, "hollow", "--json", PYTHONPATH=str(site))
+        assert (ran.code, ran.error["next"]) == (3, "Install that, and run this again.")
+
+
 def test_a_provider_without_a_sandbox_is_told_apart(run: Any) -> None:
     ran = run("demo", "--provider", "nobody", "--json")
     assert (ran.code, ran.error["kind"]) == (3, "ProviderNotFound")
