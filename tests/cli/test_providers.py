@@ -144,7 +144,7 @@ def test_a_hyphen_in_a_name_is_read_as_an_id_has_it(spawn: Any, distribution: An
     ran = spawn("status", "hong-kong", "--order-id", "1", "--json", PYTHONPATH=str(site))
     assert "'hong_kong' is: an id has _" in ran.error["message"]
     for command in ("demo", "sandbox", "record"):
-        assert "read as _" in spawn(command, "--help").out.replace("\n", " ").replace("  ", "")
+        assert "read as _" in " ".join(spawn(command, "--help").out.split())
 
 
 def test_an_extra_that_the_sandbox_needs_is_told_with_one_advice(spawn: Any, distribution: Any) -> None:
