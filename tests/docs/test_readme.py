@@ -77,11 +77,18 @@ def test_whoever_follows_the_page_from_the_beginning_gets_there(tmp_path):
                 ran = run_in(tmp_path, "-m", "payments_core.cli", *shlex.split(line))
                 assert (ran.returncode, ran.stderr) == (0, ""), line
             assert "    python -m asyncio\n" in second
-            ran = run_in(tmp_path, "-m", "asyncio", stdin="\n\n".join([*blocks("python"), "print(charge.status)\n"]))
-            assert "PENDING" in ran.stdout
-            assert "Error" not in ran.stderr
+            # As that Python does with what is pasted; not every release does it with what comes from a pipe.
+            pasted = "\n\n".join([*blocks("python"), "print(charge.status)\n"])
+            ran = run_in(tmp_path, "-c", TOP_LEVEL_AWAIT, stdin=pasted)
+            assert (ran.returncode, ran.stderr, ran.stdout) == (0, "", "PENDING\n")
         finally:
             process.send_signal(signal.SIGINT)
+
+
+TOP_LEVEL_AWAIT = """
+import ast, asyncio, sys
+asyncio.run(eval(compile(sys.stdin.read(), "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), {}))
+"""
 
 
 def run_in(folder, *words, stdin=""):
