@@ -129,6 +129,7 @@ def test_a_shopper_is_sent_to_an_address(url: str) -> None:
         "https:",
         "https://",
         "https://user@pay.example/",
+        "HTTPS://user@pay.example/",
         "https://pay.example\\@evil.example",
         'https://pay"onmouseover=alert(1)//',
         "https://pay.example/<script>",
