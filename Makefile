@@ -36,7 +36,7 @@ check: $(STAMP) ## ruff and mypy
 	.venv/bin/mypy
 
 contract: $(STAMP) ## the contract, run on the fake provider; BREAKAGE=FILE.py:CLASS puts a class of yours in its place
-	@.venv/bin/python -m pytest --tb=short -q tests/testing/test_contract_fake.py $(if $(BREAKAGE),--contract-provider $(BREAKAGE))
+	@COLUMNS=200 .venv/bin/python -m pytest --tb=short -q tests/testing/test_contract_fake.py $(if $(BREAKAGE),--contract-provider "$(BREAKAGE)")
 
 bench: $(STAMP) ## what the core costs, as ratios
 	@.venv/bin/python -m benchmarks

@@ -134,7 +134,7 @@ class Hooks:
         implemented = {hook for hook in _PROVIDER_HOOKS if self._implemented(hook, provider)}
         required = {"create_charge"} | ({"authorize"} if self._wants_authorization(implemented) else set())
         if missing := required - implemented:
-            raise ProviderContractError(f"{name} does not implement {_listed(missing)}")
+            raise ProviderContractError(f"{name} does not implement {_listed(missing)}{_unmarked(provider, missing)}")
         if not implemented & {"get_status", "parse_webhook"}:
             raise ProviderContractError(f"{name} implements neither get_status nor parse_webhook: nobody learns an end")
         if "get_status" not in implemented and not info.authoritative_webhooks:
@@ -237,7 +237,8 @@ def implemented_hooks(name: str, provider_class: type) -> tuple[str, ...]:
             f"{', '.join((*_PROVIDER_HOOKS, *_OBSERVER_HOOKS))})"
         )
     if "create_charge" not in marked:
-        raise ProviderContractError(f"{name} does not implement create_charge")
+        unmarked = _unmarked(provider_class, {"create_charge"})
+        raise ProviderContractError(f"{name} does not implement create_charge{unmarked}")
     return tuple(hook for hook in _PROVIDER_HOOKS if hook in marked and not hook.startswith("read_"))
 
 
@@ -261,6 +262,12 @@ def _marked(plugin: object) -> dict[str, Any]:
             if options := getattr(method, "payments_core_impl", None):
                 found[options.get("specname") or attribute] = method
     return found
+
+
+def _unmarked(provider: object, missing: set[str]) -> str:
+    """What a method is that has a hook's name and is none."""
+    lost = {hook for hook in missing if callable(getattr(provider, hook, None))}
+    return f": {_listed(lost)} lacks @hookimpl" if lost else ""
 
 
 def _check_parameters(implementation: Any, hook: str) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,13 +53,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     contracts = [item for item in items if _is_contract(getattr(item, "cls", None))]
     if not contracts:
         return
-    from .contract.rules import applies
+    from .contract.rules import applies, is_essential
 
     place = config.getoption("--contract-provider")
     if place:
         provider = _load(place)
         for item in contracts:
             item.cls.provider = provider  # type: ignore[attr-defined]
+    for cls in dict.fromkeys(item.cls for item in contracts):  # type: ignore[attr-defined]
+        if problem := _untestable(cls):
+            raise pytest.UsageError(f"{cls.__name__}: the contract cannot be run on {cls.provider.__name__}: {problem}")
     left_out: list[pytest.Item] = []
     reasons = config.stash.setdefault(_LEFT_OUT, [])
     for item in contracts:
@@ -68,7 +72,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             reason = _IN_ITS_PLACE
         if reason:
             left_out.append(item)
-            reasons.append((item.nodeid.partition("[")[0], reason))
+            guards = " (this test guards money or secrets)" if is_essential(item.cls, name) else ""  # type: ignore[attr-defined]
+            reasons.append((item.nodeid.partition("[")[0], f"{reason}{guards}"))
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
@@ -99,25 +104,47 @@ def _is_contract(cls: type | None) -> bool:
     return cls is not None and module is not None and issubclass(cls, module.ProviderContract)
 
 
+def _untestable(cls: Any) -> str:
+    """Why opening would refuse the provider of a contract, in one line; `""` where it would not."""
+    from payments_core.plugins import check_class, check_info, implemented_hooks
+
+    try:
+        info = cls.info()
+        implemented_hooks(info.id, cls.provider)
+        check_class(info.id, cls.provider, check_info(info.id, cls.provider))
+    except Exception as exc:  # noqa: BLE001 - looking at a stranger's class runs its code
+        return _first_line(exc)
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
 def _load(place: str) -> type:
     where, _, name = place.rpartition(":")
+    if not where or not name:
+        raise pytest.UsageError(f"--contract-provider takes FILE.py:CLASS or MODULE:CLASS, and not {place}")
     try:
-        if where.endswith(".py"):
-            path = Path(where).resolve()
-            spec = importlib.util.spec_from_file_location(f"contract_provider_{path.stem}", path)
-            if spec is None or spec.loader is None:
-                raise pytest.UsageError(f"--contract-provider: {where} is no Python file")
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = module
-            spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(where)
-        found = getattr(module, name)
-    except (ImportError, OSError, ValueError, AttributeError) as exc:
-        raise pytest.UsageError(f"--contract-provider takes FILE.py:CLASS or MODULE:CLASS; {place}: {exc}") from None
+        found = getattr(_imported(where), name)
+    except Exception as exc:  # noqa: BLE001 - whatever a stranger's file raises is told in one line
+        said = f"{type(exc).__name__}: {_first_line(exc)}"
+        raise pytest.UsageError(f"--contract-provider {place} cannot be loaded: {said}") from None
     if not isinstance(found, type):
         raise pytest.UsageError(f"--contract-provider: {place} is no class")
     return found
+
+
+def _imported(where: str) -> ModuleType:
+    if not where.endswith(".py"):
+        return importlib.import_module(where)
+    path = Path(where).resolve()
+    loader = SourceFileLoader(f"contract_provider_{path.stem}", str(path))
+    module = ModuleType(loader.name)
+    module.__file__ = str(path)
+    sys.modules[loader.name] = module
+    loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="class")

@@ -132,9 +132,52 @@ def test_another_class_can_be_put_in_the_provider_s_place(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "place", ["nowhere.py:Broken", "no_such_module:Broken", f"{__file__}:ROOT", f"{__file__}:Nobody", "x"]
+    "place",
+    [
+        "nowhere.py:Broken",
+        "no_such_module:Broken",
+        f"{__file__}:ROOT",
+        f"{__file__}:Nobody",
+        "x",
+        "broken.py",
+        f"{__file__}:",
+    ],
 )
 def test_a_class_that_is_not_there_is_said_to_be(place: str) -> None:
     done = run("-q", f"--contract-provider={place}")
     assert done.returncode == 4
     assert "--contract-provider" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+FAKE = "from payments_core.testing.fake import FakeProvider\n\n\n"
+UNUSABLE = {
+    "class Broken(": "SyntaxError",
+    "class Broken(Nobody): pass": "NameError: name 'Nobody' is not defined",
+    "class Broken: pass": "type object 'Broken' has no attribute 'info'",
+    f"{FAKE}class Broken(FakeProvider):\n    info = {{'id': 'fake'}}": "the provider has no info",
+    f"{FAKE}class Broken(FakeProvider):\n    def create_charge(self, request): pass": "create_charge lacks @hookimpl",
+    f"{FAKE}class Broken(FakeProvider):\n    refund_charge = None": "declared only refund_charge",
+}
+
+
+@pytest.mark.parametrize(("source", "said"), UNUSABLE.items(), ids=UNUSABLE.values())
+def test_a_class_that_cannot_be_tested_is_told_in_a_line(tmp_path: Path, source: str, said: str) -> None:
+    """And not by a traceback through pytest, or by a hundred tests that fail for one reason."""
+    broken = tmp_path / "a breakage.py"
+    broken.write_text(source)
+    done = run("-q", f"--contract-provider={broken}:Broken")
+    assert done.returncode == 4, done.stdout
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+    assert said in line
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_test_that_guards_money_is_said_to_when_it_is_left_out() -> None:
+    """A declaration can leave it out as well, and a green run must show that."""
+    done = run("-q", "-k", "another_time or batch")
+    assert (
+        "test_a_delivery_of_another_time_is_refused: the gateway signs no time (webhook_tolerance) (this test guards"
+        in done.stdout
+    )
+    assert "test_every_event_of_a_batch_survives: HOOK: one delivery carries one event\n" in done.stdout

@@ -224,7 +224,13 @@ class Bench:
 
     def create(self, gateway: Gateway, order_id: str = "", amount: Money | None = None, **fields: Any) -> Charge:
         """A new charge."""
-        return gateway.create_charge(self.rules.request(order_id or self.new_order(), amount or self.amount, **fields))
+        charge = gateway.create_charge(
+            self.rules.request(order_id or self.new_order(), amount or self.amount, **fields)
+        )
+        assert charge.reference.provider_id, (
+            "the charge has no provider_id: the gateway's own id, by which it is paid here"
+        )
+        return charge
 
     def usual_fields(self) -> dict[str, Any]:
         """The first channel that the provider declares, where it is not the one that a request has by itself."""

@@ -189,6 +189,13 @@ def _at(seconds: float) -> Forgery:
     return made
 
 
+def _time_alone(genuine: Genuine) -> WebhookDelivery:
+    """The genuine digests under a time of a second later."""
+    digests = [found for _, value in genuine.signature for found in _DIGEST.findall(value)]
+    later = genuine.signed(at=genuine.now + timedelta(seconds=1))
+    return genuine.with_([(name, _DIGEST.sub(lambda _: digests.pop(0), value)) for name, value in later])
+
+
 # Where the gateway signs a time: seconds beyond its tolerance, to both sides.
 TIMED: Final[dict[str, Forgery]] = {
     "time-stale": _at(-2),
@@ -196,4 +203,5 @@ TIMED: Final[dict[str, Forgery]] = {
     "time-long-ago": _at(-1_000_000_000),
     "time-future": _at(2),
     "time-tomorrow": _at(86_400),
+    "time-changed-alone": _time_alone,
 }

@@ -148,3 +148,8 @@ def applies(cls: type[Rules], test_name: str) -> str:
         return ""
     reason, applies_to = needed
     return "" if applies_to(cls) else str(reason)
+
+
+def is_essential(cls: type[Rules], test_name: str) -> bool:
+    """Whether a class can leave this test out only by what its provider declares."""
+    return bool(getattr(getattr(cls, test_name, None), _ESSENTIAL, False))
