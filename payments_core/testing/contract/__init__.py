@@ -19,7 +19,10 @@ real money, looked up in the gateway's own portal, proves what this cannot.
 
 from __future__ import annotations
 
+from .answers import Answers
 from .declaration import Declaration
+from .keys import Keys
+from .movements import Movements
 from .positions import Positions
 from .rules import Refusal
 from .secrecy import Secrecy
@@ -28,7 +31,7 @@ from .webhooks import Webhooks
 __all__ = ["ProviderContract", "Refusal"]
 
 
-class ProviderContract(Declaration, Positions, Webhooks, Secrecy):
+class ProviderContract(Declaration, Movements, Answers, Keys, Positions, Webhooks, Secrecy):
     """Inherit, fill in the attributes, and override the methods that say how the gateway is asked; never a test.
 
     What must be given: `provider`, the class; `make_sandbox`, the factory of its sandbox

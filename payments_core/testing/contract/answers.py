@@ -1,0 +1,323 @@
+"""What is read out of answers: what they say, of the charge that they are about, and nothing that they do not say."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from payments_core import (
+    Charge,
+    Money,
+    NotFound,
+    PaymentError,
+    PaymentStatus,
+    ProtocolViolation,
+    Reference,
+    Refund,
+    RefundReference,
+    RefundRequest,
+    RefundStatus,
+    Rejected,
+)
+from payments_core.testing import faults
+
+from .bench import AtStep, Bench, error_of
+from .rewriting import Heard, Rewrite, answered, lacking, overheard, with_word
+from .rules import Rules, essential, needs
+
+__all__ = ["Answers"]
+
+_ASKED: Final = ("the gateway cannot be asked", lambda cls: cls.has("get_status"))
+_REFUNDS: Final = ("refund_charge is not declared", lambda cls: "refund_charge" in cls.info().operations)
+_OPEN: Final = {PaymentStatus.REQUIRES_ACTION, PaymentStatus.PENDING, PaymentStatus.UNKNOWN}
+# What a proxy says of an address that it does not know.
+_STRANGER: Final = b'{"message": "no Route matched with those values", "request_id": "0"}'
+
+
+class Answers(Rules):
+    """Answers are changed, or given to another question, and what is read out of them is compared."""
+
+    @essential
+    @needs(*_ASKED)
+    def test_an_answer_about_another_charge_is_a_mismatch(self, bench: Bench) -> None:
+        """Ids that are copied from the question make somebody else's payment this one."""
+        with bench.open() as gateway:
+            orders = bench.new_order(), bench.new_order()
+            one, other = (bench.reference(bench.create(gateway, each, **bench.usual_fields()), each) for each in orders)
+            heard = overheard(bench, lambda: gateway.get_status(one))
+            outcome = self._given(bench, "get_status", heard, functools.partial(gateway.get_status, other))
+        named = [each for each in (one.order_id, one.provider_id) if each and each.encode() in heard.body]
+        assert isinstance(outcome, PaymentError) or not named, (
+            f"an answer that names {' and '.join(named)} was taken for one about {other.order_id}: read the ids out of "
+            f"the answer, and not out of the question; it returned {outcome!r}"
+        )
+
+    # Nothing that is not said.
+
+    @essential
+    def test_nothing_in_a_charge_is_copied_from_the_request(self, bench: Bench) -> None:
+        """What is copied always agrees: an answer about other money, or with a field less, would never be noticed."""
+        amount = bench.amount
+        for told, asked in ((bench.part(amount), amount), (amount, bench.part(amount))):
+            self._answer_of_other_money(bench, told, asked)
+        for currency in sorted(self.info().currencies - {amount.currency})[:1]:
+            # The same digits of another currency, in minor and in major units, where the gateway takes so much of it.
+            for told in (Money(amount.minor, currency), Money.of(amount.text.partition(".")[0], currency)):
+                if self._takes(told):
+                    self._answer_of_other_money(bench, told, amount)
+
+    def _takes(self, amount: Money) -> bool:
+        limits = self.info().limits
+        return not any(
+            each.currency == amount.currency and sign * (amount.minor - each.minor) < 0
+            for sign, bounds in ((1, limits.minimum), (-1, limits.maximum))
+            for each in bounds
+        )
+
+    def _answer_of_other_money(self, bench: Bench, told: Money, asked: Money) -> None:
+        order_id, another = bench.new_order(), bench.new_order()
+        made: list[Charge] = []
+
+        with bench.open() as gateway:
+            fields = bench.usual_fields()
+
+            def create(order_id: str, amount: Money) -> Charge:
+                return bench.create(gateway, order_id, amount, **fields)
+
+            heard = overheard(bench, lambda: made.append(create(order_id, told)))
+            for field, body in (("", heard.body), *lacking(heard.body)):
+                outcome = self._given(bench, "create_charge", heard, lambda: create(order_id, asked), body)
+                if isinstance(outcome, Charge):
+                    answer = f"the answer was about {told}{field and f', without {field}'}"
+                    assert outcome.amount is None, f"asked for {asked}, {answer}, and it was taken for {outcome.amount}"
+                    paid = outcome.status is PaymentStatus.SUCCEEDED is not made[0].status
+                    assert not paid, f"{answer}, and it was taken for a payment"
+            outcome = self._given(bench, "create_charge", heard, lambda: create(another, told))
+        if isinstance(outcome, Charge) and outcome.reference.provider_id:
+            assert not outcome.reference.order_id, (
+                f"asked about {another}, the answer was about {order_id}, and its order id is said to be "
+                f"{outcome.reference.order_id}: read it out of the answer, or leave it empty"
+            )
+
+    @essential
+    @needs(*_ASKED)
+    def test_no_field_of_an_answer_is_made_up(self, bench: Bench) -> None:
+        """A default for a field that is missing makes a payment of nothing, or one in another currency."""
+        currencies = self.info().currencies
+        with bench.open() as gateway:
+            for currency in sorted({bench.amount.currency, min(currencies), max(currencies)}):
+                order_id = bench.new_order()
+                charge = bench.create(gateway, order_id, bench.amount_in(currency), **bench.usual_fields())
+                ask = functools.partial(gateway.get_status, bench.reference(charge, order_id))
+                heard = overheard(bench, ask)
+                whole = ask()
+                for field, body in lacking(heard.body):
+                    outcome = self._given(bench, "get_status", heard, ask, body)
+                    if isinstance(outcome, Charge):
+                        allowed = {whole.status, *_OPEN}
+                        assert outcome.status in allowed, f"without {field} an open charge is {outcome.status}"
+                        assert outcome.amount in {None, whole.amount}, f"without {field} its amount is {outcome.amount}"
+
+    @essential
+    @needs(*_ASKED)
+    def test_a_fraction_too_many_is_not_cut(self, bench: Bench) -> None:
+        """An amount with more digits than its currency has was not understood, and is no amount."""
+        with bench.open() as gateway:
+            order_id = bench.new_order()
+            charge = bench.create(gateway, order_id, **bench.usual_fields())
+            ask = functools.partial(gateway.get_status, bench.reference(charge, order_id))
+            heard = overheard(bench, ask)
+            amount, less = ask().amount, bench.part(bench.amount)
+            moved = {str(bench.amount.minor): str(less.minor), bench.amount.text: less.text}
+            longer = {each: f"{each}7" if "." in each else f"{each}.7" for each in moved}
+            bodies = (
+                functools.reduce(lambda body, words: with_word(body, *words), each.items(), heard.body)
+                for each in (moved, longer)
+            )
+            of_less, of_more = (self._given(bench, "get_status", heard, ask, body) for body in bodies)
+        # Where another number in its place changes nothing, the amount stands elsewhere, or is written in another way.
+        follows = not isinstance(of_less, Charge) or of_less.amount != amount
+        assert not (follows and amount and isinstance(of_more, Charge) and of_more.amount == amount), (
+            f"{amount} with a digit too many is read as {amount}: what cannot be understood is no amount"
+        )
+
+    @needs(*_REFUNDS)
+    def test_a_refund_says_what_was_answered(self, bench: Bench) -> None:
+        """A refund of less that is told as a whole one is money that the shopper never sees."""
+        told, asked = bench.part(bench.amount), Money(2 * bench.part(bench.amount).minor, bench.amount.currency)
+        with bench.open() as gateway:
+            order_id = bench.new_order()
+            reference, refund_id = bench.reference(bench.paid(gateway, order_id), order_id), f"refund-{order_id}"
+            heard = overheard(bench, lambda: gateway.refund_charge(RefundRequest(reference, refund_id, told)))
+            refund = functools.partial(gateway.refund_charge, RefundRequest(reference, refund_id, asked))
+            for field, body in (("", heard.body), *lacking(heard.body)):
+                outcome = self._given(bench, "refund_charge", heard, refund, body)
+                assert not isinstance(outcome, Refund) or outcome.amount is None, (
+                    f"{told} was refunded, the answer said so{field and f' (without {field})'}, and {outcome.amount} is told"
+                )
+
+    def _given(
+        self, bench: Bench, operation: str, heard: Heard, call: Callable[[], object], body: bytes | None = None
+    ) -> object:
+        """What the call returns, or raises, when it is given this answer."""
+        with answered(bench, operation, heard, body):
+            try:
+                return call()
+            except PaymentError as exc:
+                return exc
+
+    # Words.
+
+    @essential
+    def test_an_unheard_of_word_is_unknown_in_every_answer(self, bench: Bench) -> None:
+        """Of every operation, refunds too: what nobody understands is neither paid nor failed."""
+        with bench.open() as gateway:
+            for name in bench.operations():
+                genuine = bench.prepare(name, gateway).call()
+                prepared = bench.prepare(name, gateway)
+                last = len(bench.steps(name)) - 1
+                rewrite = Rewrite(functools.partial(_unheard_of, raw=genuine.raw_status))
+                with bench.inject(AtStep(rewrite, last)):
+                    try:
+                        result = prepared.call()
+                    except PaymentError:
+                        continue
+                # Where the word is still the same one, it was not read out of this answer.
+                assert result.raw_status == genuine.raw_status or result.status.value == "UNKNOWN", (
+                    f"{name}: {result.raw_status!r}, in place of {genuine.raw_status!r}, is read as {result.status}"
+                )
+
+    @essential
+    @needs(*_ASKED)
+    def test_words_that_hold_a_known_word_are_unknown(self, bench: Bench) -> None:
+        """`unpaid` ends with `paid`, and `paid_out` begins with it."""
+        wrong = []
+        with bench.open() as gateway:
+            order_id = bench.new_order()
+            reference = bench.reference(bench.create(gateway, order_id, **bench.usual_fields()), order_id)
+            # Around the text of JSON no space is without a meaning.
+            spaced = _is_json(overheard(bench, lambda: gateway.get_status(reference)).body)
+            for word in self.raw_statuses:
+                words = {f"un{word}", f"not_{word}", f"partially_{word}", f"{word}_out"}
+                words |= {f" {word}", f"{word} "} if spaced else set()
+                for each in sorted(words - set(self.raw_statuses)):
+                    bench.sandbox.set_status(reference.provider_id, each)
+                    try:
+                        found = gateway.get_status(reference)
+                    except ProtocolViolation:
+                        continue
+                    if found.status is not PaymentStatus.UNKNOWN:
+                        wrong.append(f"{each!r} is read as {found.status}")
+        assert not wrong, "; ".join(wrong)
+
+    # Noes.
+
+    def test_a_stranger_s_4xx_is_no_documented_answer(self, bench: Bench) -> None:
+        """A proxy answers in JSON too, and knows nothing about any charge."""
+        with bench.open() as gateway:
+            for status in (400, 404, 409, 422):
+                for name in bench.operations():
+                    prepared = bench.prepare(name, gateway)
+                    with bench.inject(faults.Answer(_STRANGER, status)):
+                        error = error_of(prepared.call)
+                    said = f"{name}: a proxy's answer of {status} is read as the gateway's"
+                    assert type(error) is not NotFound, f"{said}: {error!r}"
+                    assert not (isinstance(error, Rejected) and error.definitive), f"{said} definitive no: {error!r}"
+
+    @essential
+    def test_no_operation_succeeds_where_the_gateway_says_no(self, bench: Bench) -> None:
+        """A refused capture that is told as a payment is goods for nothing."""
+        with bench.open() as gateway:
+            for refusal in self.refusals:
+                answer = faults.Answer(refusal.body, refusal.status, refusal.headers)
+                for name in bench.operations():
+                    last = len(bench.steps(name)) - 1
+                    prepared = bench.prepare(name, gateway)
+                    with bench.inject(AtStep(answer, last)):
+                        try:
+                            result = prepared.call()
+                        except PaymentError:
+                            continue
+                    # A refund that was refused may also be told as one that failed.
+                    assert result.status is RefundStatus.FAILED, (
+                        f"{name}: the gateway said no ({refusal.name}), and it returned {result!r}"
+                    )
+
+    @essential
+    @needs(*_ASKED)
+    def test_what_is_not_there_has_not_failed(self, bench: Bench) -> None:
+        """Its create may still be on the way: a final status of a charge that is not found is a second charge tomorrow."""
+        with bench.open() as gateway:
+            order_id, missing = bench.new_order(), bench.new_order()
+            charge = bench.paid(gateway, order_id)
+            asked: list[Callable[[], Charge | Refund]] = [lambda: gateway.get_status(Reference(missing))]
+            if "order_id" not in self.info().query_by:
+                stranger = _another(charge.reference.provider_id)
+                asked = [lambda: gateway.get_status(Reference(provider_id=stranger))]
+            if "get_refund" in self.info().operations:
+                wanted = RefundReference(f"refund-{missing}", "", bench.reference(charge, order_id))
+                asked.append(lambda: gateway.get_refund(wanted))
+            for ask in asked:
+                try:
+                    result = ask()
+                except PaymentError:
+                    continue
+                assert result.status.value in {"UNKNOWN", "PENDING"}, (
+                    f"what the gateway does not know is told as {result.status}: {result!r}"
+                )
+
+    # What the shop does with them.
+
+    def test_every_time_is_aware(self, bench: Bench) -> None:
+        """A naive time is hours away from what happened, and cannot be compared with any other."""
+        with bench.open() as gateway:
+            results: list[tuple[str, Any]] = [
+                (each, bench.prepare(each, gateway).call()) for each in bench.operations()
+            ]
+            if self.has("get_status"):
+                order_id = bench.new_order()
+                paid = bench.reference(bench.paid(gateway, order_id), order_id)
+                results.append(("get_status", gateway.get_status(paid)))
+        for name, result in results:
+            for field in ("created_at", "paid_at", "expires_at"):
+                time = getattr(result, field, None)
+                assert time is None or time.utcoffset() is not None, f"{name}: {field} is naive: {time!r}"
+
+    def test_an_open_charge_says_what_the_shopper_does_next(self, bench: Bench) -> None:
+        """Without a next action nobody can pay it."""
+        request = self.request(bench.new_order(), bench.amount, **bench.usual_fields())
+        with bench.open() as gateway:
+            charge = gateway.create_charge(request)
+        settled = charge.status.is_final or charge.status is PaymentStatus.AUTHORIZED
+        assert charge.next_action is not None or settled or request.payment_token is not None, (
+            f"a charge that is {charge.status} has no next action: nobody can pay it"
+        )
+
+
+def _unheard_of(body: bytes, *, raw: str) -> bytes:
+    """The body with another word in place of a raw status; or of each part of one that was put together."""
+    for words in ([raw], re.split(r"\W+", raw)):
+        changed = body
+        for word in filter(None, words):
+            changed = with_word(changed, word, "98765" if word.isdigit() else "unheard_of")
+        if changed != body:
+            return changed
+    return body
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    return True
+
+
+def _another(provider_id: str) -> str:
+    """An id of the same form that nothing has."""
+    digits = str.maketrans("0123456789", "5678901234")
+    changed = provider_id[:-8] + provider_id[-8:].translate(digits)
+    return changed if changed != provider_id else f"{provider_id[:-1]}{'a' if provider_id[-1] != 'a' else 'b'}"

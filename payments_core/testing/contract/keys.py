@@ -1,0 +1,295 @@
+"""Ids and keys: each charge is found by its ids, and one order is one charge, however often and from wherever it is made."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import string
+from datetime import timedelta
+from typing import Final
+
+from msgspec.structs import replace
+
+from payments_core import (
+    AuthorizationRejected,
+    CaptureRequest,
+    Gateway,
+    InvalidRequest,
+    Money,
+    OutcomeUnknown,
+    PaymentError,
+    PaymentStatus,
+    ProtocolViolation,
+    Reference,
+    Refund,
+    RefundReference,
+    RefundRequest,
+    Rejected,
+    Request,
+)
+from payments_core.testing import faults
+from payments_core.testing.faults import Fault
+
+from .bench import AtStep, Bench, StillClock, Tap, error_of
+from .rules import Rules, essential, needs
+
+__all__ = ["Keys"]
+
+_ASKED: Final = ("the gateway cannot be asked", lambda cls: cls.has("get_status"))
+_REFUNDS: Final = ("refund_charge is not declared", lambda cls: "refund_charge" in cls.info().operations)
+_KEYED: Final = ("no key_lifetime is declared", lambda cls: cls.info().key_lifetime is not None)
+_OF_A_CHARGE: Final = frozenset({"capture_charge", "cancel_charge", "refund_charge"})
+
+
+class _Later(StillClock):
+    """The clock of another process, which is ahead, and has another nonce."""
+
+    def __init__(self, ahead: float) -> None:
+        super().__init__()
+        self._now += timedelta(seconds=ahead)
+        self._nonce = f"{int(ahead):032x}"
+
+    def nonce(self) -> str:
+        """Always the same digits, and others than at another time."""
+        return self._nonce
+
+
+class Keys(Rules):
+    """What names a charge, and what keeps it one."""
+
+    # Ids.
+
+    @needs(*_ASKED)
+    def test_a_charge_is_found_by_each_id_that_is_declared(self, bench: Bench) -> None:
+        """After a lost create the shop has the order id and nothing else."""
+        with bench.open() as gateway:
+            order_id = bench.new_order()
+            provider_id = bench.paid(gateway, order_id).reference.provider_id
+            for field in sorted(self.info().query_by):
+                try:
+                    found = gateway.get_status(_by(field, order_id, provider_id))
+                except PaymentError as exc:
+                    raise AssertionError(f"query_by has {field}, and nothing is found by it alone: {exc!r}") from None
+                assert found.reference.provider_id in {"", provider_id}, f"by its {field} another charge is found"
+                assert found.status is PaymentStatus.SUCCEEDED, f"by its {field} the paid charge is {found.status}"
+
+    @needs(
+        "refund_charge or get_refund is not declared",
+        lambda cls: {"refund_charge", "get_refund"} <= cls.info().operations,
+    )
+    def test_a_refund_is_found_by_each_of_its_ids(self, bench: Bench) -> None:
+        """After a lost refund the shop has its own id and nothing else; an id that is of no use is refused before it is sent."""
+        with bench.open() as gateway:
+            order_id = bench.new_order()
+            reference, refund_id = bench.reference(bench.paid(gateway, order_id), order_id), f"refund-{order_id}"
+            refund = gateway.refund_charge(RefundRequest(reference, refund_id, bench.part(bench.amount)))
+            asked = {"refund_id": RefundReference(refund_id, "", reference)}
+            if refund.provider_id:
+                asked["provider_id"] = RefundReference("", refund.provider_id, reference)
+            refused = []
+            for field, each in asked.items():
+                try:
+                    found = gateway.get_refund(each)
+                except InvalidRequest:
+                    refused.append(field)
+                except PaymentError as exc:
+                    raise AssertionError(f"a refund is not found by its {field} alone: {exc!r}") from None
+                else:
+                    assert found.provider_id in {"", refund.provider_id}, f"by its {field} another refund is found"
+        assert len(refused) < len(asked), f"a refund can be asked about by none of its ids: {', '.join(refused)}"
+
+    @needs(
+        "none of capture_charge, cancel_charge and refund_charge is declared",
+        lambda cls: bool(_OF_A_CHARGE & cls.info().operations),
+    )
+    def test_every_operation_takes_each_id_that_is_declared(self, bench: Bench) -> None:
+        """Or refuses it before anything is sent: an id that is passed over names no charge, or any."""
+        with bench.open() as gateway:
+            for name in sorted(_OF_A_CHARGE & self.info().operations):
+                for field in sorted(self.info().query_by):
+                    order_id = bench.new_order()
+                    try:
+                        self._move(bench, gateway, name, order_id, field)
+                    except InvalidRequest:
+                        continue
+                    except PaymentError as exc:
+                        raise AssertionError(f"{name}, of a charge named by its {field} alone: {exc!r}") from None
+                    (held,) = bench.sandbox.charges(order_id)
+                    assert name != "capture_charge" or held.captured == bench.amount, f"{name} by {field}: {held}"
+                    assert name != "refund_charge" or held.refunded == bench.part(bench.amount), f"{name} by {field}"
+
+    def _move(self, bench: Bench, gateway: Gateway, operation: str, order_id: str, field: str) -> None:
+        """The operation, on a charge that allows it, named by one of its ids."""
+        if operation == "capture_charge":
+            charge = bench.authorizable(gateway, order_id)
+        elif operation == "cancel_charge":
+            charge = bench.create(gateway, order_id, **bench.usual_fields())
+        else:
+            charge = bench.paid(gateway, order_id)
+        reference = _by(field, order_id, charge.reference.provider_id)
+        if operation == "capture_charge":
+            gateway.capture_charge(CaptureRequest(reference, f"capture-{order_id}", bench.amount))
+        elif operation == "cancel_charge":
+            gateway.cancel_charge(reference)
+        else:
+            gateway.refund_charge(RefundRequest(reference, f"refund-{order_id}", bench.part(bench.amount)))
+
+    def test_ids_that_are_alike_are_different_orders(self, bench: Bench) -> None:
+        """Ids that are cut, folded to one case or stripped of what is no letter make one charge of two orders."""
+        families = [(bench.new_order(), bench.new_order()), self._long(bench)]
+        families += [tuple(bench.new_order() + end for end in ends) for ends in (("a", "A"), ("-1", "_1", ".1"))]
+        with bench.open() as gateway:
+            for family in families:
+                orders = [each for each in family if self._fits(each)]
+                made: dict[str, str] = {}
+                for order_id in orders if len(orders) > 1 else ():
+                    try:
+                        bench.create(gateway, order_id, **bench.usual_fields())
+                    except PaymentError as exc:
+                        raise AssertionError(
+                            f"{order_id} cannot be made{' beside ' + ', '.join(made) if made else ''}: {exc!r}; what the "
+                            "gateway does not take, or takes for one, is said by info.limits"
+                        ) from None
+                    held = [each.provider_id for each in bench.sandbox.charges(order_id)]
+                    assert len(held) == 1, f"{order_id}, of {orders}: the gateway has {len(held)} charges of it"
+                    made[order_id] = held[0]
+                assert len(set(made.values())) == len(made), f"{', '.join(made)} are one charge"
+
+    def _long(self, bench: Bench) -> tuple[str, ...]:
+        """Two of the greatest length, which differ in their last character."""
+        own, most = bench.new_order(), min(self.info().limits.order_id_length, 255)
+        stem = own.ljust(most, own[-1])[:-1]
+        ends = dict.fromkeys(own[-1] + own + string.digits + string.ascii_letters)
+        return tuple(stem + end for end in ends if self._fits(stem + end))[:2]
+
+    def _fits(self, order_id: str) -> bool:
+        limits = self.info().limits
+        return len(order_id) <= limits.order_id_length and (
+            not limits.order_id_pattern or re.fullmatch(limits.order_id_pattern, order_id) is not None
+        )
+
+    # Keys of refunds and captures.
+
+    @needs(*_REFUNDS)
+    def test_two_refunds_of_one_amount_are_two_refunds(self, bench: Bench) -> None:
+        """Their ids tell them apart, to the last character; a key of the charge and the amount makes them one."""
+        part = bench.part(bench.amount)
+        for usual, ends in ((True, ("1", "2")), (False, ("0" * 40 + "1", "0" * 40 + "2")), (False, ("a", "A"))):
+            order_id = bench.new_order()
+            outcomes: list[Refund | PaymentError] = []
+            with bench.open() as gateway:
+                reference = bench.reference(bench.paid(gateway, order_id), order_id)
+                for end in ends:
+                    try:
+                        outcomes.append(
+                            gateway.refund_charge(RefundRequest(reference, f"refund-{order_id}{end}", part))
+                        )
+                    except PaymentError as exc:
+                        outcomes.append(exc)
+            if isinstance(outcomes[0], PaymentError) and not usual:
+                continue  # it takes no ids of this form
+            problems = [each for each in outcomes if isinstance(each, PaymentError)]
+            assert not problems, f"two refunds of {part}, {' and '.join(ends)}, of one charge: {problems[0]!r}"
+            held = [each.refunded for each in bench.sandbox.charges(order_id)]
+            assert held == [Money(2 * part.minor, part.currency)], (
+                f"two refunds of {part} were asked for, and the gateway has given back {held}"
+            )
+
+    @needs(
+        "neither refund_charge nor capture_charge is declared",
+        lambda cls: bool({"refund_charge", "capture_charge"} & cls.info().operations),
+    )
+    def test_one_id_for_an_order_and_its_refund_is_two_keys(self, bench: Bench) -> None:
+        """A shop may number both alike: what gives money back is never taken for a repetition of what has taken it."""
+        part = bench.part(bench.amount)
+        with bench.open() as gateway:
+            if "refund_charge" in self.info().operations:
+                order_id = bench.new_order()
+                reference = bench.reference(bench.paid(gateway, order_id), order_id)
+                try:
+                    gateway.refund_charge(RefundRequest(reference, order_id, part))
+                except PaymentError as exc:
+                    raise AssertionError(f"a refund that has its order's id cannot be made: {exc!r}") from None
+                held = [each.refunded for each in bench.sandbox.charges(order_id)]
+                assert held == [part], f"a refund of {part} that has its order's id: the gateway has given back {held}"
+            if "capture_charge" in self.info().operations:
+                order_id = bench.new_order()
+                reference = bench.reference(bench.authorizable(gateway, order_id), order_id)
+                try:
+                    gateway.capture_charge(CaptureRequest(reference, order_id, bench.amount))
+                except PaymentError as exc:
+                    raise AssertionError(f"a capture that has its order's id cannot be made: {exc!r}") from None
+                held = [each.captured for each in bench.sandbox.charges(order_id)]
+                assert held == [bench.amount], f"a capture that has its order's id: the gateway has taken {held}"
+
+    # Keys of creates.
+
+    @essential
+    @needs(*_KEYED)
+    def test_the_identical_call_is_one_charge_whatever_the_provider_s_clock_says(self, bench: Bench) -> None:
+        """A key that holds the time or the nonce is another key when the call is made again."""
+        lifetime = self.info().key_lifetime or 0.0
+        order_id = bench.new_order()
+        request = self.request(order_id, bench.amount, **bench.usual_fields())
+        with bench.open(clock=_Later(0)) as gateway:
+            gateway.create_charge(request)
+        for ahead in (lifetime / 2, max(lifetime - 60, lifetime * 0.9)):
+            # A gateway whose own clock is behind may refuse what is signed in its future, and then makes no charge.
+            with bench.open(clock=_Later(ahead)) as gateway, contextlib.suppress(Rejected, AuthorizationRejected):
+                gateway.create_charge(request)
+            held = len(bench.sandbox.charges(order_id))
+            assert held == 1, f"{held} charges: made again {ahead:g} s later, within key_lifetime, it has another key"
+
+    @essential
+    @needs(*_KEYED)
+    def test_one_order_is_one_charge_whatever_page_the_shopper_comes_from(self, bench: Bench) -> None:
+        """The key is made of the order id alone: another page or another text is a second tab, and no second order."""
+        order_id = bench.new_order()
+        request = self.request(order_id, bench.amount, **bench.usual_fields())
+        pages = [f"https://shop.example/session/{number}" for number in (1, 2)]
+        tabs = [replace(request, return_url=page, description=f"Tea {page[-1]}") for page in pages]
+        with bench.open() as gateway:
+            gateway.create_charge(tabs[0])
+            for again in (tabs[1], replace(request, amount=bench.part(bench.amount))):
+                # The gateway may refuse what it has had in another form, in whatever words.
+                with contextlib.suppress(Rejected, OutcomeUnknown, ProtocolViolation):
+                    gateway.create_charge(again)
+                held = [str(each.amount) for each in bench.sandbox.charges(order_id)]
+                assert len(held) == 1, f"one order from two pages is {len(held)} charges: {', '.join(held)}"
+
+    @essential
+    def test_a_refused_create_is_sent_once_and_a_repeated_one_is_the_same(self, bench: Bench) -> None:
+        """Hooks never send again by themselves: the core does, and the same bytes with the same key."""
+        answers: dict[str, Fault] = {"an HTML page": faults.HTML(), "an empty object": faults.Answer(b"{}")}
+        answers |= {each.name: faults.Answer(each.body, each.status, each.headers) for each in self.refusals}
+        steps = bench.steps("create_charge")
+        last = max(place for place, each in enumerate(steps) if not each.safe)
+        wanted = sum(not each.safe for each in steps[: last + 1])
+        seen = Tap()
+        with bench.open(plugins=[seen], clock=StillClock()) as gateway:
+            for name, answer in answers.items():
+                prepared = bench.prepare("create_charge", gateway)
+                seen.requests.clear()
+                with bench.inject(AtStep(answer, last)):
+                    error_of(prepared.call)
+                sent = [each for each in seen.requests if not each.safe]
+                kinds: list[Request] = []
+                kinds += [each for place, each in enumerate(sent) if each not in sent[:place]]
+                assert len(kinds) <= wanted, f"after {name} the create was sent again, and not as the same request"
+                assert len(sent) <= wanted or all(each.idempotent for each in sent), (
+                    f"after {name} a create that is not idempotent was sent {len(sent)} times"
+                )
+
+    def test_an_idempotent_create_declares_how_long_its_key_lives(self, bench: Bench) -> None:
+        """What is repeated after that is a second charge; and the tests of keys are for those that declare it."""
+        unsafe = [each for each in bench.steps("create_charge") if not each.safe]
+        idempotent, lifetime = all(each.idempotent for each in unsafe), self.info().key_lifetime
+        assert idempotent is (lifetime is not None), (
+            f"the create is{'' if idempotent else ' not'} marked idempotent, and info.key_lifetime is {lifetime}: declare "
+            "for how many seconds the gateway makes one charge of the same create (for ever: some years)"
+        )
+
+
+def _by(field: str, order_id: str, provider_id: str) -> Reference:
+    """The charge, named by one of its ids."""
+    return Reference(order_id) if field == "order_id" else Reference(provider_id=provider_id)

@@ -1,0 +1,233 @@
+"""Money moves as it was asked for, and only so: to the last digit, in every currency, and never a second time."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Final
+
+from msgspec.structs import replace
+
+from payments_core import (
+    CURRENCY_EXPONENTS,
+    CaptureRequest,
+    Charge,
+    InvalidRequest,
+    Mismatch,
+    Money,
+    NotFound,
+    OutcomeUnknown,
+    PaymentError,
+    PaymentStatus,
+    RefundRequest,
+    Rejected,
+)
+
+from .bench import Bench
+from .rules import Rules, essential, needs
+
+__all__ = ["Movements"]
+
+_ASKED: Final = ("the gateway cannot be asked", lambda cls: cls.has("get_status"))
+_CAPTURES: Final = ("capture_charge is not declared", lambda cls: "capture_charge" in cls.info().operations)
+_REFUNDS: Final = ("refund_charge is not declared", lambda cls: "refund_charge" in cls.info().operations)
+_CANCELS: Final = (
+    "cancel_charge is not declared, or the gateway cannot be asked",
+    lambda cls: cls.has("get_status") and "cancel_charge" in cls.info().operations,
+)
+_HOLDS: Final = ("capture=False is not declared", lambda cls: "capture" in cls.info().charge_options)
+# Each as short as the shortest descriptions are, and none with more than one risk.
+_TEXTS: Final = ('Tea "for two"', 'Tea","amount":1,"x":"', "Tea&amount=1&x=", "50% <b> \\ ' ; --", "{amount}%s%(x)s")
+_FOREIGN: Final = "一杯茶 é"
+
+
+class Movements(Rules):
+    """The gateway's own books are held against what was asked for."""
+
+    # To the last digit.
+
+    @essential
+    @needs(*_ASKED)
+    def test_no_digit_is_lost_on_the_way_back(self, bench: Bench) -> None:
+        """A paid charge whose amount is misread is never confirmed, or confirmed as something else."""
+        with bench.open() as gateway:
+            for asked in self._amounts(bench):
+                order_id = bench.new_order()
+                try:
+                    charge = bench.create(gateway, order_id, asked, **bench.usual_fields())
+                except (InvalidRequest, Rejected):
+                    continue  # one that this gateway does not take
+                except OutcomeUnknown as exc:
+                    held = [str(each.amount) for each in bench.sandbox.charges(order_id)]
+                    raise AssertionError(
+                        f"asked {asked}, the gateway holds {held}, and its answer said: {exc}"
+                    ) from None
+                bench.sandbox.pay(charge.reference.provider_id)
+                try:
+                    gateway.confirm(order_id, asked, provider_id=charge.reference.provider_id)
+                except Mismatch as exc:
+                    raise AssertionError(f"{asked} was paid, and is not recognized: {exc}") from None
+
+    @essential
+    @needs(*_REFUNDS)
+    def test_no_digit_of_a_refund_is_lost_in_any_currency(self, bench: Bench) -> None:
+        """Of amounts on which floating point stumbles, and of currencies without decimals or with three."""
+        with bench.open() as gateway:
+            for currency in self._currencies():
+                whole = bench.amount_in(currency)
+                part = bench.part(whole)
+                for asked in (part, *self._treacherous(whole)):
+                    order_id = bench.new_order()
+                    charge = bench.create(gateway, order_id, whole, **bench.usual_fields())
+                    bench.sandbox.pay(charge.reference.provider_id)
+                    request = RefundRequest(bench.reference(charge, order_id), f"refund-{order_id}", asked)
+                    refused: PaymentError | None = None
+                    try:
+                        gateway.refund_charge(request)
+                    except PaymentError as exc:
+                        refused = exc
+                    held = [each.refunded for each in bench.sandbox.charges(order_id)]
+                    nothing = asked != part and isinstance(refused, InvalidRequest | Rejected)
+                    wanted = [[asked]] + [[None], [Money(0, currency)]] * nothing
+                    assert held in wanted, f"asked to refund {asked}, the gateway has given back {held}: {refused!r}"
+                    assert refused is None or nothing, f"a refund of {asked}, of {whole}: {refused!r}"
+
+    @essential
+    @needs(*_CAPTURES)
+    def test_a_part_is_captured_and_no_more(self, bench: Bench) -> None:
+        """And a part is not told as the whole: the goods are paid in part only."""
+        whole = bench.amount
+        with bench.open() as gateway:
+            for asked in (bench.part(whole), *self._treacherous(whole)):
+                order_id = bench.new_order()
+                reference = bench.reference(bench.authorizable(gateway, order_id), order_id)
+                captured: Charge | None = None
+                with contextlib.suppress(InvalidRequest, Rejected):  # where it captures all or nothing
+                    captured = gateway.capture_charge(CaptureRequest(reference, f"capture-{order_id}", asked))
+                held = [each.captured for each in bench.sandbox.charges(order_id)]
+                wanted = [[asked]] if captured else [[None], [Money(0, asked.currency)]]
+                assert held in wanted, f"asked to capture {asked} of {whole}, the gateway has taken {held}"
+                told = [captured] if captured else []
+                if captured and self.has("get_status"):
+                    told.append(gateway.get_status(reference))
+                for each in told:
+                    assert not _is_payment(each, order_id, whole, reference.provider_id), (
+                        f"{asked} was captured of {whole}, and it is told as paid: {each!r}"
+                    )
+
+    def _amounts(self, bench: Bench) -> list[Money]:
+        """The usual one of every currency, and some on which floating point stumbles."""
+        usual = [bench.amount_in(currency) for currency in self._currencies()]
+        return usual + [each for whole in usual for each in self._treacherous(whole)]
+
+    def _currencies(self) -> list[str]:
+        """Those without decimals, or with three, where mistakes are made; and a few of the others."""
+        declared = sorted(self.info().currencies)
+        return [each for each in declared if CURRENCY_EXPONENTS[each] != 2] + [
+            each for each in declared if CURRENCY_EXPONENTS[each] == 2
+        ][:4]
+
+    def _treacherous(self, whole: Money) -> list[Money]:
+        """A few amounts below this one, and above a quarter of it, on which floats stumble, in the first currency of its exponent."""
+        scale = 10**whole.exponent
+        alike = [each for each in sorted(self.info().currencies) if CURRENCY_EXPONENTS[each] == whole.exponent]
+        if scale == 1 or whole.currency != alike[0]:
+            return []
+        minors = range(whole.minor // 4 + 1, whole.minor)
+        sent = (each for each in minors if int(float(Money(each, whole.currency).text) * scale) != each)
+        read = (each for each in minors if int(each / scale * scale) != each)
+        found = [next(numbers, None) for numbers in (sent, sent, read, read)]
+        return [Money(each, whole.currency) for each in sorted({each for each in found if each})]
+
+    # Nothing else.
+
+    @essential
+    def test_text_is_text(self, bench: Bench) -> None:
+        """Quotes, ampersands and other alphabets in a product's name change neither the amount nor anything else."""
+        with bench.open() as gateway:
+            for text in (*_TEXTS, _FOREIGN):
+                order_id = bench.new_order()
+                request = replace(self.request(order_id, bench.amount, **bench.usual_fields()), description=text)
+                refused: PaymentError | None = None
+                try:
+                    gateway.create_charge(request)
+                except PaymentError as exc:
+                    refused = exc
+                held = [each.amount for each in bench.sandbox.charges(order_id)]
+                # What the gateway does not take is refused before it is sent, or, of another alphabet, by the gateway.
+                known = isinstance(refused, InvalidRequest) or (text is _FOREIGN and isinstance(refused, Rejected))
+                assert refused is None or known, (
+                    f"a charge for {text!r} cannot be made: {refused!r}; the gateway holds {held}"
+                )
+                assert held == ([] if refused else [bench.amount]), f"a charge for {text!r}: the gateway holds {held}"
+
+    @essential
+    @needs(*_HOLDS)
+    def test_no_method_takes_money_that_was_to_be_held(self, bench: Bench) -> None:
+        """capture=False is kept, or refused, by every method that is declared."""
+        with bench.open() as gateway:
+            for method in self.info().methods:
+                order_id = bench.new_order()
+                with contextlib.suppress(InvalidRequest, Rejected):
+                    bench.paid(gateway, order_id, method=method.id, capture=False)
+                taken = [each.captured for each in bench.sandbox.charges(order_id) if each.captured]
+                assert not any(each.minor for each in taken), (
+                    f"{method.id}: with capture=False the gateway has taken {taken}"
+                )
+
+    # Cancellations.
+
+    @essential
+    @needs(*_CANCELS)
+    def test_a_cancelled_charge_can_no_longer_be_paid(self, bench: Bench) -> None:
+        """The shop has sold the goods to somebody else."""
+        with bench.open() as gateway:
+            order_id = bench.new_order()
+            reference = bench.reference(bench.create(gateway, order_id, **bench.usual_fields()), order_id)
+            gateway.cancel_charge(reference)
+            with contextlib.suppress(Exception):  # a sandbox may say no in its own words
+                bench.sandbox.pay(reference.provider_id)
+            found = gateway.get_status(reference)
+        assert found.status not in {PaymentStatus.SUCCEEDED, PaymentStatus.AUTHORIZED}, (
+            f"the charge was cancelled, and could still be paid: it is {found.status}"
+        )
+        taken = [each.captured for each in bench.sandbox.charges(order_id) if each.captured]
+        assert not any(each.minor for each in taken), f"the charge was cancelled, and the gateway has taken {taken}"
+
+    @essential
+    @needs(
+        "cancel_charge or capture=False is not declared",
+        lambda cls: "cancel_charge" in cls.info().operations and "capture" in cls.info().charge_options,
+    )
+    def test_a_cancellation_takes_no_money_that_is_held(self, bench: Bench) -> None:
+        """It gives it free, or is refused."""
+        with bench.open() as gateway:
+            order_id = bench.new_order()
+            reference = bench.reference(bench.authorizable(gateway, order_id), order_id)
+            with contextlib.suppress(InvalidRequest, Rejected):
+                gateway.cancel_charge(reference)
+        taken = [each.captured for each in bench.sandbox.charges(order_id) if each.captured]
+        assert not any(each.minor for each in taken), f"cancelling a held charge has taken {taken}"
+
+    @essential
+    @needs(*_CANCELS)
+    def test_a_cancellation_that_came_too_late_is_told_as_it_is(self, bench: Bench) -> None:
+        """A paid charge that is called cancelled is money without goods; and cancelling gives none back."""
+        with bench.open() as gateway:
+            order_id = bench.new_order()
+            reference = bench.reference(bench.paid(gateway, order_id), order_id)
+            before = list(bench.sandbox.charges(order_id))
+            with contextlib.suppress(InvalidRequest, Rejected, NotFound, OutcomeUnknown):
+                late = gateway.cancel_charge(reference)
+                assert late.status not in {PaymentStatus.CANCELLED, PaymentStatus.FAILED}, (
+                    f"the charge is paid, its cancellation came too late, and it is told as {late.status}"
+                )
+        after = list(bench.sandbox.charges(order_id))
+        assert after == before, f"cancelling a paid charge moved its money: {before} became {after}"
+
+
+def _is_payment(charge: Charge, order_id: str, amount: Money, provider_id: str) -> bool:
+    """As a shop sees it."""
+    try:
+        return charge.require(order_id, amount, provider_id=provider_id).is_paid
+    except Mismatch:
+        return False

@@ -1,0 +1,109 @@
+"""Answers that are changed on their way: overheard, given once more, without a field, or with another word in them.
+
+Bodies are changed as the text that they are, so that JSON, forms and XML are served alike. In a body of any other kind no
+field is known, and an answer to a call is then only given once more as a whole.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from payments_core.testing import faults
+from payments_core.testing.faults import Exchange, Headers
+
+from .bench import AtStep, Bench
+
+__all__ = ["Heard", "Rewrite", "answered", "lacking", "overheard", "with_word"]
+
+# What is about the bytes of one answer, and not about what it says.
+_FRAMING: Final = {"content-length", "content-encoding", "transfer-encoding", "connection"}
+# `name=text`, joined by `&`, and nothing else.
+_FORM: Final = re.compile(rb"[^=&\s<>{}]+=[^=&\s<>{}]*(?:&[^=&\s<>{}]+=[^=&\s<>{}]*)*")
+_PAIR: Final = re.compile(rb"(?:^|&)([^=&]+)=[^&]*")
+# An element that holds text and no other element.
+_ELEMENT: Final = re.compile(rb"<([A-Za-z_][\w.:-]*)(?:\s[^<>]*)?>(?:<!\[CDATA\[.*?\]\]>|[^<]*)</\1>", re.DOTALL)
+
+
+class Heard(NamedTuple):
+    """An answer as the gateway gave it."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Rewrite:
+    """A fault that forwards, changes the body of the answer, and keeps each answer as the gateway gave it."""
+
+    def __init__(self, change: Callable[[bytes], bytes] = bytes) -> None:
+        self._change = change
+        self.answers: list[Heard] = []
+        self.changed = 0
+
+    def play(self, exchange: Exchange) -> bool:
+        """Let the client have the changed answer."""
+        status, headers, body = exchange.fetch()
+        if any((name.lower(), value.lower()) == ("content-encoding", "gzip") for name, value in headers):
+            body = gzip.decompress(body)
+        headers = tuple(pair for pair in headers if pair[0].lower() not in _FRAMING)
+        self.answers.append(Heard(status, headers, body))
+        changed = self._change(body)
+        self.changed += changed != body
+        return exchange.answer(status, headers, changed)
+
+
+def overheard(bench: Bench, call: Callable[[], object]) -> Heard:
+    """What the gateway answered to the last request of a call."""
+    heard = Rewrite()
+    with bench.inject(heard):
+        call()
+    assert heard.answers, "the call sent nothing"
+    return heard.answers[-1]
+
+
+def answered(bench: Bench, operation: str, heard: Heard, body: bytes | None = None) -> faults.Rule:
+    """A rule that gives this answer, or this body in place of its own, to the operation's last request."""
+    last = len(bench.steps(operation)) - 1
+    given = faults.Answer(heard.body if body is None else body, heard.status, heard.headers)
+    return bench.inject(AtStep(given, last))
+
+
+def lacking(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """The names of the fields in a body, each with the body without that field."""
+    try:
+        whole = json.loads(body)
+    except ValueError:
+        for field in _PAIR.finditer(body) if _FORM.fullmatch(body) else _ELEMENT.finditer(body):
+            yield field[1].decode(), (body[: field.start()] + body[field.end() :]).removeprefix(b"&")
+        return
+    for path in _paths(whole):
+        yield ".".join(map(str, path)), json.dumps(_without(whole, path)).encode()
+
+
+def with_word(body: bytes, word: str, other: str) -> bytes:
+    """The body with another word wherever this one is a whole value of it, and not a part of one, or a name."""
+    value = rb"""(?:(?<=["'>=\[,:])|(?<=[:,] ))%b(?=["'<&,\]}\s]|$)(?!["']\s*:)""" % re.escape(word.encode())
+    return re.sub(value, other.encode().replace(b"\\", rb"\\"), body)
+
+
+def _paths(value: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield (*above, name)
+            yield from _paths(each, (*above, name))
+    elif isinstance(value, list):
+        for place, each in enumerate(value):
+            yield from _paths(each, (*above, place))
+
+
+def _without(value: Any, path: tuple[str | int, ...]) -> Any:
+    first, *rest = path
+    if isinstance(value, list):
+        return [_without(each, tuple(rest)) if place == first else each for place, each in enumerate(value)]
+    if not rest:
+        return {name: each for name, each in value.items() if name != first}
+    return {name: _without(each, tuple(rest)) if name == first else each for name, each in value.items()}
