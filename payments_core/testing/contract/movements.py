@@ -132,7 +132,7 @@ class Movements(Rules):
         alike = [each for each in sorted(self.info().currencies) if CURRENCY_EXPONENTS[each] == whole.exponent]
         if scale == 1 or whole.currency != alike[0]:
             return []
-        minors = range(whole.minor // 4 + 1, whole.minor)
+        minors = range(whole.minor // 4 + 1, whole.minor)[:20_000]
         sent = (each for each in minors if int(float(Money(each, whole.currency).text) * scale) != each)
         read = (each for each in minors if int(each / scale * scale) != each)
         found = [next(numbers, None) for numbers in (sent, sent, read, read)]

@@ -10,14 +10,16 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from payments_core.testing import faults
-from payments_core.testing.faults import Exchange, Headers
+from payments_core.testing.faults import Exchange, Fault, Headers
 
 from .bench import AtStep, Bench
 
-__all__ = ["Heard", "Rewrite", "answered", "lacking", "overheard", "with_word"]
+__all__ = ["Heard", "Rewrite", "answered", "at_last", "lacking", "overheard", "with_word"]
+
+T = TypeVar("T")
 
 # What is about the bytes of one answer, and not about what it says.
 _FRAMING: Final = {"content-length", "content-encoding", "transfer-encoding", "connection"}
@@ -56,20 +58,26 @@ class Rewrite:
         return exchange.answer(status, headers, changed)
 
 
-def overheard(bench: Bench, call: Callable[[], object]) -> Heard:
-    """What the gateway answered to the last request of a call."""
-    heard = Rewrite()
-    with bench.inject(heard):
-        call()
-    assert heard.answers, "the call sent nothing"
-    return heard.answers[-1]
+def overheard(bench: Bench, call: Callable[[], T]) -> tuple[Heard, T]:
+    """What the gateway answered to the last request of a call, and what the call returned."""
+    rewrite = Rewrite()
+    with bench.inject(rewrite):
+        result = call()
+    assert rewrite.answers, "it sent nothing"
+    return rewrite.answers[-1], result
+
+
+def at_last(bench: Bench, operation: str, fault: Fault) -> AtStep:
+    """The fault, played at the last request of an operation."""
+    steps = bench.steps(operation)
+    assert steps, f"{operation} sends nothing"
+    return AtStep(fault, len(steps) - 1)
 
 
 def answered(bench: Bench, operation: str, heard: Heard, body: bytes | None = None) -> faults.Rule:
     """A rule that gives this answer, or this body in place of its own, to the operation's last request."""
-    last = len(bench.steps(operation)) - 1
     given = faults.Answer(heard.body if body is None else body, heard.status, heard.headers)
-    return bench.inject(AtStep(given, last))
+    return bench.inject(at_last(bench, operation, given))
 
 
 def lacking(body: bytes) -> Iterator[tuple[str, bytes]]:
