@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .server import WebhookListener
 
 for _part in (
-    "declaration", "movements", "answers", "keys", "positions", "webhooks", "secrecy",
+    "declaration", "movements", "answers", "verdicts", "keys", "positions", "webhooks", "secrecy",
     "bench", "rewriting", "forgeries", "rules",
 ):  # fmt: skip
     pytest.register_assert_rewrite(f"payments_core.testing.contract.{_part}")

@@ -37,6 +37,7 @@ from payments_core.testing.contract.bench import Bench
 from payments_core.testing.contract.keys import Keys
 from payments_core.testing.contract.movements import Movements
 from payments_core.testing.contract.rules import applies
+from payments_core.testing.contract.verdicts import Verdicts
 from payments_core.testing.fake import FakeProvider
 from payments_core.testing.fake_gateway import make
 from payments_core.testing.faults import FaultGateway
@@ -599,7 +600,7 @@ class Keyed(FakeProvider):
 ALIKE = "test_ids_that_are_alike_are_different_orders"
 
 
-@noticed_by(ALIKE, "cannot be made beside ORDER0")
+@noticed_by(ALIKE, "and it cannot be made beside ORDER0")
 class KeysOfTwentyCharacters(Keyed):
     """Makes its keys of the first twenty characters of an id, and two long ids share one."""
 
@@ -607,7 +608,7 @@ class KeysOfTwentyCharacters(Keyed):
         return hashlib.sha256(f"{path}:{key[:20]}".encode()).hexdigest()
 
 
-@noticed_by(ALIKE, "cannot be made beside ORDER0")
+@noticed_by(ALIKE, "and it cannot be made beside ORDER0")
 class KeysInLowerCase(Keyed):
     """Folds ids to one case in its keys."""
 
@@ -695,7 +696,7 @@ class KeyIsTheNonce(KeyedCreate):
 ONE_ORDER = "test_one_order_is_one_charge_whatever_page_the_shopper_comes_from"
 
 
-@noticed_by(ONE_ORDER, "one order from two pages is 2 charges: 88.00 HKD, 88.00 HKD")
+@noticed_by(ONE_ORDER, "one order is 2 charges, 88.00 HKD and 88.00 HKD")
 class KeyWithThePage(KeyedCreate):
     """Puts the page to come back to into the key, and a second tab is a second charge."""
 
@@ -703,7 +704,7 @@ class KeyWithThePage(KeyedCreate):
         return hashlib.sha256(f"{request.order_id}:{request.return_url}".encode()).hexdigest()
 
 
-@noticed_by(ONE_ORDER, "one order from two pages is 2 charges: 88.00 HKD, 22.00 HKD")
+@noticed_by(ONE_ORDER, "one order is 2 charges, 88.00 HKD and 22.00 HKD")
 class KeyWithTheAmount(KeyedCreate):
     """Puts the amount into the key, and an order whose basket has changed is two charges."""
 
@@ -765,7 +766,7 @@ class MarksNothing(FakeProvider):
 
 # The table is run.
 
-TESTS = sorted(name for part in (Answers, Movements, Keys) for name in vars(part) if name.startswith("test_"))
+TESTS = sorted(name for part in (Answers, Verdicts, Movements, Keys) for name in vars(part) if name.startswith("test_"))
 ESSENTIAL = [name for name in TESTS if getattr(getattr(ProviderContract, name), "_contract_essential", False)]
 
 
@@ -810,7 +811,7 @@ def test_the_unbroken_fake_passes(test):
     run(FakeProvider, test)
 
 
-def test_every_test_of_the_three_parts_notices_something():
+def test_every_test_of_these_parts_notices_something():
     assert sorted({case.values[1] for case in BREAKAGES}) == TESTS
 
 

@@ -26,12 +26,13 @@ from .movements import Movements
 from .positions import Positions
 from .rules import Refusal
 from .secrecy import Secrecy
+from .verdicts import Verdicts
 from .webhooks import Webhooks
 
 __all__ = ["ProviderContract", "Refusal"]
 
 
-class ProviderContract(Declaration, Movements, Answers, Keys, Positions, Webhooks, Secrecy):
+class ProviderContract(Declaration, Movements, Answers, Verdicts, Keys, Positions, Webhooks, Secrecy):
     """Inherit, fill in the attributes, and override the methods that say how the gateway is asked; never a test.
 
     What must be given: `provider`, the class; `make_sandbox`, the factory of its sandbox

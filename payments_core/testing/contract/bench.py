@@ -26,6 +26,7 @@ from payments_core import (
     RefundRequest,
     Request,
     Secret,
+    UnsupportedOperation,
     hookimpl,
     tap,
 )
@@ -37,7 +38,7 @@ from payments_core.testing.sandbox import ContractSandbox
 
 from .rules import Rules
 
-__all__ = ["AtStep", "Bench", "Prepared", "StillClock", "Tap", "error_of"]
+__all__ = ["AtStep", "Bench", "Prepared", "StillClock", "Tap", "error_of", "told_as"]
 
 # A call that is to run into its deadline is given this many seconds.
 SHORT: Final = 0.4
@@ -347,6 +348,17 @@ def error_of(call: Callable[[], object]) -> PaymentError:
     except PaymentError as error:
         return error
     raise AssertionError(f"it returned {result!r} and was to raise")
+
+
+@contextlib.contextmanager
+def told_as(what: str, *, but: tuple[type[PaymentError], ...] = ()) -> Iterator[None]:
+    """An error in here fails the test in these words; one of these kinds, or of what is not written yet, says so itself."""
+    try:
+        yield
+    except PaymentError as exc:
+        if isinstance(exc, (UnsupportedOperation, *but)):
+            raise
+        raise AssertionError(f"{what}: {exc!r}") from None
 
 
 def _secret(kind: type, value: object) -> object:
