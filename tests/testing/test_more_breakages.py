@@ -174,6 +174,19 @@ class CopiesTheRefund(FakeProvider):
         return replace(refund, amount=request.amount)
 
 
+@noticed_by("test_a_refund_says_what_was_answered", "22.00 HKD was refunded, the answer said so, and 44.00 HKD is told")
+class LooksFirstAndCopiesTheRefund(FakeProvider):
+    """Looks at what was refunded so far before it refunds, and returns the amount that was asked for."""
+
+    @hookimpl
+    def refund_charge(self, authorization: Authorization, request: RefundRequest) -> Flow[Refund]:
+        held = yield from super().get_status(authorization, request.reference)
+        if held.refunded.minor:
+            raise Rejected("it is refunded")
+        refund = yield from super().refund_charge(authorization, request)
+        return replace(refund, amount=request.amount)
+
+
 UNHEARD_OF = "test_an_unheard_of_word_is_unknown_in_every_answer"
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from payments_core import (
     Charge,
+    Gateway,
     InvalidRequest,
     Money,
     PaymentError,
@@ -19,7 +20,7 @@ from payments_core import (
 )
 
 from .bench import Bench
-from .rewriting import Heard, answered, lacking, overheard, with_word
+from .rewriting import answered, lacking, overheard, with_word
 from .rules import Rules, essential, needs
 
 __all__ = ["Answers"]
@@ -39,8 +40,8 @@ class Answers(Rules):
         with bench.open() as gateway:
             orders = bench.new_order(), bench.new_order()
             one, other = (bench.reference(bench.create(gateway, each, **bench.usual_fields()), each) for each in orders)
-            heard, _ = overheard(bench, lambda: gateway.get_status(one))
-            outcome = self._given(bench, "get_status", heard, functools.partial(gateway.get_status, other))
+            heard, _ = overheard(bench, gateway, lambda: gateway.get_status(one))
+            outcome = answered(bench, heard, functools.partial(gateway.get_status, other))
         named = [each for each in (one.order_id, one.provider_id) if each and each.encode() in heard.body]
         assert isinstance(outcome, PaymentError) or not named, (
             f"an answer that names {' and '.join(named)} was taken for one about {other.order_id}: read the ids out of "
@@ -65,16 +66,16 @@ class Answers(Rules):
     def _answer_of_other_money(self, bench: Bench, told: Money, asked: Money) -> None:
         order_id, another, fields = bench.new_order(), bench.new_order(), bench.usual_fields()
         with bench.open() as gateway:
-            heard, _ = overheard(bench, lambda: bench.create(gateway, order_id, told, **fields))
+            heard, _ = overheard(bench, gateway, lambda: bench.create(gateway, order_id, told, **fields))
             create = functools.partial(bench.create, gateway, order_id, asked, **fields)
             for field, body in (("", heard.body), *lacking(heard.body)):
-                outcome = self._given(bench, "create_charge", heard, create, body)
+                outcome = answered(bench, heard, create, body)
                 assert not isinstance(outcome, Charge) or outcome.amount is None, (
                     f"asked for {asked}, the answer was about {told}{field and f', without {field}'}, and it was taken for "
                     f"{outcome.amount}"
                 )
             create = functools.partial(bench.create, gateway, another, told, **fields)
-            outcome = self._given(bench, "create_charge", heard, create)
+            outcome = answered(bench, heard, create)
         if isinstance(outcome, Charge) and outcome.reference.provider_id:
             assert not outcome.reference.order_id, (
                 f"asked about {another}, the answer was about {order_id}, and its order id is said to be "
@@ -90,15 +91,15 @@ class Answers(Rules):
                 order_id = bench.new_order()
                 request = self.request(order_id, bench.amount_in(currency), **bench.usual_fields())
                 create = functools.partial(gateway.create_charge, request)
-                charge = self._without_each_field(bench, "create_charge", create)
+                charge = self._without_each_field(bench, gateway, "create_charge", create)
                 if self.has("get_status"):
                     ask = functools.partial(gateway.get_status, bench.reference(charge, order_id))
-                    self._without_each_field(bench, "get_status", ask)
+                    self._without_each_field(bench, gateway, "get_status", ask)
 
-    def _without_each_field(self, bench: Bench, operation: str, call: Callable[[], Charge]) -> Charge:
-        heard, whole = overheard(bench, call)
+    def _without_each_field(self, bench: Bench, gateway: Gateway, operation: str, call: Callable[[], Charge]) -> Charge:
+        heard, whole = overheard(bench, gateway, call)
         for field, body in lacking(heard.body):
-            outcome = self._given(bench, operation, heard, call, body)
+            outcome = answered(bench, heard, call, body)
             if isinstance(outcome, Charge):
                 said = f"{operation}: without {field} in its answer the charge"
                 assert outcome.status in {whole.status, *_OPEN}, f"{said}, which is {whole.status}, is {outcome.status}"
@@ -113,7 +114,7 @@ class Answers(Rules):
             order_id = bench.new_order()
             charge = bench.create(gateway, order_id, **bench.usual_fields())
             ask = functools.partial(gateway.get_status, bench.reference(charge, order_id))
-            heard, found = overheard(bench, ask)
+            heard, found = overheard(bench, gateway, ask)
             amount, less = found.amount, bench.part(bench.amount)
             moved = {str(bench.amount.minor): str(less.minor), bench.amount.text: less.text}
             longer = {each: f"{each}7" if "." in each else f"{each}.7" for each in moved}
@@ -121,7 +122,7 @@ class Answers(Rules):
                 functools.reduce(lambda body, words: with_word(body, *words), each.items(), heard.body)
                 for each in (moved, longer)
             )
-            of_less, of_more = (self._given(bench, "get_status", heard, ask, body) for body in bodies)
+            of_less, of_more = (answered(bench, heard, ask, body) for body in bodies)
         # Where another number in its place changes nothing, the amount stands elsewhere, or is written in another way.
         follows = not isinstance(of_less, Charge) or of_less.amount != amount
         assert not (follows and amount and isinstance(of_more, Charge) and of_more.amount == amount), (
@@ -136,23 +137,15 @@ class Answers(Rules):
         with bench.open() as gateway:
             order_id = bench.new_order()
             reference, refund_id = bench.reference(bench.paid(gateway, order_id), order_id), f"refund-{order_id}"
-            heard, _ = overheard(bench, lambda: gateway.refund_charge(RefundRequest(reference, refund_id, told)))
+            heard, _ = overheard(
+                bench, gateway, lambda: gateway.refund_charge(RefundRequest(reference, refund_id, told))
+            )
             refund = functools.partial(gateway.refund_charge, RefundRequest(reference, refund_id, asked))
             for field, body in (("", heard.body), *lacking(heard.body)):
-                outcome = self._given(bench, "refund_charge", heard, refund, body)
+                outcome = answered(bench, heard, refund, body)
                 assert not isinstance(outcome, Refund) or outcome.amount is None, (
                     f"{told} was refunded, the answer said so{field and f' (without {field})'}, and {outcome.amount} is told"
                 )
-
-    def _given(
-        self, bench: Bench, operation: str, heard: Heard, call: Callable[[], object], body: bytes | None = None
-    ) -> object:
-        """What the call returns, or raises, when it is given this answer."""
-        with answered(bench, operation, heard, body):
-            try:
-                return call()
-            except PaymentError as exc:
-                return exc
 
     # What the shop does with them.
 

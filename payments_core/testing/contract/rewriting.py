@@ -9,15 +9,16 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
+from payments_core import Gateway, PaymentError
 from payments_core.testing import faults
 from payments_core.testing.faults import Exchange, Fault, Headers
 
 from .bench import AtStep, Bench
 
-__all__ = ["Heard", "Rewrite", "answered", "at_last", "lacking", "overheard", "with_word"]
+__all__ = ["Given", "Heard", "Rewrite", "answered", "at_last", "lacking", "overheard", "with_word"]
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ _PAIR: Final = re.compile(rb"(?:^|&)([^=&]+)=[^&]*")
 _ELEMENT: Final = re.compile(rb"<([A-Za-z_][\w.:-]*)(?:\s[^<>]*)?>(?:<!\[CDATA\[.*?\]\]>|[^<]*)</\1>", re.DOTALL)
 
 
-class Heard(NamedTuple):
+class Given(NamedTuple):
     """An answer as the gateway gave it."""
 
     status: int
@@ -38,12 +39,37 @@ class Heard(NamedTuple):
     body: bytes
 
 
+class Heard:
+    """The answers to all requests of one call; given once more, they are given in the same order."""
+
+    def __init__(self, answers: Sequence[Given]) -> None:
+        self._answers = answers
+
+    @property
+    def body(self) -> bytes:
+        """What the last one says."""
+        return self._answers[-1].body
+
+    def again(self, body: bytes) -> Fault:
+        """A fault that plays all of them, the last one with this body."""
+        last = self._answers[-1]._replace(body=body)
+        return _InTurn([faults.Answer(each.body, each.status, each.headers) for each in (*self._answers[:-1], last)])
+
+
+class _InTurn:
+    def __init__(self, answers: list[faults.Answer]) -> None:
+        self._answers = answers
+
+    def play(self, exchange: Exchange) -> bool:
+        return (self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]).play(exchange)
+
+
 class Rewrite:
     """A fault that forwards, changes the body of the answer, and keeps each answer as the gateway gave it."""
 
     def __init__(self, change: Callable[[bytes], bytes] = bytes) -> None:
         self._change = change
-        self.answers: list[Heard] = []
+        self.answers: list[Given] = []
         self.changed = 0
 
     def play(self, exchange: Exchange) -> bool:
@@ -52,19 +78,30 @@ class Rewrite:
         if any((name.lower(), value.lower()) == ("content-encoding", "gzip") for name, value in headers):
             body = gzip.decompress(body)
         headers = tuple(pair for pair in headers if pair[0].lower() not in _FRAMING)
-        self.answers.append(Heard(status, headers, body))
+        self.answers.append(Given(status, headers, body))
         changed = self._change(body)
         self.changed += changed != body
         return exchange.answer(status, headers, changed)
 
 
-def overheard(bench: Bench, call: Callable[[], T]) -> tuple[Heard, T]:
-    """What the gateway answered to the last request of a call, and what the call returned."""
+def overheard(bench: Bench, gateway: Gateway, call: Callable[[], T]) -> tuple[Heard, T]:
+    """What the gateway answered to a call, and what the call returned."""
+    if bench.contract.has("authorize"):
+        gateway.authorize()  # so that the answers are to the call alone
     rewrite = Rewrite()
     with bench.inject(rewrite):
         result = call()
     assert rewrite.answers, "it sent nothing"
-    return rewrite.answers[-1], result
+    return Heard(rewrite.answers), result
+
+
+def answered(bench: Bench, heard: Heard, call: Callable[[], T], body: bytes | None = None) -> T | PaymentError:
+    """What a call returns, or raises, that is given these answers, the last one with another body."""
+    with bench.inject(heard.again(heard.body if body is None else body)):
+        try:
+            return call()
+        except PaymentError as exc:
+            return exc
 
 
 def at_last(bench: Bench, operation: str, fault: Fault) -> AtStep:
@@ -72,12 +109,6 @@ def at_last(bench: Bench, operation: str, fault: Fault) -> AtStep:
     steps = bench.steps(operation)
     assert steps, f"{operation} sends nothing"
     return AtStep(fault, len(steps) - 1)
-
-
-def answered(bench: Bench, operation: str, heard: Heard, body: bytes | None = None) -> faults.Rule:
-    """A rule that gives this answer, or this body in place of its own, to the operation's last request."""
-    given = faults.Answer(heard.body if body is None else body, heard.status, heard.headers)
-    return bench.inject(at_last(bench, operation, given))
 
 
 def lacking(body: bytes) -> Iterator[tuple[str, bytes]]:

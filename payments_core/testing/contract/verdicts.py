@@ -65,7 +65,7 @@ class Verdicts(Rules):
             order_id = bench.new_order()
             reference = bench.reference(bench.create(gateway, order_id, **bench.usual_fields()), order_id)
             # Around the text of JSON no space is without a meaning.
-            spaced = _is_json(overheard(bench, lambda: gateway.get_status(reference))[0].body)
+            spaced = _is_json(overheard(bench, gateway, lambda: gateway.get_status(reference))[0].body)
             for word in self.raw_statuses:
                 words = {f"un{word}", f"not_{word}", f"partially_{word}", f"{word}_out"}
                 words |= {f" {word}", f"{word} "} if spaced else set()
