@@ -28,12 +28,10 @@ from payments_core.testing import faults
 from payments_core.testing.faults import Fault
 
 from .bench import AtStep, Bench, StillClock, Tap, error_of, told_as
-from .rules import Rules, essential, needs
+from .rules import ASKED, REFUNDS, Rules, essential, needs
 
 __all__ = ["Keys"]
 
-_ASKED: Final = ("the gateway cannot be asked", lambda cls: cls.has("get_status"))
-_REFUNDS: Final = ("refund_charge is not declared", lambda cls: "refund_charge" in cls.info().operations)
 _KEYED: Final = ("no key_lifetime is declared", lambda cls: cls.info().key_lifetime is not None)
 # In whatever words a gateway refuses what it has had in another form, or is signed in its future.
 _SAID_NO: Final = (Rejected, AuthorizationRejected, OutcomeUnknown, ProtocolViolation)
@@ -59,7 +57,7 @@ class Keys(Rules):
     # Ids.
 
     @essential
-    @needs(*_ASKED)
+    @needs(*ASKED)
     def test_a_charge_is_found_by_each_id_that_is_declared(self, bench: Bench) -> None:
         """After a lost create the shop has the order id and nothing else."""
         with bench.open() as gateway:
@@ -168,7 +166,7 @@ class Keys(Rules):
 
     # Keys of refunds and captures.
 
-    @needs(*_REFUNDS)
+    @needs(*REFUNDS)
     def test_two_refunds_of_one_amount_are_two_refunds(self, bench: Bench) -> None:
         """Their ids tell them apart, to the last character; a key of the charge and the amount makes them one."""
         part = bench.part(bench.amount)

@@ -23,13 +23,11 @@ from payments_core import (
 )
 
 from .bench import Bench, told_as
-from .rules import Rules, essential, needs
+from .rules import ASKED, REFUNDS, Rules, essential, needs
 
 __all__ = ["Movements"]
 
-_ASKED: Final = ("the gateway cannot be asked", lambda cls: cls.has("get_status"))
 _CAPTURES: Final = ("capture_charge is not declared", lambda cls: "capture_charge" in cls.info().operations)
-_REFUNDS: Final = ("refund_charge is not declared", lambda cls: "refund_charge" in cls.info().operations)
 _CANCELS: Final = (
     "cancel_charge is not declared, or the gateway cannot be asked",
     lambda cls: cls.has("get_status") and "cancel_charge" in cls.info().operations,
@@ -46,7 +44,7 @@ class Movements(Rules):
     # To the last digit.
 
     @essential
-    @needs(*_ASKED)
+    @needs(*ASKED)
     def test_no_digit_is_lost_on_the_way_back(self, bench: Bench) -> None:
         """A paid charge whose amount is misread is never confirmed, or confirmed as something else."""
         with bench.open() as gateway:
@@ -68,7 +66,7 @@ class Movements(Rules):
                     raise AssertionError(f"{asked} was paid, and is not recognized: {exc}") from None
 
     @essential
-    @needs(*_REFUNDS)
+    @needs(*REFUNDS)
     def test_no_digit_of_a_refund_is_lost_in_any_currency(self, bench: Bench) -> None:
         """Of amounts on which floating point stumbles, and of currencies without decimals or with three."""
         with bench.open() as gateway:

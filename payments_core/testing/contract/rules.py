@@ -21,7 +21,7 @@ from payments_core.plugins import implemented_hooks
 from payments_core.testing.masking import CassettePolicy
 from payments_core.testing.sandbox import ContractSandbox
 
-__all__ = ["Refusal", "Rules", "applies", "essential", "needs"]
+__all__ = ["ASKED", "REFUNDS", "Refusal", "Rules", "applies", "essential", "needs"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,6 +52,11 @@ def needs(reason: str, applies_to: Callable[[type[Rules]], bool]) -> Callable[[F
         return test
 
     return mark
+
+
+# Said of many tests: `@needs(*ASKED)`.
+ASKED: Final = ("the gateway cannot be asked", lambda cls: cls.has("get_status"))
+REFUNDS: Final = ("refund_charge is not declared", lambda cls: "refund_charge" in cls.info().operations)
 
 
 def essential(test: F) -> F:
