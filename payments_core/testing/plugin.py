@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from .masking import CassettePolicy
     from .server import WebhookListener
 
-for _part in ("declaration", "positions", "webhooks", "secrecy", "bench", "forgeries", "rules"):
+for _part in (
+    "declaration", "positions", "webhooks", "notifications", "requests", "purity", "secrecy", "bench", "forgeries",
+    "exchanges", "rules",
+):  # fmt: skip
     pytest.register_assert_rewrite(f"payments_core.testing.contract.{_part}")
 
 _UNWRITTEN = re.compile(r"(?:[\w.]+: )*not written yet: (.+?, step \d)")

@@ -20,52 +20,19 @@ from payments_core import (
     Reference,
     RefundReference,
     RefundRequest,
-    Request,
-    Response,
     Secret,
 )
 from payments_core.testing import faults
 from payments_core.testing.cassettes import BASE_URL, Provenance, record, replay
 from payments_core.testing.faults import Fault
 from payments_core.testing.leaks import assert_controls, exception_texts, scan
-from payments_core.transport import HTTPTransport
 
 from .bench import AtStep, Bench, StillClock, Tap, error_of
+from .exchanges import Player, Recorder, plain
 from .forgeries import Genuine, forge
 from .rules import Rules, essential
 
 __all__ = ["Secrecy"]
-
-
-class _Recorder:
-    """A transport that keeps what it was asked and what was answered."""
-
-    def __init__(self) -> None:
-        self._inner = HTTPTransport()
-        self.exchanges: list[tuple[Request, Response]] = []
-
-    def send(self, request: Request, *, deadline: float) -> Response:
-        response = self._inner.send(request, deadline=deadline)
-        self.exchanges.append((request, response))
-        return response
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-class _Player:
-    """An async transport that answers what was recorded, and keeps what it was asked."""
-
-    def __init__(self, exchanges: list[tuple[Request, Response]]) -> None:
-        self._answers = [response for _, response in exchanges]
-        self.requests: list[Request] = []
-
-    async def send(self, request: Request, *, deadline: float) -> Response:
-        self.requests.append(request)
-        return self._answers[len(self.requests) - 1]
-
-    async def close(self) -> None:
-        pass
 
 
 class Secrecy(Rules):
@@ -91,7 +58,7 @@ class Secrecy(Rules):
                     seen = Tap()
                     with bench.open(clock=clock, plugins=[seen]) as another:
                         self._bounced(bench, operation, another, order_id)
-                    sent[operation].append([_plain(each) for each in seen.requests])
+                    sent[operation].append([plain(each) for each in seen.requests])
         for operation, (first, second) in sent.items():
             assert first, operation
             assert first == second, f"{operation}: the same request was encoded in two ways"
@@ -122,7 +89,7 @@ class Secrecy(Rules):
 
     def test_sync_and_async_send_and_return_the_same(self, bench: Bench) -> None:
         """What a sync gateway sent and got, replayed to an async one."""
-        recorder, clock = _Recorder(), StillClock()
+        recorder, clock = Recorder(), StillClock()
         order_id = bench.new_order()
         request = self.request(order_id, bench.amount, **bench.usual_fields())
         asks = self.has("get_status")
@@ -131,7 +98,7 @@ class Secrecy(Rules):
             reference = bench.reference(here[0], order_id)
             here += [gateway.get_status(reference)] if asks else []
         recorder.close()
-        player = _Player(recorder.exchanges)
+        player = Player(recorder.exchanges)
 
         async def there() -> list[Any]:
             async with bench.open_async(transport=player, clock=clock) as twin:
@@ -139,7 +106,7 @@ class Secrecy(Rules):
                 return found + ([await twin.get_status(reference)] if asks else [])
 
         assert asyncio.run(there()) == here
-        assert [_plain(each) for each in player.requests] == [_plain(each) for each, _ in recorder.exchanges]
+        assert [plain(each) for each in player.requests] == [plain(each) for each, _ in recorder.exchanges]
 
     @essential
     def test_no_secret_is_in_a_repr(self, bench: Bench) -> None:
@@ -187,8 +154,7 @@ class Secrecy(Rules):
             if self.has("parse_webhook"):
                 bench.heal()
                 with bench.open() as gateway:
-                    charge = bench.paid(gateway)
-                    genuine = Genuine.of(bench, bench.sandbox.notification(charge.reference.provider_id))
+                    genuine = Genuine.paid(bench, gateway)
                     for name in ("digest-first-digit", "body-empty", "key-other"):
                         forged = forge(genuine, name)
                         sinks.append(exception_texts(error_of(functools.partial(gateway.parse_webhook, forged))))
@@ -246,10 +212,3 @@ def _attributes(value: object) -> list[tuple[str, object]]:
     """What an object keeps, in its `__dict__` and in its slots."""
     names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
     return [*vars(value).items()] + [(name, getattr(value, name, None)) for name in names if name != "__dict__"]
-
-
-def _plain(request: Request) -> tuple[Any, ...]:
-    """A request without its secrets, such as a token that changes with every account."""
-    headers = tuple((name, "secret" if isinstance(value, Secret) else value) for name, value in request.headers)
-    query = tuple((name, "secret" if isinstance(value, Secret) else value) for name, value in request.query)
-    return request.method, request.path, query, headers, request.body, request.idempotent, request.safe
