@@ -27,6 +27,7 @@ from payments_core import (
     RefundRequest,
     Request,
     Secret,
+    WebhookDelivery,
     hookimpl,
     tap,
 )
@@ -163,6 +164,7 @@ class Bench:
         self._numbers = itertools.count(1)
         self._steps: dict[str, list[Request]] = {}
         self._injected: list[faults.Rule] = []
+        self._batch: tuple[WebhookDelivery, int] | None = None
 
     # Opening.
 
@@ -255,6 +257,12 @@ class Bench:
             except PaymentError as exc:
                 problems.append(exc)
         raise AssertionError(f"no declared method takes capture=False: {'; '.join(map(str, problems))}")
+
+    def batch(self) -> tuple[WebhookDelivery, int]:
+        """The class's `batch`, made once: the charges in it may be refused a second time."""
+        if self._batch is None:
+            self._batch = self.rules.batch(self.sandbox)
+        return self._batch
 
     def part(self, amount: Money) -> Money:
         """A quarter of it, whole in every currency."""

@@ -7,7 +7,7 @@ import functools
 import logging
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from payments_core import (
     RefundReference,
     RefundRequest,
     Secret,
+    hookimpl,
+    tap,
 )
 from payments_core.testing import faults
 from payments_core.testing.cassettes import BASE_URL, Provenance, record, replay
@@ -29,7 +31,7 @@ from payments_core.testing.leaks import assert_controls, exception_texts, scan
 
 from .bench import AtStep, Bench, StillClock, Tap, error_of
 from .exchanges import Player, Recorder, plain
-from .forgeries import Genuine, forge
+from .forgeries import TIMED, Genuine, forge
 from .rules import Rules, essential
 
 __all__ = ["Secrecy"]
@@ -124,6 +126,87 @@ class Secrecy(Rules):
             leaks = scan(text, known)
             assert leaks == [], f"{leaks[0].secret} is in a repr: {text[:40]}..."
 
+    def test_every_secret_of_the_configuration_is_a_secret(self, bench: Bench) -> None:
+        """Text is in every repr of a configuration, and nobody masks it."""
+        values = msgspec.structs.asdict(bench.typed_config)
+        public = [name for name, value in values.items() if isinstance(value, str) and _names_a_secret(name)]
+        assert not public, f"{', '.join(public)} of the configuration is text: declare it as a Secret"
+
+    @essential
+    def test_no_secret_is_in_a_url_or_sent_as_text(self, bench: Bench) -> None:
+        """Addresses and headers are shown in logs, but for what is a Secret; and the key of notifications is for nobody."""
+        known, seen = bench.secrets, Tap()
+        with bench.open(plugins=[seen, _Tokens(known)]) as gateway:
+            for operation in bench.operations():
+                bench.prepare(operation, gateway).call()
+        key = known.get(self.webhook_key_field, "")
+        # One key for everything may be sent, as a gateway's own API key is.
+        apart = {self.webhook_key_field: key} if key and set(bench.secrets.values()) != {key} else {}
+        for request in seen.requests:
+            leaks = scan(request.path, known)
+            assert leaks == [], f"{leaks[0].secret} is in the path of {request!r}: paths are logged everywhere"
+            for name, value in (*request.query, *request.headers):
+                leaks = scan(value, known) if isinstance(value, str) else []
+                assert leaks == [], f"{leaks[0].secret} is sent as text in {name} of {request!r}: keep it a Secret"
+            leaks = scan(request.body, apart)
+            assert leaks == [], f"{self.webhook_key_field} is sent in the body of {request!r}"
+
+    @essential
+    def test_no_token_and_no_secret_is_told_whatever_happens(
+        self,
+        bench: Bench,
+        caplog: pytest.LogCaptureFixture,
+        capfd: pytest.CaptureFixture[str],
+        recwarn: pytest.WarningsRecorder,
+    ) -> None:
+        """By an answer, a refusal, an event, a log, a warning or on the terminal; a good part of a secret is one too."""
+        known = bench.secrets
+        known |= {
+            f"a part of {name}": value[: max(12, len(value) // 3)] for name, value in known.items() if len(value) >= 24
+        }
+        told = [repr(bench.typed_config).encode()]
+        with caplog.at_level(logging.DEBUG):
+            for call in self._mishaps(bench, known):
+                try:
+                    told.append(repr(call()).encode())
+                except PaymentError as exc:
+                    told.append(exception_texts(exc))
+        told += [f"{each.getMessage()} {each.__dict__!r}".encode() for each in caplog.records]
+        told += [f"{each.message}".encode() for each in recwarn]
+        told += [each.encode() for each in capfd.readouterr()]
+        leaks = scan(b"\n".join(dict.fromkeys(told)), known)
+        assert leaks == [], f"{leaks[0].secret} is in a result, an error, a log, a warning or on the terminal"
+
+    def _mishaps(self, bench: Bench, known: dict[str, str]) -> Iterator[Callable[[], object]]:
+        """Everything that can be asked, with each documented refusal, and a token call that goes wrong; tokens become known."""
+        refused: list[Fault] = [faults.Answer(each.body, each.status, each.headers) for each in self.refusals]
+        for answer in (None, faults.HTML(), *refused):
+            for operation in bench.operations():
+                with bench.open(plugins=[_Tokens(known)]) as gateway:
+                    prepared = bench.prepare(operation, gateway)
+                    if answer is not None:
+                        bench.inject(AtStep(answer, len(bench.steps(operation)) - 1))
+                    yield prepared.call
+        for fault in (faults.HTML(), faults.Answer(b"{}"), *refused):
+            bench.heal()
+            with bench.open() as gateway:
+                bench.inject(fault)
+                yield functools.partial(bench.create, gateway, **bench.usual_fields())
+        bench.heal()
+        with bench.open(plugins=[_Tokens(known)]) as gateway:
+            if self.has("get_status"):
+                charge = bench.create(gateway, **bench.usual_fields())
+                for reference in (
+                    Reference(bench.new_order()),
+                    Reference(provider_id=charge.reference.provider_id[:-1]),
+                ):
+                    yield functools.partial(gateway.get_status, reference)
+            if self.has("parse_webhook"):
+                genuine = Genuine.paid(bench, gateway)
+                yield functools.partial(gateway.parse_webhook, genuine.with_())
+                for forgery in ("digest-first-digit", *(TIMED if self.webhook_tolerance is not None else ())):
+                    yield functools.partial(gateway.parse_webhook, forge(genuine, forgery))
+
     def _known(self, bench: Bench, gateway: Any) -> dict[str, str]:
         known = bench.secrets
         if self.has("authorize"):
@@ -202,6 +285,31 @@ class Secrecy(Rules):
             for name, value in msgspec.structs.asdict(bench.typed_config).items()
         }
         return bench.open(config=other | {"base_url": BASE_URL}, clock=clock)
+
+
+class _Tokens:
+    """A wrapper plugin that makes each token known, as it is handed to the hooks."""
+
+    def __init__(self, known: dict[str, str]) -> None:
+        self._known = known
+
+    @hookimpl(wrapper=True)
+    def authorize(self) -> Any:
+        """Watch it."""
+        return self._see((yield))
+
+    def _see(self, outcome: Any) -> Any:
+        authorization = yield from tap(outcome)
+        self._known[f"token {len(self._known)}"] = authorization.token.reveal()
+        return authorization
+
+
+def _names_a_secret(field: str) -> bool:
+    """By its last word: `client_secret`, `api_key`, `token`; an id, a path, or a key that is public, is none."""
+    *before, last = field.lower().split("_")
+    if last in {"secret", "password", "passphrase", "token", "credential", "credentials"}:
+        return True
+    return last == "key" and not {"public", "publishable", "app", "access", "verify", "verification"} & set(before)
 
 
 def _shown(value: object) -> object:

@@ -154,7 +154,7 @@ class Webhooks(Rules):
     @needs(*_HAS)
     def test_every_event_of_a_batch_survives(self, bench: Bench) -> None:
         """`batch` of the test class: a delivery of three events or more. One that is dropped is a payment nobody sees."""
-        delivery, count = self.batch(bench.sandbox)
+        delivery, count = bench.batch()
         assert count >= 3, "a batch has three events at least"
         with bench.open() as gateway:
             notification = gateway.parse_webhook(delivery)
