@@ -114,7 +114,8 @@ def main() -> None:
             gateway.create_charge(_request(provider, job["request"]))
         except PaymentError as exc:
             error = f"{exc}"
-    json.dump({"sent": player.sent, "error": error}, sys.stdout)
+    # On a line of its own, whatever the plugin has printed.
+    sys.stdout.write("\n" + json.dumps({"sent": player.sent, "error": error}))
 
 
 if __name__ == "__main__":

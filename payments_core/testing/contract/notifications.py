@@ -120,8 +120,9 @@ class Notifications(Rules):
         # What says the very same again, such as a hint that names the charge and nothing else, is no other event.
         by_id = {event.event_id: event for event in told}
         for event in told:
-            assert by_id[event.event_id] == event, (
-                f"{event.raw_kind} and {by_id[event.event_id].raw_kind} of one charge share the event_id {event.event_id}"
+            latest = by_id[event.event_id]
+            assert _state(event) == _state(latest), (
+                f"{event.raw_kind} and {latest.raw_kind} of one charge share the event_id {event.event_id}"
             )
 
     @needs(*_HAS)
@@ -291,6 +292,7 @@ class Notifications(Rules):
         with bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
             sizes = [len(text.rstrip("=")) for text in genuine.digests()]
+            assert sizes, "no digest is found in the signature headers"
             # The last digit of base64 may have bits that nobody reads.
             for at in range(max(sizes) - (0 if self.signature_is_hexadecimal else 1)):
                 forged = genuine.with_(genuine.changed(lambda text: flip(text, at % len(text))))  # noqa: B023
@@ -303,7 +305,7 @@ class Notifications(Rules):
         with bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
             reasons = {"signature"} if genuine.covers_bytes() else {"signature", "malformed"}
-            error = error_of(lambda: gateway.parse_webhook(genuine.with_(body=b"\xff no text")))
+            error = error_of(lambda: gateway.parse_webhook(genuine.with_(body=b"nobody has signed this")))
         assert isinstance(error, WebhookRejected)
         assert error.reason in reasons, f"a body that nobody signed was read before it was verified: {error.reason}"
 
@@ -313,6 +315,12 @@ class Notifications(Rules):
         except WebhookRejected:
             return
         raise AssertionError(said)
+
+
+def _state(event: WebhookEvent) -> tuple[object, ...]:
+    """What an event says that a shop acts on."""
+    about = event.charge or event.refund
+    return event.subject, event.raw_kind, about and about.status
 
 
 def _believed(gateway: Gateway, delivery: WebhookDelivery, said: str) -> tuple[WebhookEvent, ...]:

@@ -118,7 +118,7 @@ class Purity(Rules):
             "module": self.provider.__module__,
             "name": self.provider.__qualname__,
             "file": inspect.getfile(self.provider),
-            "config": bench.config,
+            "config": msgspec.to_builtins(bench.config, enc_hook=_revealed),
             "request": msgspec.to_builtins(request, enc_hook=_revealed),
             "answers": [(each.status, each.headers, each.body.decode("latin-1")) for _, each in recorder.exchanges],
             "now": clock.now().isoformat(),
@@ -165,7 +165,7 @@ def _made_again(job: str, seed: str) -> dict[str, Any]:
         command, input=job, capture_output=True, text=True, env=environment, timeout=60, check=False
     )
     assert done.returncode == 0, f"the provider cannot be opened in another process: {done.stderr[-2000:]}"
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
+    return json.loads(done.stdout.rpartition("\n")[2])  # type: ignore[no-any-return]
 
 
 def _first_difference(ours: list[Any], theirs: list[Any]) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -139,9 +140,8 @@ class Secrecy(Rules):
         with bench.open(plugins=[seen, _Tokens(known)]) as gateway:
             for operation in bench.operations():
                 bench.prepare(operation, gateway).call()
-        key = known.get(self.webhook_key_field, "")
-        # One key for everything may be sent, as a gateway's own API key is.
-        apart = {self.webhook_key_field: key} if key and set(bench.secrets.values()) != {key} else {}
+        # A key for everything may be sent; one that is named for notifications is for nothing else.
+        apart = {name: value for name, value in known.items() if name == self.webhook_key_field and "webhook" in name}
         for request in seen.requests:
             leaks = scan(request.path, known)
             assert leaks == [], f"{leaks[0].secret} is in the path of {request!r}: paths are logged everywhere"
@@ -171,7 +171,9 @@ class Secrecy(Rules):
                     told.append(repr(call()).encode())
                 except PaymentError as exc:
                     told.append(exception_texts(exc))
-        told += [f"{each.getMessage()} {each.__dict__!r}".encode() for each in caplog.records]
+        # What the sandbox says to itself, in threads of its own, is not the provider's.
+        logged = [each for each in caplog.records if each.thread == threading.get_ident()]
+        told += [f"{each.getMessage()} {each.__dict__!r}".encode() for each in logged]
         told += [f"{each.message}".encode() for each in recwarn]
         told += [each.encode() for each in capfd.readouterr()]
         leaks = scan(b"\n".join(dict.fromkeys(told)), known)
@@ -180,14 +182,17 @@ class Secrecy(Rules):
     def _mishaps(self, bench: Bench, known: dict[str, str]) -> Iterator[Callable[[], object]]:
         """Everything that can be asked, with each documented refusal, and a token call that goes wrong; tokens become known."""
         refused: list[Fault] = [faults.Answer(each.body, each.status, each.headers) for each in self.refusals]
-        for answer in (None, faults.HTML(), *refused):
-            for operation in bench.operations():
+        for operation in bench.operations():
+            with bench.open(plugins=[_Tokens(known)]) as gateway:
+                yield bench.prepare(operation, gateway).call
+            answers: list[Fault] = [faults.HTML(), *(refused if operation == "create_charge" else refused[:1])]
+            for answer in answers:
                 with bench.open(plugins=[_Tokens(known)]) as gateway:
                     prepared = bench.prepare(operation, gateway)
-                    if answer is not None:
-                        bench.inject(AtStep(answer, len(bench.steps(operation)) - 1))
+                    bench.inject(AtStep(answer, len(bench.steps(operation)) - 1))
                     yield prepared.call
-        for fault in (faults.HTML(), faults.Answer(b"{}"), *refused):
+        unreadable: list[Fault] = [faults.HTML(), faults.Answer(b"{}")]
+        for fault in (*unreadable, *refused):
             bench.heal()
             with bench.open() as gateway:
                 bench.inject(fault)
