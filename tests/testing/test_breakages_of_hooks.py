@@ -474,6 +474,36 @@ class OneTokenForAll(FakeProvider):
         return self.tokens[""]
 
 
+class FirstTokenForAll(FakeProvider):
+    """The first token of the process is everybody's."""
+
+    tokens: dict[str, Authorization] = {}
+
+    @hookimpl
+    def authorize(self) -> Flow[Authorization]:
+        if "" not in self.tokens:
+            self.tokens[""] = yield from FakeProvider.authorize(self)
+        return self.tokens[""]
+
+
+class LastKeyVerifiesForAll(FakeProvider):
+    """The key of the account that was opened last is everybody's."""
+
+    shared: list[Any] = [None]
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.shared[0] = config
+
+    def _verify(self, context, delivery):
+        mine = self._config
+        self._config = self.shared[0]
+        try:
+            super()._verify(context, delivery)
+        finally:
+            self._config = mine
+
+
 class LastAccountSignsForAll(FakeProvider):
     """The configuration of the account that was opened last is everybody's."""
 
@@ -718,8 +748,9 @@ NOTICED = [
     (CachesSignatures, "test_a_hook_keeps_nothing", "the hooks have changed self._right"),
     (KeepsTheLastOrder, "test_a_hook_keeps_nothing", "the hooks have changed self._last"),
     (OneTokenForAll, "test_a_hook_keeps_nothing", "the hooks have changed OneTokenForAll.tokens"),
-    (OneTokenForAll, "test_two_accounts_do_not_touch_each_other", "one is taken for the other"),
+    (FirstTokenForAll, "test_two_accounts_do_not_touch_each_other", "one is taken for the other"),
     (LastAccountSignsForAll, "test_two_accounts_do_not_touch_each_other", "one is taken for the other"),
+    (LastKeyVerifiesForAll, "test_two_accounts_do_not_touch_each_other", "one verifies with the other's key"),
     (ReadsEnvironment, PURE, "parse_webhook reads os.environ"),
     (TellsStatistics, PURE, "create_charge calls socket.connect()"),
     (WritesAFile, PURE, "calls open()"),
@@ -801,7 +832,7 @@ class OneMethodNoQuestion(Posting):
         )
 
 
-HONEST = [FakeProvider, Verifying, PreviousKey, OnlyHints, BusyAndPure, OneMethodNoQuestion]
+HONEST = [FakeProvider, PreviousKey, OnlyHints, BusyAndPure, OneMethodNoQuestion]
 
 
 def fake_contract() -> Any:

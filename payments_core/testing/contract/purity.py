@@ -61,6 +61,8 @@ class Purity(Rules):
 
     def test_two_accounts_do_not_touch_each_other(self, bench: Bench) -> None:
         """A platform opens one gateway for each of its shops, in one process."""
+        with bench.open() as alone:
+            bench.create(alone, **bench.usual_fields())
         with (
             contextlib.closing(self.make_sandbox()) as sandbox,
             bench.open() as first,
