@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import cProfile
 import functools
 import hashlib
 import hmac
@@ -929,6 +930,17 @@ def test_the_watch_leaves_the_profiler_as_it_was():
         raise LookupError
     assert sys.getprofile() is before
     assert not seen
+
+
+def test_a_profile_of_the_tests_goes_on_after_the_watch():
+    """Whatever Python it is taken with."""
+    profile = cProfile.Profile()
+    profile.enable()
+    with watched(FakeProvider):
+        pass
+    time.localtime()
+    profile.disable()
+    assert any("localtime" in str(each.code) for each in profile.getstats())
 
 
 def test_white_space_before_a_body_is_among_the_forgeries():

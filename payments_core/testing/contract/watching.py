@@ -43,7 +43,9 @@ def watched(provider: type) -> Iterator[set[str]]:
     try:
         yield watch.seen
     finally:
-        sys.setprofile(earlier)
+        sys.setprofile(earlier if callable(earlier) else None)
+        # Before Python 3.12 cProfile is such a profiler, and is no function.
+        getattr(earlier, "enable", lambda: None)()
 
 
 class _Watch:
