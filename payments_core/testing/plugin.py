@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .server import WebhookListener
 
 for _part in (
-    "declaration", "positions", "webhooks", "notifications", "requests", "purity", "secrecy", "bench", "forgeries",
+    "declaration", "positions", "webhooks", "notifications", "events", "requests", "purity", "secrecy", "bench", "forgeries",
     "exchanges", "rules",
 ):  # fmt: skip
     pytest.register_assert_rewrite(f"payments_core.testing.contract.{_part}")

@@ -51,7 +51,7 @@ from payments_core import (
     same_hex_digest,
 )
 from payments_core.testing import fake
-from payments_core.testing.contract import notifications
+from payments_core.testing.contract import events
 from payments_core.testing.contract.bench import Bench
 from payments_core.testing.contract.forgeries import FORGERIES, Genuine
 from payments_core.testing.contract.rules import applies
@@ -916,7 +916,7 @@ def test_a_signature_of_fields_may_be_verified_after_reading_them():
 )
 def test_a_batch_is_spoilt_in_the_form_that_it_has(body, spoilt):
     """JSON, lines of it, or anything else."""
-    made = list(notifications._spoilt(body, 3))
+    made = list(events._spoilt(body, 3))
     assert set(spoilt) <= set(made)
     assert body not in made
 

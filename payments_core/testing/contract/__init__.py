@@ -20,6 +20,7 @@ real money, looked up in the gateway's own portal, proves what this cannot.
 from __future__ import annotations
 
 from .declaration import Declaration
+from .events import Events
 from .notifications import Notifications
 from .positions import Positions
 from .purity import Purity
@@ -31,7 +32,7 @@ from .webhooks import Webhooks
 __all__ = ["ProviderContract", "Refusal"]
 
 
-class ProviderContract(Declaration, Positions, Webhooks, Notifications, Requests, Purity, Secrecy):
+class ProviderContract(Declaration, Positions, Webhooks, Notifications, Events, Requests, Purity, Secrecy):
     """Inherit, fill in the attributes, and override the methods that say how the gateway is asked; never a test.
 
     What must be given: `provider`, the class; `make_sandbox`, the factory of its sandbox
