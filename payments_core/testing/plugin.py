@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from .server import WebhookListener
 
 for _part in (
-    "declaration", "movements", "answers", "verdicts", "keys", "positions", "webhooks", "secrecy",
-    "bench", "rewriting", "forgeries", "rules",
+    "declaration", "movements", "answers", "verdicts", "positions", "webhooks", "notifications", "events", "keys",
+    "requests", "purity", "secrecy", "bench", "rewriting", "forgeries", "exchanges", "rules",
 ):  # fmt: skip
     pytest.register_assert_rewrite(f"payments_core.testing.contract.{_part}")
 

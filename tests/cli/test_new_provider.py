@@ -442,7 +442,7 @@ def test_its_tests_run_at_once_and_fail_by_name(made: Path, tmp_path: Path) -> N
     closed = [name for name in failed if name.startswith("test_a_forged_delivery_is_refused")]
     assert len(closed) > 40, "nothing is believed, the genuine neither"
     assert re.search(
-        r"^not written yet: create_charge\(\) in provider.py, step 3: \d{2,3} tests fail$", ran.stdout, re.MULTILINE
+        r"^not written yet: create_charge\(\) in provider.py, step 3: \d+ tests fail$", ran.stdout, re.MULTILINE
     )
     assert len(ran.stdout.splitlines()) < 500, "a page or two, and no tracebacks"
 

@@ -21,9 +21,13 @@ from __future__ import annotations
 
 from .answers import Answers
 from .declaration import Declaration
+from .events import Events
 from .keys import Keys
 from .movements import Movements
+from .notifications import Notifications
 from .positions import Positions
+from .purity import Purity
+from .requests import Requests
 from .rules import Refusal
 from .secrecy import Secrecy
 from .verdicts import Verdicts
@@ -32,7 +36,21 @@ from .webhooks import Webhooks
 __all__ = ["ProviderContract", "Refusal"]
 
 
-class ProviderContract(Declaration, Movements, Answers, Verdicts, Keys, Positions, Webhooks, Secrecy):
+# pytest begins with the last one: what names a mistake by itself comes first, and what many mistakes break comes last.
+class ProviderContract(
+    Secrecy,
+    Purity,
+    Requests,
+    Keys,
+    Events,
+    Notifications,
+    Webhooks,
+    Positions,
+    Verdicts,
+    Answers,
+    Movements,
+    Declaration,
+):
     """Inherit, fill in the attributes, and override the methods that say how the gateway is asked; never a test.
 
     What must be given: `provider`, the class; `make_sandbox`, the factory of its sandbox

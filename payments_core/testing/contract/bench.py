@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +17,7 @@ from payments_core import (
     CaptureRequest,
     Channel,
     Charge,
+    ChargeRequest,
     Gateway,
     Money,
     PaymentError,
@@ -27,6 +28,7 @@ from payments_core import (
     Request,
     Secret,
     UnsupportedOperation,
+    WebhookDelivery,
     hookimpl,
     tap,
 )
@@ -47,13 +49,13 @@ LONG: Final = 10.0
 
 
 class StillClock:
-    """A clock that stands still at the second in which it was made, with one nonce.
+    """A clock that stands still at the second in which it was made, or `ahead` of it, with one nonce.
 
     Not at a date of long ago: a sandbox may refuse a request that was signed then.
     """
 
-    def __init__(self) -> None:
-        self._now = datetime.now(UTC).replace(microsecond=0)
+    def __init__(self, ahead: float = 0.0) -> None:
+        self._now = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=ahead)
 
     def now(self) -> datetime:
         """Always the same time."""
@@ -139,8 +141,12 @@ class Prepared:
 
     operation: str
     order_id: str
-    call: Callable[[], Charge | Refund]
+    arguments: tuple[Any, ...]
     gateway: Gateway
+
+    def call(self) -> Charge | Refund:
+        """Ask the gateway."""
+        return getattr(self.gateway, self.operation)(*self.arguments)  # type: ignore[no-any-return]
 
     @property
     def moves_money(self) -> bool:
@@ -159,6 +165,7 @@ class Bench:
         self._numbers = itertools.count(1)
         self._steps: dict[str, list[Request]] = {}
         self._injected: list[faults.Rule] = []
+        self._batch: tuple[WebhookDelivery, int] | None = None
 
     # Opening.
 
@@ -172,7 +179,7 @@ class Bench:
     @property
     def typed_config(self) -> Any:
         """The same, as the provider's own struct."""
-        return msgspec.convert(self.config, self.contract.config_type(), dec_hook=_secret)
+        return msgspec.convert(self.config, self.contract.config_type(), dec_hook=as_secret)
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -258,6 +265,12 @@ class Bench:
                 problems.append(exc)
         raise AssertionError(f"no declared method takes capture=False: {'; '.join(map(str, problems))}")
 
+    def batch(self) -> tuple[WebhookDelivery, int]:
+        """The class's `batch`, made once: the charges in it may be refused a second time."""
+        if self._batch is None:
+            self._batch = self.rules.batch(self.sandbox)
+        return self._batch
+
     def part(self, amount: Money) -> Money:
         """A quarter of it, whole in every currency."""
         return Money(amount.minor // 4, amount.currency)
@@ -276,9 +289,9 @@ class Bench:
         order_id = self.new_order()
         if self.contract.has("authorize"):
             gateway.authorize()
-        call = getattr(self, f"_{operation}")(gateway, order_id)
+        arguments = getattr(self, f"_{operation}")(gateway, order_id)
         self.between.clear()
-        return Prepared(operation, order_id, call, gateway)
+        return Prepared(operation, order_id, arguments, gateway)
 
     def steps(self, operation: str) -> list[Request]:
         """The requests that the operation makes when all is well."""
@@ -291,39 +304,34 @@ class Bench:
             self._steps[operation] = list(seen.requests)
         return self._steps[operation]
 
-    def _create_charge(self, gateway: Gateway, order_id: str) -> Callable[[], Charge]:
-        request = self.rules.request(order_id, self.amount, **self.usual_fields())
-        return lambda: gateway.create_charge(request)
+    # The arguments of each operation.
 
-    def _get_status(self, gateway: Gateway, order_id: str) -> Callable[[], Charge]:
-        reference = self.reference(self.create(gateway, order_id, **self.usual_fields()), order_id)
-        return lambda: gateway.get_status(reference)
+    def _create_charge(self, _: Gateway, order_id: str) -> tuple[ChargeRequest]:
+        return (self.rules.request(order_id, self.amount, **self.usual_fields()),)
 
-    def _complete_charge(self, gateway: Gateway, order_id: str) -> Callable[[], Charge]:
+    def _get_status(self, gateway: Gateway, order_id: str) -> tuple[Reference]:
+        return (self.reference(self.create(gateway, order_id, **self.usual_fields()), order_id),)
+
+    def _complete_charge(self, gateway: Gateway, order_id: str) -> tuple[Reference, Any]:
         charge = self.paid(gateway, order_id)
         returned = self.rules.returned(self.sandbox, charge.reference.provider_id)
-        return lambda: gateway.complete_charge(self.reference(charge, order_id), returned)
+        return self.reference(charge, order_id), returned
 
-    def _capture_charge(self, gateway: Gateway, order_id: str) -> Callable[[], Charge]:
+    def _capture_charge(self, gateway: Gateway, order_id: str) -> tuple[CaptureRequest]:
         reference = self.reference(self.authorizable(gateway, order_id), order_id)
-        request = CaptureRequest(reference, f"capture-{order_id}", self.amount)
-        return lambda: gateway.capture_charge(request)
+        return (CaptureRequest(reference, f"capture-{order_id}", self.amount),)
 
-    def _cancel_charge(self, gateway: Gateway, order_id: str) -> Callable[[], Charge]:
-        reference = self.reference(self.create(gateway, order_id, **self.usual_fields()), order_id)
-        return lambda: gateway.cancel_charge(reference)
+    def _cancel_charge(self, gateway: Gateway, order_id: str) -> tuple[Reference]:
+        return self._get_status(gateway, order_id)
 
-    def _refund_charge(self, gateway: Gateway, order_id: str) -> Callable[[], Refund]:
+    def _refund_charge(self, gateway: Gateway, order_id: str) -> tuple[RefundRequest]:
         reference = self.reference(self.paid(gateway, order_id), order_id)
-        request = RefundRequest(reference, f"refund-{order_id}", self.part(self.amount))
-        return lambda: gateway.refund_charge(request)
+        return (RefundRequest(reference, f"refund-{order_id}", self.part(self.amount)),)
 
-    def _get_refund(self, gateway: Gateway, order_id: str) -> Callable[[], Refund]:
-        reference = self.reference(self.paid(gateway, order_id), order_id)
-        request = RefundRequest(reference, f"refund-{order_id}", self.part(self.amount))
+    def _get_refund(self, gateway: Gateway, order_id: str) -> tuple[RefundReference]:
+        (request,) = self._refund_charge(gateway, order_id)
         refund = gateway.refund_charge(request)
-        asked = RefundReference(request.refund_id, refund.provider_id, reference)
-        return lambda: gateway.get_refund(asked)
+        return (RefundReference(request.refund_id, refund.provider_id, request.reference),)
 
     # Faults.
 
@@ -361,7 +369,8 @@ def told_as(what: str, *, but: tuple[type[PaymentError], ...] = ()) -> Iterator[
         raise AssertionError(f"{what}: {exc!r}") from None
 
 
-def _secret(kind: type, value: object) -> object:
+def as_secret(kind: type, value: object) -> object:
+    """A msgspec hook: text that is to be a Secret."""
     if kind is Secret and isinstance(value, str):
         return Secret(value)
     raise NotImplementedError

@@ -33,10 +33,10 @@ from payments_core.testing import faults
 from .bench import AtStep, Bench, Tap, error_of
 from .rules import Rules, essential, needs
 
-__all__ = ["Declaration"]
+__all__ = ["TREACHEROUS", "Declaration"]
 
 # Amounts that go wrong in binary floating point: 1.15 * 100 is 114.99999999999999.
-_TREACHEROUS: Final = ("0.29", "0.57", "1.15", "4.35", "8.20", "19.99", "1001.10", "4503.57", "999999.99")
+TREACHEROUS: Final = ("0.29", "0.57", "1.15", "4.35", "8.20", "19.99", "1001.10", "4503.57", "999999.99")
 # The first whole number that a float cannot hold: rounding as well as cutting loses its last digit.
 _MOST_MINOR: Final = 10**17  # of a Money
 _BEYOND_FLOATS: Final = 9_007_199_254_740_993
@@ -136,7 +136,7 @@ class Declaration(Rules):
         with bench.open(plugins=[seen]) as gateway:
             for exponent in (2, 3):
                 known = [each for each in sorted(self.info().currencies) if CURRENCY_EXPONENTS[each] == exponent]
-                amounts = [Money.of(text + "0" * (exponent - 2), known[0]) for text in _TREACHEROUS if known]
+                amounts = [Money.of(text + "0" * (exponent - 2), known[0]) for text in TREACHEROUS if known]
                 amounts += [Money(_BEYOND_FLOATS, each) for each in known[:1]]
                 for asked in amounts:
                     order_id, answered = bench.new_order(), None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,11 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
-from payments_core import Secret, WebhookDelivery
+from payments_core import Gateway, Secret, WebhookDelivery
 
 from .bench import Bench
 
-__all__ = ["FORGERIES", "TIMED", "Genuine", "forge"]
+__all__ = ["FORGERIES", "TIMED", "Genuine", "flip", "forge"]
 
 Headers = Sequence[tuple[str, str]]
 
@@ -39,6 +40,12 @@ class Genuine(msgspec.Struct, frozen=True):
         signature = tuple(bench.contract.make_sandbox.sign(bench.typed_config, delivery.body, at=now))  # type: ignore[attr-defined]
         assert signature, "make.sign gives no header: a delivery without a signature cannot be told from a forged one"
         return cls(bench, delivery, signature, now)
+
+    @classmethod
+    def paid(cls, bench: Bench, gateway: Gateway) -> Genuine:
+        """The delivery about a new charge that is paid."""
+        charge = bench.paid(gateway)
+        return cls.of(bench, bench.sandbox.notification(charge.reference.provider_id))
 
     def others(self) -> list[tuple[str, str]]:
         """The headers that are no signature."""
@@ -71,6 +78,20 @@ class Genuine(msgspec.Struct, frozen=True):
         assert made != list(self.signature), "no digest is found in the signature headers"
         return made
 
+    def digests(self, signature: Headers | None = None) -> list[str]:
+        """The digests in a signature: in the genuine one, where no other is given."""
+        return [found for _, value in signature or self.signature for found in _DIGEST.findall(value)]
+
+    def covers_bytes(self) -> bool:
+        """Whether another writing of the same fields has another signature; where it has not, a body is read to verify it."""
+        body = self.delivery.body
+        try:
+            turned = json.dumps(dict(reversed(json.loads(body).items()))).encode()
+        except (ValueError, AttributeError):
+            turned = b"&".join(reversed(body.split(b"&")))
+        others = [each for each in (turned, body + b"\n") if each != body]
+        return all(self.digests(self.signed(body=each)) != self.digests() for each in others)
+
     def key(self) -> str:
         """The genuine key."""
         return str(getattr(self.bench.typed_config, self.bench.contract.webhook_key_field).reveal())
@@ -84,7 +105,7 @@ def forge(genuine: Genuine, name: str) -> WebhookDelivery:
     return {**FORGERIES, **TIMED}[name](genuine)
 
 
-def _flip(text: str, at: int) -> str:
+def flip(text: str, at: int) -> str:
     """Another digit of the same alphabet there."""
     old = text[at]
     return text[:at] + ("0" if old != "0" else "1") + (text[at + 1 :] if at != -1 else "")
@@ -121,17 +142,17 @@ _HEADERS: Final[dict[str, Forgery]] = {
     "header-null": lambda g: g.with_([(name, "null") for name, _ in g.signature]),
     "header-renamed": lambda g: g.with_([(f"X-{name}-", value) for name, value in g.signature]),
     "header-doubled": lambda g: g.with_([*g.signature, *g.signature]),
-    "header-doubled-bad-first": lambda g: g.with_([*g.changed(lambda t: _flip(t, 0)), *g.signature]),
-    "header-doubled-bad-last": lambda g: g.with_([*g.signature, *g.changed(lambda t: _flip(t, 0))]),
+    "header-doubled-bad-first": lambda g: g.with_([*g.changed(lambda t: flip(t, 0)), *g.signature]),
+    "header-doubled-bad-last": lambda g: g.with_([*g.signature, *g.changed(lambda t: flip(t, 0))]),
     "header-8kB": lambda g: g.with_([(name, "a" * 8192) for name, _ in g.signature]),
     "header-non-ascii": lambda g: g.with_(g.changed(lambda t: "é" + t[1:])),
     "header-fullwidth-digits": lambda g: g.with_(g.changed(lambda t: chr(0xFF10) + t[1:])),
     "header-nul": lambda g: g.with_(g.changed(lambda t: t[:8] + "\x00" + t[9:])),
     "header-json": lambda g: g.with_([(name, '{"$ne": null}') for name, _ in g.signature]),
     "digest-missing": lambda g: g.with_(g.changed(lambda _: "")),
-    "digest-first-digit": lambda g: g.with_(g.changed(lambda t: _flip(t, 0))),
-    "digest-middle-digit": lambda g: g.with_(g.changed(lambda t: _flip(t, len(t) // 2))),
-    "digest-late-digit": lambda g: g.with_(g.changed(lambda t: _flip(t, len(t.rstrip("=")) - 3))),
+    "digest-first-digit": lambda g: g.with_(g.changed(lambda t: flip(t, 0))),
+    "digest-middle-digit": lambda g: g.with_(g.changed(lambda t: flip(t, len(t) // 2))),
+    "digest-late-digit": lambda g: g.with_(g.changed(lambda t: flip(t, len(t.rstrip("=")) - 3))),
     "digest-short": lambda g: g.with_(g.changed(lambda t: t[:-4])),
     "digest-one-digit": lambda g: g.with_(g.changed(lambda t: t[:1])),
     "digest-half": lambda g: g.with_(g.changed(lambda t: t[: len(t) // 2])),
@@ -165,6 +186,8 @@ _BODIES: Final[dict[str, Forgery]] = {
     "body-last-bit": lambda g: g.with_(body=_bit(g.delivery.body, -1)),
     "body-shorter": lambda g: g.with_(body=g.delivery.body[:-1]),
     "body-space": lambda g: g.with_(body=g.delivery.body + b" "),
+    "body-space-first": lambda g: g.with_(body=b" " + g.delivery.body),
+    "body-newline-first": lambda g: g.with_(body=b"\r\n" + g.delivery.body),
     "body-newline": lambda g: g.with_(body=g.delivery.body + b"\n"),
     "body-nul": lambda g: g.with_(body=g.delivery.body + b"\0"),
     "body-bom": lambda g: g.with_(body=b"\xef\xbb\xbf" + g.delivery.body),

@@ -6,8 +6,9 @@ import asyncio
 import functools
 import logging
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,52 +21,21 @@ from payments_core import (
     Reference,
     RefundReference,
     RefundRequest,
-    Request,
-    Response,
     Secret,
+    hookimpl,
+    tap,
 )
 from payments_core.testing import faults
 from payments_core.testing.cassettes import BASE_URL, Provenance, record, replay
 from payments_core.testing.faults import Fault
 from payments_core.testing.leaks import assert_controls, exception_texts, scan
-from payments_core.transport import HTTPTransport
 
 from .bench import AtStep, Bench, StillClock, Tap, error_of
-from .forgeries import Genuine, forge
+from .exchanges import Player, Recorder, plain
+from .forgeries import TIMED, Genuine, forge
 from .rules import Rules, essential
 
 __all__ = ["Secrecy"]
-
-
-class _Recorder:
-    """A transport that keeps what it was asked and what was answered."""
-
-    def __init__(self) -> None:
-        self._inner = HTTPTransport()
-        self.exchanges: list[tuple[Request, Response]] = []
-
-    def send(self, request: Request, *, deadline: float) -> Response:
-        response = self._inner.send(request, deadline=deadline)
-        self.exchanges.append((request, response))
-        return response
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-class _Player:
-    """An async transport that answers what was recorded, and keeps what it was asked."""
-
-    def __init__(self, exchanges: list[tuple[Request, Response]]) -> None:
-        self._answers = [response for _, response in exchanges]
-        self.requests: list[Request] = []
-
-    async def send(self, request: Request, *, deadline: float) -> Response:
-        self.requests.append(request)
-        return self._answers[len(self.requests) - 1]
-
-    async def close(self) -> None:
-        pass
 
 
 class Secrecy(Rules):
@@ -91,7 +61,7 @@ class Secrecy(Rules):
                     seen = Tap()
                     with bench.open(clock=clock, plugins=[seen]) as another:
                         self._bounced(bench, operation, another, order_id)
-                    sent[operation].append([_plain(each) for each in seen.requests])
+                    sent[operation].append([plain(each) for each in seen.requests])
         for operation, (first, second) in sent.items():
             assert first, operation
             assert first == second, f"{operation}: the same request was encoded in two ways"
@@ -122,7 +92,7 @@ class Secrecy(Rules):
 
     def test_sync_and_async_send_and_return_the_same(self, bench: Bench) -> None:
         """What a sync gateway sent and got, replayed to an async one."""
-        recorder, clock = _Recorder(), StillClock()
+        recorder, clock = Recorder(), StillClock()
         order_id = bench.new_order()
         request = self.request(order_id, bench.amount, **bench.usual_fields())
         asks = self.has("get_status")
@@ -131,7 +101,7 @@ class Secrecy(Rules):
             reference = bench.reference(here[0], order_id)
             here += [gateway.get_status(reference)] if asks else []
         recorder.close()
-        player = _Player(recorder.exchanges)
+        player = Player(recorder.exchanges)
 
         async def there() -> list[Any]:
             async with bench.open_async(transport=player, clock=clock) as twin:
@@ -139,7 +109,7 @@ class Secrecy(Rules):
                 return found + ([await twin.get_status(reference)] if asks else [])
 
         assert asyncio.run(there()) == here
-        assert [_plain(each) for each in player.requests] == [_plain(each) for each, _ in recorder.exchanges]
+        assert [plain(each) for each in player.requests] == [plain(each) for each, _ in recorder.exchanges]
 
     @essential
     def test_no_secret_is_in_a_repr(self, bench: Bench) -> None:
@@ -156,6 +126,91 @@ class Secrecy(Rules):
         for text in shown:
             leaks = scan(text, known)
             assert leaks == [], f"{leaks[0].secret} is in a repr: {text[:40]}..."
+
+    def test_every_secret_of_the_configuration_is_a_secret(self, bench: Bench) -> None:
+        """Text is in every repr of a configuration, and nobody masks it."""
+        values = msgspec.structs.asdict(bench.typed_config)
+        public = [name for name, value in values.items() if isinstance(value, str) and _names_a_secret(name)]
+        assert not public, f"{', '.join(public)} of the configuration is text: declare it as a Secret"
+
+    @essential
+    def test_no_secret_is_in_a_url_or_sent_as_text(self, bench: Bench) -> None:
+        """Addresses and headers are shown in logs, but for what is a Secret; and the key of notifications is for nobody."""
+        known, seen = bench.secrets, Tap()
+        with bench.open(plugins=[seen, _Tokens(known)]) as gateway:
+            for operation in bench.operations():
+                bench.prepare(operation, gateway).call()
+        # A key for everything may be sent; one that is named for notifications is for nothing else.
+        apart = {name: value for name, value in known.items() if name == self.webhook_key_field and "webhook" in name}
+        for request in seen.requests:
+            leaks = scan(request.path, known)
+            assert leaks == [], f"{leaks[0].secret} is in the path of {request!r}: paths are logged everywhere"
+            for name, value in (*request.query, *request.headers):
+                leaks = scan(value, known) if isinstance(value, str) else []
+                assert leaks == [], f"{leaks[0].secret} is sent as text in {name} of {request!r}: keep it a Secret"
+            leaks = scan(request.body, apart)
+            assert leaks == [], f"{self.webhook_key_field} is sent in the body of {request!r}"
+
+    @essential
+    def test_no_token_and_no_secret_is_told_whatever_happens(
+        self,
+        bench: Bench,
+        caplog: pytest.LogCaptureFixture,
+        capfd: pytest.CaptureFixture[str],
+        recwarn: pytest.WarningsRecorder,
+    ) -> None:
+        """By an answer, a refusal, an event, a log, a warning or on the terminal; a good part of a secret is one too."""
+        known = bench.secrets
+        known |= {
+            f"a part of {name}": value[: max(12, len(value) // 3)] for name, value in known.items() if len(value) >= 24
+        }
+        told = [repr(bench.typed_config).encode()]
+        with caplog.at_level(logging.DEBUG):
+            for call in self._mishaps(bench, known):
+                try:
+                    told.append(repr(call()).encode())
+                except PaymentError as exc:
+                    told.append(exception_texts(exc))
+        # What the sandbox says to itself, in threads of its own, is not the provider's.
+        logged = [each for each in caplog.records if each.thread == threading.get_ident()]
+        told += [f"{each.getMessage()} {each.__dict__!r}".encode() for each in logged]
+        told += [f"{each.message}".encode() for each in recwarn]
+        told += [each.encode() for each in capfd.readouterr()]
+        leaks = scan(b"\n".join(dict.fromkeys(told)), known)
+        assert leaks == [], f"{leaks[0].secret} is in a result, an error, a log, a warning or on the terminal"
+
+    def _mishaps(self, bench: Bench, known: dict[str, str]) -> Iterator[Callable[[], object]]:
+        """Everything that can be asked, with each documented refusal, and a token call that goes wrong; tokens become known."""
+        refused: list[Fault] = [faults.Answer(each.body, each.status, each.headers) for each in self.refusals]
+        for operation in bench.operations():
+            with bench.open(plugins=[_Tokens(known)]) as gateway:
+                yield bench.prepare(operation, gateway).call
+            answers: list[Fault] = [faults.HTML(), *(refused if operation == "create_charge" else refused[:1])]
+            for answer in answers:
+                with bench.open(plugins=[_Tokens(known)]) as gateway:
+                    prepared = bench.prepare(operation, gateway)
+                    bench.inject(AtStep(answer, len(bench.steps(operation)) - 1))
+                    yield prepared.call
+        unreadable: list[Fault] = [faults.HTML(), faults.Answer(b"{}")]
+        for fault in (*unreadable, *refused):
+            bench.heal()
+            with bench.open() as gateway:
+                bench.inject(fault)
+                yield functools.partial(bench.create, gateway, **bench.usual_fields())
+        bench.heal()
+        with bench.open(plugins=[_Tokens(known)]) as gateway:
+            if self.has("get_status"):
+                charge = bench.create(gateway, **bench.usual_fields())
+                for reference in (
+                    Reference(bench.new_order()),
+                    Reference(provider_id=charge.reference.provider_id[:-1]),
+                ):
+                    yield functools.partial(gateway.get_status, reference)
+            if self.has("parse_webhook"):
+                genuine = Genuine.paid(bench, gateway)
+                yield functools.partial(gateway.parse_webhook, genuine.with_())
+                for forgery in ("digest-first-digit", *(TIMED if self.webhook_tolerance is not None else ())):
+                    yield functools.partial(gateway.parse_webhook, forge(genuine, forgery))
 
     def _known(self, bench: Bench, gateway: Any) -> dict[str, str]:
         known = bench.secrets
@@ -187,8 +242,7 @@ class Secrecy(Rules):
             if self.has("parse_webhook"):
                 bench.heal()
                 with bench.open() as gateway:
-                    charge = bench.paid(gateway)
-                    genuine = Genuine.of(bench, bench.sandbox.notification(charge.reference.provider_id))
+                    genuine = Genuine.paid(bench, gateway)
                     for name in ("digest-first-digit", "body-empty", "key-other"):
                         forged = forge(genuine, name)
                         sinks.append(exception_texts(error_of(functools.partial(gateway.parse_webhook, forged))))
@@ -238,6 +292,31 @@ class Secrecy(Rules):
         return bench.open(config=other | {"base_url": BASE_URL}, clock=clock)
 
 
+class _Tokens:
+    """A wrapper plugin that makes each token known, as it is handed to the hooks."""
+
+    def __init__(self, known: dict[str, str]) -> None:
+        self._known = known
+
+    @hookimpl(wrapper=True)
+    def authorize(self) -> Any:
+        """Watch it."""
+        return self._see((yield))
+
+    def _see(self, outcome: Any) -> Any:
+        authorization = yield from tap(outcome)
+        self._known[f"token {len(self._known)}"] = authorization.token.reveal()
+        return authorization
+
+
+def _names_a_secret(field: str) -> bool:
+    """By its last word: `client_secret`, `api_key`, `token`; an id, a path, or a key that is public, is none."""
+    *before, last = field.lower().split("_")
+    if last in {"secret", "password", "passphrase", "token", "credential", "credentials"}:
+        return True
+    return last == "key" and not {"public", "publishable", "app", "access", "verify", "verification"} & set(before)
+
+
 def _shown(value: object) -> object:
     return "" if isinstance(value, Secret) else value
 
@@ -246,10 +325,3 @@ def _attributes(value: object) -> list[tuple[str, object]]:
     """What an object keeps, in its `__dict__` and in its slots."""
     names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
     return [*vars(value).items()] + [(name, getattr(value, name, None)) for name in names if name != "__dict__"]
-
-
-def _plain(request: Request) -> tuple[Any, ...]:
-    """A request without its secrets, such as a token that changes with every account."""
-    headers = tuple((name, "secret" if isinstance(value, Secret) else value) for name, value in request.headers)
-    query = tuple((name, "secret" if isinstance(value, Secret) else value) for name, value in request.query)
-    return request.method, request.path, query, headers, request.body, request.idempotent, request.safe

@@ -33,8 +33,7 @@ class Webhooks(Rules):
     """The forgery suite, and what a genuine delivery says."""
 
     def _genuine(self, bench: Bench, gateway: Gateway) -> Genuine:
-        charge = bench.paid(gateway)
-        return Genuine.of(bench, bench.sandbox.notification(charge.reference.provider_id))
+        return Genuine.paid(bench, gateway)
 
     @essential
     @needs(*_HAS)
@@ -158,7 +157,7 @@ class Webhooks(Rules):
     @needs(*_HAS)
     def test_every_event_of_a_batch_survives(self, bench: Bench) -> None:
         """`batch` of the test class: a delivery of three events or more. One that is dropped is a payment nobody sees."""
-        delivery, count = self.batch(bench.sandbox)
+        delivery, count = bench.batch()
         assert count >= 3, "a batch has three events at least"
         with bench.open() as gateway:
             notification = gateway.parse_webhook(delivery)

@@ -1,0 +1,226 @@
+"""Events: which one it is, what it says, and that none of a batch is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from payments_core import (
+    CURRENCY_EXPONENTS,
+    Gateway,
+    InvalidRequest,
+    Money,
+    NotFound,
+    OutcomeUnknown,
+    PaymentStatus,
+    Reference,
+    RefundReference,
+    RefundStatus,
+    Rejected,
+    WebhookDelivery,
+    WebhookEvent,
+    WebhookRejected,
+)
+
+from .bench import Bench
+from .declaration import TREACHEROUS
+from .forgeries import Genuine
+from .rules import Rules, essential, needs
+
+__all__ = ["Events"]
+
+_HAS: Final = ("the gateway sends no notifications", lambda cls: cls.has("parse_webhook"))
+_TELLS: Final = (
+    "notifications are hints (authoritative_webhooks)",
+    lambda cls: cls.has("parse_webhook") and cls.info().authoritative_webhooks,
+)
+_HAS_BATCH: Final = (
+    "the test class has no `batch`",
+    lambda cls: cls.has("parse_webhook") and cls.batch is not Rules.batch,
+)
+
+
+class Events(Rules):
+    """What a shop acts on when a delivery is believed."""
+
+    # Which event it is.
+
+    @essential
+    @needs(*_HAS)
+    def test_two_states_of_a_charge_are_two_events(self, bench: Bench) -> None:
+        """A shop handles an `event_id` once: what shares the id of an earlier state is thrown away, a payment too."""
+        with bench.open() as gateway:
+            charge = bench.create(gateway, **bench.usual_fields())
+            told = list(_told(bench, gateway, charge.reference.provider_id))
+            bench.sandbox.pay(charge.reference.provider_id)
+            told += gateway.parse_webhook(bench.sandbox.notification(charge.reference.provider_id)).events
+        # What says the very same again, such as a hint that names the charge and nothing else, is no other event.
+        by_id = {event.event_id: event for event in told}
+        for event in told:
+            latest = by_id[event.event_id]
+            assert _state(event) == _state(latest), (
+                f"{event.raw_kind} and {latest.raw_kind} of one charge share the event_id {event.event_id}"
+            )
+
+    @needs(*_HAS)
+    def test_a_redelivery_signed_anew_has_the_same_event_ids(self, bench: Bench) -> None:
+        """Gateways sign each attempt anew; an id that holds the attempt makes one payment two."""
+        with bench.open() as gateway:
+            genuine = Genuine.paid(bench, gateway)
+            later = genuine.now + timedelta(seconds=5)
+            again = replace(genuine.with_(genuine.signed(at=later)), received_at=later)
+            first, second = (
+                [event.event_id for event in gateway.parse_webhook(each).events] for each in (genuine.with_(), again)
+            )
+        assert first == second, f"the event_id depends on the delivery: {first} became {second}"
+
+    # What it says.
+
+    @essential
+    @needs(*_TELLS)
+    def test_a_status_in_a_notification_is_read_as_documented(self, bench: Bench) -> None:
+        """An authoritative event settles an order without asking: its words are read as those of an answer are."""
+        wrong = []
+        words = [*self.raw_statuses, "unheard_of", *(f"{word}_2" for word in self.raw_statuses)]
+        with bench.open() as gateway:
+            for word in words:
+                fields = {**bench.usual_fields(), **self.fields_for_status(word)}
+                provider_id = bench.create(gateway, **fields).reference.provider_id
+                bench.sandbox.set_status(provider_id, word)
+                for event in _told(bench, gateway, provider_id):
+                    wrong += self._misread(event)
+                    paid = event.charge is not None and event.charge.is_paid
+                    if paid and self.raw_statuses.get(word) is not PaymentStatus.SUCCEEDED:
+                        wrong.append(f"{word} is told as paid")
+        assert not wrong, "; ".join(wrong)
+
+    @essential
+    @needs(*_TELLS)
+    def test_no_digit_of_an_amount_is_lost_in_a_notification(self, bench: Bench) -> None:
+        """In every currency, and with amounts on which floating point stumbles."""
+        exponents = {CURRENCY_EXPONENTS[each]: each for each in sorted(self.info().currencies, reverse=True)}
+        amounts = [bench.amount_in(each) for each in sorted(self.info().currencies)]
+        amounts += [
+            Money.of(text + "0" * (exponent - 2), currency)
+            for exponent, currency in exponents.items()
+            if exponent >= 2
+            for text in TREACHEROUS
+        ]
+        with bench.open() as gateway:
+            for asked in amounts:
+                # Less, or more, than this gateway takes: then there is nothing to tell.
+                with contextlib.suppress(InvalidRequest, Rejected, OutcomeUnknown):
+                    charge = bench.create(gateway, amount=asked, **bench.usual_fields())
+                    bench.sandbox.pay(charge.reference.provider_id)
+                    for event in _told(bench, gateway, charge.reference.provider_id):
+                        if event.charge is not None:
+                            told = event.charge.amount
+                            assert told == asked, f"{asked} was paid, and the notification is read as {told}"
+
+    # A batch.
+
+    @essential
+    @needs(*_HAS_BATCH)
+    def test_a_batch_with_one_bad_event_is_refused_whole(self, bench: Bench) -> None:
+        """What is left out of an acknowledged batch is never told again; what is refused comes once more."""
+        delivery, count = bench.batch()
+        with bench.open() as gateway:
+            genuine = Genuine.of(bench, delivery)
+            for body in _spoilt(delivery.body, count):
+                try:
+                    events = gateway.parse_webhook(genuine.with_(genuine.signed(body=body), body)).events
+                except WebhookRejected:
+                    continue
+                assert len(events) >= count, f"one of {count} events is bad, and {len(events)} are believed without it"
+
+    @essential
+    @needs(
+        "the gateway cannot be asked, or its notifications are hints, or the test class has no `batch`",
+        lambda cls: _HAS_BATCH[1](cls) and _TELLS[1](cls) and cls.has("get_status"),
+    )
+    def test_every_event_of_a_batch_says_what_is_answered_to_who_asks(self, bench: Bench) -> None:
+        """Words that the table has, amounts that are the charge's, and paid only what is paid."""
+        delivery, _ = bench.batch()
+        with bench.open() as gateway:
+            events = gateway.parse_webhook(Genuine.of(bench, delivery).with_()).events
+            given_back = [event.refund.reference for event in events if event.refund is not None]
+            for event in events:
+                misread = self._misread(event)
+                assert not misread, f"{event.raw_kind}: {'; '.join(misread)}"
+                # A batch that was written by hand may be about what the sandbox does not hold.
+                with contextlib.suppress(NotFound):
+                    self._compare(gateway, event, given_back)
+
+    def _misread(self, event: WebhookEvent) -> list[str]:
+        """Where a charge in an event has another status than its word has in the table."""
+        if event.charge is None:
+            return []
+        told, word = event.charge.status, event.charge.raw_status
+        wanted = self.raw_statuses.get(word, PaymentStatus.UNKNOWN)
+        open_ = (
+            {PaymentStatus.REQUIRES_ACTION} if not wanted.is_final and wanted is not PaymentStatus.UNKNOWN else set()
+        )
+        return [] if told in {wanted, *open_} else [f"{word} is told as {told}, and is {wanted}"]
+
+    def _compare(self, gateway: Gateway, event: WebhookEvent, given_back: Sequence[Reference | None]) -> None:
+        charge, refund = event.charge, event.refund
+        if charge is not None and any(getattr(charge.reference, by) for by in self.info().query_by):
+            found = gateway.get_status(charge.reference)
+            assert charge.amount in {None, found.amount}, (
+                f"{event.raw_kind} tells of {charge.amount}, and the gateway answers {found.amount}"
+            )
+            assert found.is_paid or not charge.is_paid, (
+                f"{event.raw_kind} tells a charge as paid that is {found.status}"
+            )
+        if refund is not None and "get_refund" in self.info().operations:
+            answer = gateway.get_refund(RefundReference(refund.refund_id, refund.provider_id, refund.reference))
+            assert refund.amount in {None, answer.amount}, (
+                f"{event.raw_kind} tells of {refund.amount}, and the gateway answers {answer.amount}"
+            )
+            assert refund.status is not RefundStatus.SUCCEEDED or answer.status is RefundStatus.SUCCEEDED, (
+                f"{event.raw_kind} tells a refund as made that is {answer.status}"
+            )
+
+
+def _state(event: WebhookEvent) -> tuple[object, ...]:
+    """What an event says that a shop acts on."""
+    about = event.charge or event.refund
+    return event.subject, event.raw_kind, about and about.status
+
+
+def _told(bench: Bench, gateway: Gateway, provider_id: str) -> tuple[WebhookEvent, ...]:
+    """The events about a charge as it stands: none where this gateway tells nobody of such a state, or it is not understood."""
+    delivery: WebhookDelivery | None = None
+    with contextlib.suppress(Exception):  # whatever this sandbox says of a state that is not notified
+        delivery = bench.sandbox.notification(provider_id)
+    with contextlib.suppress(WebhookRejected):
+        return gateway.parse_webhook(delivery).events if delivery is not None else ()
+    return ()
+
+
+def _spoilt(body: bytes, count: int) -> Iterator[bytes]:
+    """A batch with one event that is none, at each place; of a body that is neither a JSON list nor lines, without its end."""
+    lines = body.splitlines(keepends=True)
+    try:
+        whole = json.loads(body)
+    except ValueError:
+        made = [b"".join([*lines[:at], b"{}\n", *lines[at + 1 :]]) for at in range(count) if len(lines) == count]
+        yield from made or [body[:-1]]
+        return
+    for at in range(count):
+        bad: object
+        for bad in ({}, "x", None):
+            yield json.dumps(_with_bad(whole, count, at, bad)).encode()
+
+
+def _with_bad(value: Any, count: int, at: int, bad: object) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_bad(each, count, at, bad) for name, each in value.items()}
+    if isinstance(value, list) and len(value) == count:
+        return [*value[:at], bad, *value[at + 1 :]]
+    return value

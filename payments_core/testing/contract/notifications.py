@@ -1,0 +1,159 @@
+"""Notifications on their way: when and how they arrive, what of them is signed, and what is answered."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest
+from msgspec.structs import replace
+
+from payments_core import Gateway, WebhookDelivery, WebhookEvent, WebhookRejected
+from payments_core.testing.leaks import scan
+
+from .bench import Bench, StillClock, error_of
+from .forgeries import Genuine, flip
+from .rules import Rules, essential, needs
+
+__all__ = ["Notifications"]
+
+_HAS: Final = ("the gateway sends no notifications", lambda cls: cls.has("parse_webhook"))
+_HAS_TIME: Final = (
+    "the gateway signs no time (webhook_tolerance)",
+    lambda cls: cls.has("parse_webhook") and cls.webhook_tolerance is not None,
+)
+_HAS_OLD_KEY: Final = (
+    "the configuration has no previous key, or the gateway signs no time",
+    lambda cls: _HAS_TIME[1](cls) and cls.previous_webhook_key_field in cls.config_type().__struct_fields__,
+)
+_OLD_KEY: Final = "the-key-before-this-one"
+
+
+class Notifications(Rules):
+    """What a shop relies on when a delivery arrives."""
+
+    # How it arrives.
+
+    @needs(*_HAS)
+    def test_a_delivery_without_its_time_of_receipt_is_believed(self, bench: Bench) -> None:
+        """`received_at` is optional, and most shops do not give it."""
+        with bench.open() as gateway:
+            genuine = Genuine.paid(bench, gateway)
+            signed = genuine.with_(genuine.signed(at=StillClock().now()))
+            _believed(gateway, replace(signed, received_at=None), "a delivery without received_at is refused")
+
+    @essential
+    @needs(*_HAS_TIME)
+    def test_a_delivery_without_its_time_of_receipt_is_judged_by_the_core_s_clock(self, bench: Bench) -> None:
+        """A clock of the provider's own believes what was recorded long ago, or refuses what has waited in a queue."""
+        tolerance = self.webhook_tolerance or 0.0
+        clock = StillClock(ahead=tolerance + 3600)
+        with bench.open() as gateway, bench.open(clock=clock) as later:
+            genuine = Genuine.paid(bench, gateway)
+            received = replace(genuine.with_(genuine.signed(at=clock.now())), received_at=clock.now())
+            _believed(gateway, received, "received_at is not taken for now: use context.now, and no other clock")
+            unstamped = replace(received, received_at=None)
+            _believed(later, unstamped, "the core's clock is not taken for now: use context.now, and no other clock")
+            stale = clock.now() - timedelta(seconds=tolerance + 2)
+            old = replace(genuine.with_(genuine.signed(at=stale)), received_at=None)
+            self._refused(later, old, "a delivery that is too old is believed where received_at is not given")
+
+    @needs(*_HAS)
+    def test_headers_are_read_as_servers_give_them(self, bench: Bench) -> None:
+        """Servers give names in any case, as text or bytes, in pairs or in a mapping."""
+        with bench.open() as gateway:
+            genuine = Genuine.paid(bench, gateway)
+            pairs = [*genuine.others(), *genuine.signature]
+            wanted = gateway.parse_webhook(genuine.with_())
+            listed: dict[str, list[str]] = {}
+            for name, value in pairs:
+                listed.setdefault(name.title(), []).append(value)
+            shapes: dict[str, Any] = {
+                "pairs of lower-case bytes (ASGI)": [(name.lower().encode(), value.encode()) for name, value in pairs],
+                "pairs in upper case": [(name.upper(), value) for name, value in pairs],
+                "a mapping of lists": listed,
+            }
+            for shape, headers in shapes.items():
+                said = f"headers given as {shape} are not found: look them up with delivery.header"
+                assert _believed(gateway, replace(genuine.with_(), headers=headers), said) == wanted.events, said
+
+    # What is answered.
+
+    @essential
+    @needs(*_HAS)
+    def test_a_genuine_delivery_is_acknowledged(self, bench: Bench) -> None:
+        """What is answered otherwise is delivered for ever; and no secret is in the answer, or in an event."""
+        with bench.open() as gateway:
+            notification = gateway.parse_webhook(Genuine.paid(bench, gateway).with_())
+        answer = notification.acknowledgement
+        assert 200 <= answer.status < 300, (
+            f"what is believed is answered {answer.status}: it will be delivered for ever"
+        )
+        leaks = scan(f"{notification!r}".encode() + answer.body, bench.secrets)
+        assert leaks == [], f"{leaks[0].secret} is in what the gateway is answered, or in an event"
+
+    @essential
+    @needs(*_HAS)
+    def test_nobody_is_told_the_right_signature(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        """Who reads it in a log or in an error can forge the next delivery."""
+        with caplog.at_level(logging.DEBUG), bench.open() as gateway:
+            genuine = Genuine.paid(bench, gateway)
+            body = genuine.delivery.body + b" "
+            right = set(genuine.digests(genuine.signed(body=body))) - set(genuine.digests())
+            error = error_of(lambda: gateway.parse_webhook(genuine.with_(body=body)))
+        told = f"{''.join(traceback.format_exception(error))} {error!r} {vars(error)!r} {caplog.text}".lower()
+        assert not any(each.lower() in told for each in right), (
+            "the signature that a forged body wants is in a log or an error"
+        )
+
+    # What is signed.
+
+    @essential
+    @needs(*_HAS_OLD_KEY)
+    def test_a_stale_delivery_of_the_previous_key_is_refused(self, bench: Bench) -> None:
+        """The key that was changed because it leaked has signed deliveries that anybody may hold."""
+        with bench.open(config=bench.config | {self.previous_webhook_key_field: _OLD_KEY}) as gateway:
+            genuine = Genuine.paid(bench, gateway)
+            at = genuine.now - timedelta(seconds=(self.webhook_tolerance or 0.0) + 2)
+            old = genuine.with_(genuine.signed(key=_OLD_KEY, at=at))
+            self._refused(gateway, old, "what the previous key has signed long ago is believed")
+
+    @essential
+    @needs(*_HAS)
+    def test_every_digit_of_a_signature_counts(self, bench: Bench) -> None:
+        """A comparison that stops early lets a signature be guessed digit by digit."""
+        with bench.open() as gateway:
+            genuine = Genuine.paid(bench, gateway)
+            sizes = [len(text.rstrip("=")) for text in genuine.digests()]
+            assert sizes, "no digest is found in the signature headers"
+            # The last digit of base64 may have bits that nobody reads.
+            for at in range(max(sizes) - (0 if self.signature_is_hexadecimal else 1)):
+                forged = genuine.with_(genuine.changed(lambda text: flip(text, at % len(text))))  # noqa: B023
+                self._refused(gateway, forged, f"digit {at + 1} of the signature is not compared")
+
+    @essential
+    @needs(*_HAS)
+    def test_nothing_is_read_before_it_is_verified(self, bench: Bench) -> None:
+        """A reader of bytes that anybody may have sent is a way in: a body that nobody signed has a wrong signature first."""
+        with bench.open() as gateway:
+            genuine = Genuine.paid(bench, gateway)
+            reasons = {"signature"} if genuine.covers_bytes() else {"signature", "malformed"}
+            error = error_of(lambda: gateway.parse_webhook(genuine.with_(body=b"nobody has signed this")))
+        assert isinstance(error, WebhookRejected)
+        assert error.reason in reasons, f"a body that nobody signed was read before it was verified: {error.reason}"
+
+    def _refused(self, gateway: Gateway, delivery: WebhookDelivery, said: str) -> None:
+        try:
+            gateway.parse_webhook(delivery)
+        except WebhookRejected:
+            return
+        raise AssertionError(said)
+
+
+def _believed(gateway: Gateway, delivery: WebhookDelivery, said: str) -> tuple[WebhookEvent, ...]:
+    try:
+        return gateway.parse_webhook(delivery).events
+    except WebhookRejected as exc:
+        raise AssertionError(f"{said} ({exc.reason})") from None

@@ -1,0 +1,125 @@
+"""What a shop asks for is what is sent: methods, options, and the address where it wants to be told."""
+
+from __future__ import annotations
+
+import contextlib
+import typing
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from payments_core import ChargeRequest, Gateway, PaymentError, Request, Secret
+from payments_core.testing import faults
+
+from .bench import AtStep, Bench, StillClock, Tap
+from .forgeries import Genuine
+from .rules import Rules, needs
+
+__all__ = ["Requests"]
+
+# Values that gateways take; one that they refuse, or round to another one, is passed over.
+_VALUES: Final[dict[str, tuple[Any, ...]]] = {
+    "capture": (True, False),
+    "expires_in": (None, 3600.0, 7200.0, 86_400.0, 3 * 86_400.0),
+    "payment_token": (Secret("tok_of_the_contract_1"), Secret("tok_of_the_contract_2")),
+}
+
+
+def _delivers(cls: type[Rules]) -> bool:
+    """Whether the sandbox sends notifications, and to the address of the charge: by the class that its factory names."""
+    make: Any = cls.make_sandbox
+    try:
+        sandbox = make if isinstance(make, type) else typing.get_type_hints(make).get("return")
+    except (AttributeError, NameError, TypeError):
+        return False
+    return cls.has("parse_webhook") and hasattr(sandbox, "deliver") and not hasattr(sandbox, "register_endpoint")
+
+
+class Requests(Rules):
+    """The requests of a create, held against what it was asked for."""
+
+    @needs("there is one method", lambda cls: len(cls.info().methods) > 1)
+    def test_each_method_is_asked_for(self, bench: Bench) -> None:
+        """Two buttons that send the same are one, and the shopper pays with what was not chosen."""
+        order_id, sent = bench.new_order(), dict[Any, str]()
+        with self._still(bench) as (gateway, seen):
+            for method in self.info().methods:
+                made = self._sent(bench, gateway, seen, order_id, method.id)
+                assert made is None or made not in sent, f"{sent[made]} and {method.id} are sent alike: methods of info"
+                if made is not None:
+                    sent[made] = method.id
+
+    @needs("no charge_options are declared", lambda cls: bool(cls.info().charge_options))
+    def test_every_charge_option_that_is_declared_is_sent(self, bench: Bench) -> None:
+        """A shop that asks for a shorter time, or for money to be held, is not told that nobody listened."""
+        order_id = bench.new_order()
+        with self._still(bench) as (gateway, seen):
+            for option in sorted(self.info().charge_options):
+                told = {}
+                for method in self.info().methods:
+                    made = [
+                        self._sent(bench, gateway, seen, order_id, method.id, **{option: value})
+                        for value in _VALUES[option]
+                    ]
+                    taken = [each for each in made if each is not None]
+                    if len(taken) > 1:
+                        told[method.id] = len(set(taken)) > 1
+                # A token or a time may be of use to one method only; money that is held is not taken by any.
+                enough = all(told.values()) if option == "capture" else any(told.values()) or not told
+                alike = ", ".join(sorted(method for method, differs in told.items() if not differs))
+                assert enough, f"{option} is declared in charge_options, and changes nothing that is sent with {alike}"
+
+    @contextlib.contextmanager
+    def _still(self, bench: Bench) -> typing.Iterator[tuple[Gateway, Tap]]:
+        """A gateway whose clock stands still and whose token stays, so that only what is asked for makes a difference."""
+        seen = Tap()
+        with bench.open(clock=StillClock(), plugins=[seen]) as gateway:
+            if self.has("authorize"):
+                gateway.authorize()
+            yield gateway, seen
+
+    def _sent(
+        self, bench: Bench, gateway: Gateway, seen: Tap, order_id: str, method: str, **options: Any
+    ) -> tuple[tuple[Any, ...], ...] | None:
+        """What a create sends whose last request is refused, so that it can be made again; None where it is not taken."""
+        fields = {**bench.usual_fields(), "method": method}
+        seen.requests.clear()
+        try:
+            gateway.create_charge(replace(self.request(bench.new_order(), bench.amount, **fields), **options))
+        except PaymentError:
+            if not seen.requests:
+                return None
+        last = len(seen.requests) - 1
+        seen.requests.clear()
+        with bench.inject(AtStep(faults.TooManyRequests("3600"), last)), contextlib.suppress(PaymentError):
+            gateway.create_charge(replace(self.request(order_id, bench.amount, **fields), **options))
+        return tuple(_revealed(each) for each in seen.requests) if len(seen.requests) == last + 1 else None
+
+    @needs("the sandbox does not deliver to the address of a charge", _delivers)
+    def test_the_notify_url_is_sent_where_notifications_come(self, bench: Bench) -> None:
+        """Where it is not sent, or another address in its place, no notification ever arrives."""
+        from payments_core.testing.server import WebhookListener
+
+        with WebhookListener() as listener, bench.open() as gateway:
+            asked: ChargeRequest = self.request(bench.new_order(), bench.amount, **bench.usual_fields())
+            addresses = {"notify_url": listener.url, "return_url": asked.return_url or "https://shop.example/back"}
+            charge = gateway.create_charge(replace(asked, **addresses))
+            bench.sandbox.pay(charge.reference.provider_id)
+            with contextlib.suppress(Exception):  # whatever this sandbox says of a charge without an address
+                bench.sandbox.deliver(charge.reference.provider_id)  # type: ignore[attr-defined]
+            with contextlib.suppress(TimeoutError):
+                listener.wait(1, timeout=2.0)
+            assert listener.deliveries, "nothing is delivered to the notify_url of the charge: it was not sent"
+            body = listener.deliveries[-1].body
+            genuine = Genuine.of(bench, bench.sandbox.notification(charge.reference.provider_id))
+            assert gateway.parse_webhook(genuine.with_(genuine.signed(body=body), body)).events
+
+
+def _revealed(request: Request) -> tuple[Any, ...]:
+    """All that is sent, for comparing and for nothing else."""
+    return request.method, request.target, tuple(map(_pair, request.headers)), request.body
+
+
+def _pair(pair: tuple[str, str | Secret]) -> tuple[str, str]:
+    name, value = pair
+    return name, value.reveal() if isinstance(value, Secret) else value
