@@ -459,6 +459,19 @@ class KeepsTheLastOrder(Asking):
         return request
 
 
+class CachesTheEnd(FakeProvider):
+    """Keeps what has ended in the class, for all accounts."""
+
+    ended: dict[str, Any] = {}
+
+    @hookimpl
+    def get_status(self, authorization, reference):
+        charge = yield from super().get_status(authorization, reference)
+        if charge.status.is_final:
+            self.ended[charge.reference.order_id] = charge
+        return charge
+
+
 class OneTokenForAll(FakeProvider):
     """The token is kept in the class, for every account."""
 
@@ -748,6 +761,7 @@ NOTICED = [
     (SwapsUrls, "test_the_notify_url_is_sent_where_notifications_come", "it was not sent"),
     (CachesSignatures, "test_a_hook_keeps_nothing", "the hooks have changed self._right"),
     (KeepsTheLastOrder, "test_a_hook_keeps_nothing", "the hooks have changed self._last"),
+    (CachesTheEnd, "test_a_hook_keeps_nothing", "the hooks have changed CachesTheEnd.ended"),
     (OneTokenForAll, "test_a_hook_keeps_nothing", "the hooks have changed OneTokenForAll.tokens"),
     (FirstTokenForAll, "test_two_accounts_do_not_touch_each_other", "one is taken for the other"),
     (LastAccountSignsForAll, "test_two_accounts_do_not_touch_each_other", "one is taken for the other"),

@@ -89,9 +89,12 @@ class Purity(Rules):
         assert not seen, f"{'; '.join(sorted(seen))}: a hook computes, and context has the only clock"
 
     def _everything(self, bench: Bench, gateway: Any) -> None:
-        """Every operation, and a notification."""
+        """Every operation, a question about a charge that has ended, and a notification."""
         for name in bench.operations():
             bench.prepare(name, gateway).call()
+        if self.has("get_status"):
+            order_id = bench.new_order()
+            gateway.get_status(bench.reference(bench.paid(gateway, order_id), order_id))
         if self.has("parse_webhook"):
             gateway.parse_webhook(Genuine.paid(bench, gateway).with_())
 
