@@ -30,11 +30,10 @@ from payments_core import (
 from .bench import Bench
 from .declaration import TREACHEROUS
 from .forgeries import Genuine
-from .rules import Rules, essential, needs
+from .rules import NOTIFIES, Rules, essential, needs
 
 __all__ = ["Events"]
 
-_HAS: Final = ("the gateway sends no notifications", lambda cls: cls.has("parse_webhook"))
 _TELLS: Final = (
     "notifications are hints (authoritative_webhooks)",
     lambda cls: cls.has("parse_webhook") and cls.info().authoritative_webhooks,
@@ -51,7 +50,7 @@ class Events(Rules):
     # Which event it is.
 
     @essential
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     def test_two_states_of_a_charge_are_two_events(self, bench: Bench) -> None:
         """A shop handles an `event_id` once: what shares the id of an earlier state is thrown away, a payment too."""
         with bench.open() as gateway:
@@ -67,7 +66,7 @@ class Events(Rules):
                 f"{event.raw_kind} and {latest.raw_kind} of one charge share the event_id {event.event_id}"
             )
 
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     def test_a_redelivery_signed_anew_has_the_same_event_ids(self, bench: Bench) -> None:
         """Gateways sign each attempt anew; an id that holds the attempt makes one payment two."""
         with bench.open() as gateway:

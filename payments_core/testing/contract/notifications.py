@@ -15,18 +15,13 @@ from payments_core.testing.leaks import scan
 
 from .bench import Bench, StillClock, error_of
 from .forgeries import Genuine, flip
-from .rules import Rules, essential, needs
+from .rules import NOTIFIES, SIGNS_TIME, Rules, essential, needs
 
 __all__ = ["Notifications"]
 
-_HAS: Final = ("the gateway sends no notifications", lambda cls: cls.has("parse_webhook"))
-_HAS_TIME: Final = (
-    "the gateway signs no time (webhook_tolerance)",
-    lambda cls: cls.has("parse_webhook") and cls.webhook_tolerance is not None,
-)
 _HAS_OLD_KEY: Final = (
     "the configuration has no previous key, or the gateway signs no time",
-    lambda cls: _HAS_TIME[1](cls) and cls.previous_webhook_key_field in cls.config_type().__struct_fields__,
+    lambda cls: SIGNS_TIME[1](cls) and cls.previous_webhook_key_field in cls.config_type().__struct_fields__,
 )
 _OLD_KEY: Final = "the-key-before-this-one"
 
@@ -36,7 +31,7 @@ class Notifications(Rules):
 
     # How it arrives.
 
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     def test_a_delivery_without_its_time_of_receipt_is_believed(self, bench: Bench) -> None:
         """`received_at` is optional, and most shops do not give it."""
         with bench.open() as gateway:
@@ -45,7 +40,7 @@ class Notifications(Rules):
             _believed(gateway, replace(signed, received_at=None), "a delivery without received_at is refused")
 
     @essential
-    @needs(*_HAS_TIME)
+    @needs(*SIGNS_TIME)
     def test_a_delivery_without_its_time_of_receipt_is_judged_by_the_core_s_clock(self, bench: Bench) -> None:
         """A clock of the provider's own believes what was recorded long ago, or refuses what has waited in a queue."""
         tolerance = self.webhook_tolerance or 0.0
@@ -60,7 +55,7 @@ class Notifications(Rules):
             old = replace(genuine.with_(genuine.signed(at=stale)), received_at=None)
             self._refused(later, old, "a delivery that is too old is believed where received_at is not given")
 
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     def test_headers_are_read_as_servers_give_them(self, bench: Bench) -> None:
         """Servers give names in any case, as text or bytes, in pairs or in a mapping."""
         with bench.open() as gateway:
@@ -82,7 +77,7 @@ class Notifications(Rules):
     # What is answered.
 
     @essential
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     def test_a_genuine_delivery_is_acknowledged(self, bench: Bench) -> None:
         """What is answered otherwise is delivered for ever; and no secret is in the answer, or in an event."""
         with bench.open() as gateway:
@@ -95,7 +90,7 @@ class Notifications(Rules):
         assert leaks == [], f"{leaks[0].secret} is in what the gateway is answered, or in an event"
 
     @essential
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     def test_nobody_is_told_the_right_signature(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         """Who reads it in a log or in an error can forge the next delivery."""
         with caplog.at_level(logging.DEBUG), bench.open() as gateway:
@@ -121,7 +116,7 @@ class Notifications(Rules):
             self._refused(gateway, old, "what the previous key has signed long ago is believed")
 
     @essential
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     def test_every_digit_of_a_signature_counts(self, bench: Bench) -> None:
         """A comparison that stops early lets a signature be guessed digit by digit."""
         with bench.open() as gateway:
@@ -134,7 +129,7 @@ class Notifications(Rules):
                 self._refused(gateway, forged, f"digit {at + 1} of the signature is not compared")
 
     @essential
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     def test_nothing_is_read_before_it_is_verified(self, bench: Bench) -> None:
         """A reader of bytes that anybody may have sent is a way in: a body that nobody signed has a wrong signature first."""
         with bench.open() as gateway:

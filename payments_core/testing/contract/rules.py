@@ -57,6 +57,11 @@ def needs(reason: str, applies_to: Callable[[type[Rules]], bool]) -> Callable[[F
 # Said of many tests: `@needs(*ASKED)`.
 ASKED: Final = ("the gateway cannot be asked", lambda cls: cls.has("get_status"))
 REFUNDS: Final = ("refund_charge is not declared", lambda cls: "refund_charge" in cls.info().operations)
+NOTIFIES: Final = ("the gateway sends no notifications", lambda cls: cls.has("parse_webhook"))
+SIGNS_TIME: Final = (
+    "the gateway signs no time (webhook_tolerance)",
+    lambda cls: cls.has("parse_webhook") and cls.webhook_tolerance is not None,
+)
 
 
 def essential(test: F) -> F:

@@ -18,15 +18,9 @@ from payments_core import (
 
 from .bench import Bench, error_of
 from .forgeries import FORGERIES, TIMED, Genuine, forge
-from .rules import Rules, essential, needs
+from .rules import NOTIFIES, SIGNS_TIME, Rules, essential, needs
 
 __all__ = ["Webhooks"]
-
-_HAS = ("the gateway sends no notifications", lambda cls: cls.has("parse_webhook"))
-_HAS_TIME = (
-    "the gateway signs no time (webhook_tolerance)",
-    lambda cls: cls.has("parse_webhook") and cls.webhook_tolerance is not None,
-)
 
 
 class Webhooks(Rules):
@@ -36,7 +30,7 @@ class Webhooks(Rules):
         return Genuine.paid(bench, gateway)
 
     @essential
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     def test_a_genuine_delivery_is_believed(self, bench: Bench) -> None:
         """It names the order; where webhooks are authoritative, a paid one says paid, and else no event has a status."""
         with bench.open() as gateway:
@@ -57,7 +51,7 @@ class Webhooks(Rules):
                 told = any(event.authoritative for event in events)
                 assert told is self.info().authoritative_webhooks, "authoritative_webhooks says otherwise"
 
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     def test_the_same_delivery_has_the_same_events(self, bench: Bench) -> None:
         """Deliveries repeat; `event_id` is how a platform tells."""
         with bench.open() as gateway:
@@ -69,14 +63,14 @@ class Webhooks(Rules):
             assert ids.isdisjoint(event.event_id for event in first.events), "two events share an event_id"
 
     @essential
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     @pytest.mark.parametrize("forgery", FORGERIES)
     def test_a_forged_delivery_is_refused(self, bench: Bench, forgery: str) -> None:
         """One change from a genuine one that is accepted in the same breath."""
         self._refuse(bench, forgery)
 
     @essential
-    @needs(*_HAS_TIME)
+    @needs(*SIGNS_TIME)
     @pytest.mark.parametrize("forgery", TIMED)
     def test_a_delivery_of_another_time_is_refused(self, bench: Bench, forgery: str) -> None:
         """Too old and too new; well within the tolerance it is accepted."""
@@ -111,7 +105,7 @@ class Webhooks(Rules):
             assert type(error) is WebhookRejected
 
     @essential
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     def test_anything_at_all_is_refused_and_never_crashes(self, bench: Bench) -> None:
         """Signed rubbish: by whoever has the key, and still no event that nobody understands."""
         rubbish = [
@@ -142,7 +136,7 @@ class Webhooks(Rules):
             assert gateway.parse_webhook(genuine.with_()).events
 
     @essential
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     def test_a_blank_key_opens_no_gateway(self, bench: Bench) -> None:
         """An empty secret accepts what anybody has signed with an empty secret."""
         for blank in ("", " "):
@@ -154,7 +148,7 @@ class Webhooks(Rules):
 
             assert type(error_of(attempt)) is ConfigurationError
 
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     def test_every_event_of_a_batch_survives(self, bench: Bench) -> None:
         """`batch` of the test class: a delivery of three events or more. One that is dropped is a payment nobody sees."""
         delivery, count = bench.batch()
@@ -165,7 +159,7 @@ class Webhooks(Rules):
         assert len(ids) == count, f"{len(ids)} events of {count}"
         assert len(set(ids)) == count, "two events of a batch share an event_id"
 
-    @needs(*_HAS)
+    @needs(*NOTIFIES)
     def test_both_gateways_read_a_delivery_alike(self, bench: Bench) -> None:
         """The sync and the async one."""
         with bench.open() as gateway:
