@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from .clock import Clock, SystemClock
 from .discovery import InstalledProvider, installed_providers
 from .errors import (
+    Accepted,
     AuthorizationRejected,
     ConfigurationError,
     GatewayUnavailable,
@@ -70,6 +71,7 @@ if _TYPE_CHECKING:
 
 __all__ = [
     "CURRENCY_EXPONENTS",
+    "Accepted",
     "Acknowledgement",
     "AsyncGateway",
     "AsyncHTTPTransport",

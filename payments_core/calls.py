@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
+from ._checks import is_loopback
 from .account import Account, load_account
 from .authorization import AuthorizationCache
 from .clock import Clock, SystemClock
@@ -45,16 +47,16 @@ from .requests import check_amount, check_charge_request, check_reference
 from .results import Results
 from .secrets import Secret
 from .status import PaymentStatus, RefundStatus
-from .webhooks import MAX_DELIVERY_BYTES, Notification, WebhookDelivery, WebhookEvent
-
-if TYPE_CHECKING:
-    pass
+from .webhooks import MAX_DELIVERY_BYTES, Notification, Subject, WebhookDelivery, WebhookEvent
 
 __all__ = ["OpenedGateway"]
 
 logger = logging.getLogger("payments_core.gateway")
 
 T = TypeVar("T")
+
+# Seconds for which the status that an event carries is believed: later it may have been refunded, or disputed.
+_FRESH: Final = 300.0
 
 
 class OpenedGateway:
@@ -78,7 +80,9 @@ class OpenedGateway:
         self._deadline = deadline
         self._clock = clock
         self._engine = Engine(name, info, hooks, base_url, clock, AuthorizationCache(), secrets)
-        self._results = Results(info)
+        # A gateway of this machine is a sandbox, whatever its provider says.
+        self.moves_money = False if is_loopback(urlsplit(base_url).hostname) else info.moves_money
+        self._results = Results(name, info, moves_money=self.moves_money)
         self._parse = hooks.get("parse_webhook")
         self._closed = False
 
@@ -119,6 +123,8 @@ class OpenedGateway:
         secrets = tuple(secrets_of(account.config))
         opened = cls(account.name, provider, info, hooks, base_url, deadline, clock or SystemClock(), secrets)
         opened._attach(transport)
+        if opened.moves_money is False:
+            logger.warning("%s: no money moves: this is a test account, or a sandbox on this machine", opened.name)
         return opened
 
     @classmethod
@@ -231,8 +237,7 @@ class OpenedGateway:
             _check_due(order_id, amount)
             self._check_given(event)
             charge = event.charge
-            if charge is None or (provider_id and not charge.reference.provider_id and self._can_ask()):
-                # A charge that names no id of the gateway's could be another one of the same order id.
+            if charge is None or (self._can_ask() and not self._stands(event, charge, provider_id)):
                 hinted_id = event.reference.provider_id if event.reference is not None else ""
                 charge = yield from self._ask(call, Reference(order_id, provider_id or hinted_id))
             return self._required(charge, order_id, amount, provider_id)
@@ -242,15 +247,28 @@ class OpenedGateway:
     def _can_ask(self) -> bool:
         return self._hooks.get("get_status") is not None
 
+    def _stands(self, event: WebhookEvent, charge: Charge, provider_id: str) -> bool:
+        """Whether the status that an event carries needs no asking: it is fresh, ours and about a known charge."""
+        if provider_id and not charge.reference.provider_id:
+            return False  # it could be another charge of the same order id
+        received_at = event.received_at
+        if not event.gateway or received_at is None:
+            return False  # not stamped by a gateway: made by hand, or stored by an older release
+        return abs((self._clock.now() - received_at).total_seconds()) <= _FRESH
+
     def _check_given(self, event: WebhookEvent) -> None:
-        """Refuse an event that parse_webhook could not have returned; anybody can make one by hand."""
+        """Refuse an event that this gateway's parse_webhook could not have returned; anybody can make one by hand."""
         problem = ""
         try:
             self._results.check_event(event)
         except TypeError as exc:
-            problem = str(exc)
+            problem = f"the event is none that parse_webhook returns: {exc}"
+        if not problem and event.gateway not in {"", self.name}:
+            problem = f"the event is of gateway {event.gateway}, and this is {self.name}: give it to the one it came from"
+        elif not problem and event.subject is not Subject.CHARGE:
+            problem = f"the event is about a {event.subject}: only one about a CHARGE says whether a charge is paid"
         if problem:
-            raise InvalidRequest(f"the event is none that parse_webhook returns: {problem}", field="event")
+            raise InvalidRequest(problem, field="event")
 
     def _required(self, charge: Charge, order_id: str, amount: Money, provider_id: str) -> Charge:
         try:
@@ -270,7 +288,7 @@ class OpenedGateway:
             "parse_webhook",
             deadline,
             lambda call: self._engine.perform(
-                call, resumed, self._webhook_arguments(delivery), self._results.notification
+                call, resumed, self._webhook_arguments(delivery), lambda result: self._accept(result, delivery)
             ),
         )
 
@@ -390,7 +408,10 @@ class OpenedGateway:
         if not self._acceptable(delivery):
             raise WebhookRejected("malformed")
         outcome = hook(self._webhook_arguments(delivery))
-        return outcome if type(outcome) is GeneratorType else self._results.notification(outcome)
+        return outcome if type(outcome) is GeneratorType else self._accept(outcome, delivery)
+
+    def _accept(self, result: object, delivery: WebhookDelivery) -> Notification:
+        return self._results.notification(result, delivery.received_at or self._clock.now())
 
     def _watched(self, flow: Effects[Notification]) -> Effects[Notification]:
         try:

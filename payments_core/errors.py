@@ -6,10 +6,12 @@ program needs is an attribute.
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Self, TypeVar
 
 __all__ = [
+    "Accepted",
     "AuthorizationRejected",
     "ConfigurationError",
     "GatewayUnavailable",
@@ -32,19 +34,36 @@ __all__ = [
 _E = TypeVar("_E", bound="PaymentError")
 
 
+class Accepted(StrEnum):
+    """Whether the gateway accepted what a call asked it to do, as far as is known.
+
+    `NO` allows the call to be made again. An error of a call that only asks (`get_status`, `get_refund`, `confirm`,
+    `confirm_event`, `parse_webhook`) says nothing about the charge and is always `UNKNOWN`.
+    """
+
+    NO = "NO"
+    UNKNOWN = "UNKNOWN"
+    YES = "YES"
+
+
 class PaymentError(Exception):
     """The root of everything that a public call raises.
 
-    `request_id` is the gateway's own id of the exchange (what its support asks for) and `raw_code` its own error code,
-    each `""` where there is none. `provider` and `operation` are filled in by the core.
+    `accepted` says whether the gateway may have accepted what the call asked for. `request_id` is the gateway's own id
+    of the exchange (what its support asks for) and `raw_code` its own error code, each `""` where there is none. The
+    core fills in `gateway` (the name it was opened by), `provider`, `operation` and `order_id` (`""` where the call
+    named none).
     """
 
     # The defaults stand in the classes because a plugin's subclass may never call this __init__.
     message: str = ""
     request_id: str = ""
     raw_code: str = ""
+    gateway: str = ""
     provider: str = ""
     operation: str = ""
+    order_id: str = ""
+    accepted: Accepted = Accepted.NO
 
     def __init__(self, message: str = "", *, request_id: str = "", raw_code: str = "") -> None:
         super().__init__(message)
@@ -53,9 +72,11 @@ class PaymentError(Exception):
         self.raw_code = raw_code
 
     def __str__(self) -> str:
-        where = ".".join(part for part in (self.provider, self.operation) if part)
+        where = ".".join(part for part in (self.gateway or self.provider, self.operation) if part)
         text = f"{where}: {self.message}" if where else self.message
-        return f"{text} (request id {self.request_id})" if self.request_id else text
+        known = (("order", self.order_id), ("request id", self.request_id))
+        ids = ", ".join(f"{name} {value}" for name, value in known if value)
+        return f"{text} ({ids})" if ids else text
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only parameters do not survive BaseException's own pickling.
@@ -122,6 +143,7 @@ class Rejected(PaymentError):
 
     code: RejectionCode = RejectionCode.UNKNOWN
     definitive: bool = False
+    accepted = Accepted.UNKNOWN
 
     def __init__(
         self,
@@ -139,6 +161,8 @@ class Rejected(PaymentError):
 
 class NotFound(PaymentError):
     """The gateway documents that it has no such charge."""
+
+    accepted = Accepted.UNKNOWN
 
 
 class RateLimited(PaymentError):
@@ -160,11 +184,13 @@ class GatewayUnavailable(PaymentError):
 class OutcomeUnknown(PaymentError):
     """The request may have been accepted: ask for the status, never assume a failure and never just send again.
 
-    Where asking is impossible and `repeatable` is True (all that was sent was idempotent), the identical call may be
-    made again within `info.key_lifetime` seconds.
+    Where asking is impossible and `repeatable` is True (all that was sent was idempotent), make the identical call
+    again within `info.key_lifetime` seconds, with `first_sent_at=error.first_sent_at`.
     """
 
     repeatable: bool = False
+    first_sent_at: datetime | None = None
+    accepted = Accepted.UNKNOWN
 
     def __init__(
         self, message: str = "", *, repeatable: bool = False, request_id: str = "", raw_code: str = ""
@@ -181,6 +207,7 @@ class Mismatch(PaymentError):
     """The answer is about other money than ours: not paid, alert a person. `field` names what differs."""
 
     field: str = ""
+    accepted = Accepted.UNKNOWN
 
     def __init__(self, message: str = "", *, field: str = "", request_id: str = "", raw_code: str = "") -> None:
         super().__init__(message, request_id=request_id, raw_code=raw_code)
@@ -194,6 +221,7 @@ class WebhookRejected(PaymentError):
     """
 
     reason: str = "malformed"
+    accepted = Accepted.UNKNOWN
 
     _EXPLAINED: ClassVar[dict[str, str]] = {
         "signature": "the notification is not signed by the gateway's key",

@@ -77,7 +77,10 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
     words. `query_by` says by which ids a charge can be asked about. `key_lifetime` is the seconds for which the gateway
     documents an idempotency key, None for none. `origins` are the https origins, besides the configured base URL, that
     requests may go to. `charge_options` names the fields of a charge request that the gateway has a use for, of
-    `capture` (False), `expires_in` and `payment_token`.
+    `capture` (False), `expires_in` and `payment_token`. `refusal_statuses` are the statuses of which the gateway
+    documents that they are decided before anything is accepted: 403 is not among them unless it says so, because a
+    firewall in front of it can answer 403 after the gateway has accepted. `moves_money` is False for a test account,
+    True for a live one, and None where the configuration does not tell; an instance may narrow it.
     """
 
     id: str
@@ -96,6 +99,8 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
     charge_options: frozenset[str] = frozenset()
     options_type: type[msgspec.Struct] | None = None
     authoritative_webhooks: bool = False
+    refusal_statuses: frozenset[int] = frozenset({401, 429})
+    moves_money: bool | None = None
 
     def __post_init__(self) -> None:
         for field in ("operations", "currencies", "channels", "query_by", "charge_options"):
@@ -138,6 +143,12 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
             "options_type is a msgspec.Struct, or None",
         )
         _expect(type(self.authoritative_webhooks) is bool, "authoritative_webhooks is True or False")
+        _expect(
+            isinstance(self.refusal_statuses, set | frozenset) and self.refusal_statuses <= {401, 403, 429},
+            "refusal_statuses is a frozenset, of 401, 403 and 429",
+        )
+        msgspec.structs.force_setattr(self, "refusal_statuses", frozenset(self.refusal_statuses))
+        _expect(self.moves_money in {True, False, None}, "moves_money is True, False or None")
 
 
 def _is_origin(value: object) -> bool:

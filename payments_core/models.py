@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
@@ -183,13 +183,25 @@ class Complete(_Action, frozen=True, tag="complete"):
 NextAction: TypeAlias = Redirect | ShowQRCode | SubmitForm | CallSDK | AwaitShopper | Complete
 
 
-class Charge(msgspec.Struct, frozen=True):
+class _Answered(msgspec.Struct, frozen=True):
+    """What a charge and a refund share: the truth of neither says whether anything is paid."""
+
+    def __bool__(self) -> NoReturn:
+        kind = type(self).__name__.lower()
+        test = "is_paid" if kind == "charge" else "status"
+        raise TypeError(f"a {kind} is neither true nor false: test {kind}.{test}")
+
+
+class Charge(_Answered, frozen=True):
     """A charge as the gateway's answer describes it; nothing in it is copied from the request.
 
     (One exception: the answer to a create that names no id at all may be given the order id that was sent, because the
     two share one exchange.) `reason` and `raw_reason` say why it failed, or its last
-    attempt did, where the answer says; show a shopper the former only. `amount`, `captured` and `refunded` are None where the answer does not say. Times are aware datetimes. `request_id`
-    is the gateway's id of the exchange.
+    attempt did, where the answer says; show a shopper the former only. `amount`, `captured`, `refunded` and `disputed`
+    are None where the answer does not say. Times are aware datetimes. `request_id` is the gateway's id of the exchange.
+
+    `moves_money` is False for a charge of test money, and None where nobody says. The core fills in `gateway`, the name
+    that the gateway was opened by, and `matched`: True once the charge was compared with an order.
     """
 
     provider: str
@@ -206,9 +218,15 @@ class Charge(msgspec.Struct, frozen=True):
     request_id: str = ""
     reason: RejectionCode | None = None
     raw_reason: str = ""
+    disputed: Money | None = None
+    moves_money: bool | None = None
+    gateway: str = ""
+    matched: bool = False
 
     def __post_init__(self) -> None:
-        _result_types(self, PaymentStatus, (self.amount, self.captured, self.refunded))
+        _result_types(self, PaymentStatus, (self.amount, self.captured, self.refunded, self.disputed))
+        if type(self.moves_money) is not bool and self.moves_money is not None:
+            raise TypeError("moves_money is True, False or None")
         if self.next_action is not None and not isinstance(self.next_action, _Action):
             raise TypeError("next_action is one of the kinds of NextAction, or None")
         if (self.reason is not None and type(self.reason) is not RejectionCode) or type(self.raw_reason) is not str:
@@ -216,14 +234,28 @@ class Charge(msgspec.Struct, frozen=True):
 
     @property
     def is_paid(self) -> bool:
-        """True when the gateway says that the whole amount is paid. Ask after `require`, never instead of it."""
-        amount, captured = self.amount, self.captured
+        """True when the whole amount was paid and has not been given back or disputed since.
+
+        Only a charge that was compared with an order can say so: of `confirm`, `confirm_event` or `require`. Any other
+        one raises `InvalidRequest`, because a status alone could be a cheaper charge's.
+        """
+        if not self.matched:
+            raise InvalidRequest(
+                "is_paid needs a charge that was compared with your order: ask "
+                "gateway.confirm(order_id, amount).is_paid, or charge.require(order_id, amount).is_paid",
+                field="charge",
+            )
+        amount = self.amount
         if self.status is not PaymentStatus.SUCCEEDED or amount is None or not amount.minor:
             return False
-        return captured is None or (captured.currency == amount.currency and captured.minor >= amount.minor)
+        known = [each for each in (self.captured, self.refunded, self.disputed) if each is not None]
+        if any(each.currency != amount.currency for each in known):
+            return False
+        gone = sum(each.minor for each in (self.refunded, self.disputed) if each is not None)
+        return (self.captured is None or self.captured.minor >= amount.minor) and gone < amount.minor
 
     def require(self, order_id: str, amount: Money, *, provider_id: str = "") -> Charge:
-        """This charge, or `Mismatch` unless the known ids, the amount and the currency are those given.
+        """Return this charge as `matched`; raise `Mismatch` unless the known ids, amount and currency are those given.
 
         At least one id must have been compared: where the answer names no order id, pass the `provider_id` that was
         stored when the charge was made. An equal amount alone could be anybody's.
@@ -243,11 +275,12 @@ class Charge(msgspec.Struct, frozen=True):
             raise self._mismatch("currency", f"says {self.amount}, not {amount}")
         if self.amount.minor != amount.minor:
             raise self._mismatch("amount", f"says {self.amount}, not {amount}")
-        return self
+        return self if self.matched else msgspec.structs.replace(self, matched=True)
 
     def _mismatch(self, field: str, what: str) -> Mismatch:
         error = Mismatch(f"the gateway's answer {what}: not paid", field=field, request_id=self.request_id)
-        error.provider, error.operation = self.provider, "require"
+        error.gateway, error.provider, error.operation = self.gateway, self.provider, "require"
+        error.order_id = self.reference.order_id
         return error
 
 
@@ -295,8 +328,11 @@ class RefundReference(msgspec.Struct, frozen=True):
             _reference(self.reference)
 
 
-class Refund(msgspec.Struct, frozen=True):
-    """A refund as the gateway's answer describes it; `refund_id` is the caller's, `provider_id` the gateway's."""
+class Refund(_Answered, frozen=True):
+    """A refund as the gateway's answer describes it; `refund_id` is the caller's, `provider_id` the gateway's.
+
+    The core fills in `gateway`, the name that the gateway was opened by.
+    """
 
     provider: str
     refund_id: str
@@ -307,6 +343,7 @@ class Refund(msgspec.Struct, frozen=True):
     amount: Money | None
     created_at: datetime | None = None
     request_id: str = ""
+    gateway: str = ""
 
     def __post_init__(self) -> None:
         _result_types(self, RefundStatus, (self.amount,))

@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import inspect
+from datetime import datetime
 
-from .errors import Mismatch
+import msgspec
+
+from .errors import Accepted, Mismatch, WebhookRejected
 from .info import ProviderInfo
 from .models import Charge, ChargeRequest, Reference, Refund, RefundReference
 from .webhooks import Acknowledgement, Notification, Subject, WebhookEvent
@@ -18,22 +21,44 @@ __all__ = ["Results"]
 class Results:
     """The checks of one provider's results."""
 
-    def __init__(self, info: ProviderInfo) -> None:
+    def __init__(self, name: str, info: ProviderInfo, *, moves_money: bool | None) -> None:
+        self._name = name
         self._info = info
+        self._moves_money = moves_money
 
-    def _charge(self, result: object) -> Charge:
+    def _checked(self, result: object) -> Charge:
         if type(result) is not Charge:
             raise TypeError(f"the hook returned {_kind(result)} and not a Charge")
         if result.provider != self._info.id:
             raise TypeError("the Charge names another provider")
+        ours, theirs = self._moves_money, result.moves_money
+        if ours is not None and theirs is not None and ours is not theirs:
+            problem = "test money" if ours else "real money, of an account that was opened as a test one"
+            raise Mismatch(f"the gateway's answer is about {problem}", field="moves_money", request_id=result.request_id)
         return result
+
+    def _charge(self, result: object) -> Charge:
+        """Return a copy that says which gateway answered: a plugin knows no name, and compares with no order."""
+        charge = self._checked(result)
+        moves_money = self._moves_money if charge.moves_money is None else charge.moves_money
+        return msgspec.structs.replace(charge, gateway=self._name, matched=False, moves_money=moves_money)
+
+    def _refund(self, result: object) -> Refund:
+        if type(result) is not Refund:
+            raise TypeError(f"the hook returned {_kind(result)} and not a Refund")
+        if result.provider != self._info.id:
+            raise TypeError("the Refund names another provider")
+        return msgspec.structs.replace(result, gateway=self._name)
 
     def charge_asked_for(self, result: object, asked: ChargeRequest) -> Charge:
         """The charge that a create returned, about this order and amount."""
         charge = self._charge(result)
         known = charge.reference.order_id
         if (known and known != asked.order_id) or (charge.amount is not None and charge.amount != asked.amount):
-            raise Mismatch("the gateway's answer is about another order or amount", request_id=charge.request_id)
+            error = Mismatch("the gateway's answer is about another order or amount", request_id=charge.request_id)
+            if known == asked.order_id:
+                error.accepted = Accepted.YES  # it has a charge for this order, of another amount
+            raise error
         return charge
 
     def same_charge(self, result: object, asked: Reference) -> Charge:
@@ -44,29 +69,38 @@ class Results:
 
     def same_refund(self, result: object, asked: RefundReference) -> Refund:
         """A refund about the ids that were asked about."""
-        if type(result) is not Refund:
-            raise TypeError(f"the hook returned {_kind(result)} and not a Refund")
-        if result.provider != self._info.id:
-            raise TypeError("the Refund names another provider")
+        refund = self._refund(result)
         for field in ("refund_id", "provider_id"):
-            wanted, answered = getattr(asked, field), getattr(result, field)
+            wanted, answered = getattr(asked, field), getattr(refund, field)
             if wanted and answered and wanted != answered:
                 raise Mismatch(
-                    "the gateway's answer is about another refund", field=field, request_id=result.request_id
+                    "the gateway's answer is about another refund", field=field, request_id=refund.request_id
                 )
-        if asked.reference is not None and result.reference is not None:
-            _same(result.reference, asked.reference, result.request_id)
-        return result
+        if asked.reference is not None and refund.reference is not None:
+            _same(refund.reference, asked.reference, refund.request_id)
+        return refund
 
-    def notification(self, result: object) -> Notification:
-        """A notification whose every event is sound."""
+    def notification(self, result: object, received_at: datetime) -> Notification:
+        """A notification whose every event is sound, and says who believed it, and when."""
         if type(result) is not Notification:
             raise TypeError(f"the hook returned {_kind(result)} and not a Notification")
         if type(result.events) is not tuple or type(result.acknowledgement) is not Acknowledgement:
             raise TypeError("a Notification holds a tuple of events and an Acknowledgement")
-        for event in result.events:
+        events = tuple([self._stamped(event, received_at) for event in result.events])
+        return Notification(events, result.acknowledgement)
+
+    def _stamped(self, event: WebhookEvent, received_at: datetime) -> WebhookEvent:
+        try:
             self.check_event(event)
-        return result
+        except Mismatch:
+            raise WebhookRejected("malformed") from None  # test money, told to a live gateway
+        return msgspec.structs.replace(
+            event,
+            charge=None if event.charge is None else self._charge(event.charge),
+            refund=None if event.refund is None else self._refund(event.refund),
+            gateway=self._name,
+            received_at=received_at,
+        )
 
     def check_event(self, event: object) -> None:
         """Raise `TypeError` unless parse_webhook may return this event."""
@@ -81,7 +115,7 @@ class Results:
         if not self._info.authoritative_webhooks:
             raise TypeError("the provider does not declare authoritative_webhooks")
         if event.charge is not None:
-            charge = self._charge(event.charge)
+            charge = self._checked(event.charge)
             if event.subject is not Subject.CHARGE or event.refund is not None:
                 raise TypeError("an event that carries a charge is about that charge")
             if event.reference is not None and _differing(charge.reference, event.reference):

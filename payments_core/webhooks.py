@@ -105,7 +105,8 @@ class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
 
     `charge` (or `refund`) is there only where the signed message is complete and the provider declares its webhooks
     authoritative. Without it the event is a hint: ask for the status. `event_id` is the gateway's, or `raw_kind` and
-    every id in the message joined by `:`.
+    every id in the message joined by `:`. The core fills in `gateway`, the name of the gateway that believed it, and
+    `received_at`.
     """
 
     provider: str
@@ -116,6 +117,8 @@ class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
     charge: Charge | None = None
     refund: Refund | None = None
     account: str = ""
+    gateway: str = ""
+    received_at: datetime | None = None
 
     @property
     def authoritative(self) -> bool:
