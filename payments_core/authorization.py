@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from .errors import PaymentError
+from .forks import reset_in_children
 from .models import Authorization
 from .secrets import Secret
 
@@ -22,6 +23,8 @@ __all__ = ["AuthorizationCache", "Flight"]
 RENEW_AT: Final = 0.8
 SHORTEST: Final = 60.0
 LONGEST: Final = 24 * 3600.0
+# Seconds after its deadline for which a flight may still end; later its leader is gone, with the event loop that ran it.
+_GRACE: Final = 1.0
 
 
 class Flight:
@@ -33,6 +36,10 @@ class Flight:
         self.ended: Future[None] = Future()
         self.budget = budget
         self.ends_at = time.monotonic() + budget
+
+    def lasts(self) -> float:
+        """Return the seconds in which the flight ends, if its leader still lives."""
+        return max(self.ends_at + _GRACE - time.monotonic(), 0.0)
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -53,6 +60,11 @@ class AuthorizationCache:
     """Holds the current authorization; thread-safe."""
 
     def __init__(self) -> None:
+        self.reset()
+        reset_in_children(self)
+
+    def reset(self) -> None:
+        """Forget everything: a forked child shares no lock, no token and no flight with its parent."""
         self._lock = threading.Lock()
         self._current: Authorization | None = None
         self._renew_at = 0.0
@@ -77,7 +89,7 @@ class AuthorizationCache:
             current = self._current
             if current is not None and current is not refused and age_clock < self._renew_at:
                 return current
-            if self._flight is not None:
+            if self._flight is not None and self._flight.lasts() > 0:
                 return self._flight, False
             failure = self._failure
             if failure is not None and failure.shared_by(asked_at, left):
@@ -88,27 +100,31 @@ class AuthorizationCache:
     def succeed(self, flight: Flight, authorization: Authorization, age_clock: float) -> None:
         """The leader got a token, at `age_clock`."""
         with self._lock:
-            self._current = authorization
-            self._renew_at = age_clock + RENEW_AT * lifetime(authorization.expires_in)
-            self._failure = None
-            self._end(flight)
+            if self._end(flight):
+                self._current = authorization
+                self._renew_at = age_clock + RENEW_AT * lifetime(authorization.expires_in)
+                self._failure = None
 
     def fail(self, flight: Flight, error: PaymentError) -> None:
         """The leader failed, and so do all who waited for it."""
         with self._lock:
-            self._current = None
-            now = time.monotonic()
-            self._failure = _Failure(error.fresh(), now, flight.budget if now >= flight.ends_at else None)
-            self._end(flight)
+            if self._end(flight):
+                self._current = None
+                now = time.monotonic()
+                self._failure = _Failure(error.fresh(), now, flight.budget if now >= flight.ends_at else None)
 
     def abandon(self, flight: Flight) -> None:
         """The leader was cancelled: one of the others takes over."""
         with self._lock:
             self._end(flight)
 
-    def _end(self, flight: Flight) -> None:
-        self._flight = None
+    def _end(self, flight: Flight) -> bool:
+        """End a flight; False where another one has taken its place since."""
+        is_current = self._flight is flight
+        if is_current:
+            self._flight = None
         flight.ended.set_result(None)
+        return is_current
 
 
 def lifetime(expires_in: object) -> float:

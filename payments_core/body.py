@@ -7,18 +7,20 @@ from typing import Final
 
 from .flow import Response
 
-__all__ = ["MAX_BODY_BYTES", "REFUSALS", "Body", "Unreadable", "decides_alone"]
+__all__ = ["MAX_BODY_BYTES", "Body", "Unreadable", "decides_alone"]
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 
 
-# The statuses that say that nothing was accepted.
-REFUSALS: Final = frozenset({401, 403, 429})
+# More pieces than this are no answer but an attack: each one costs the parser as much as kilobytes do.
+_MOST_PIECES: Final = 20_000
+# A proxy answers 407 in the gateway's place.
+_REFUSALS: Final = frozenset({401, 403, 407, 429})
 
 
 def decides_alone(status: int) -> bool:
-    """Whether the core answers a status before anybody looks at the body: a refusal, or neither a 2xx nor a 4xx."""
-    return status in REFUSALS or not (200 <= status < 300 or 400 <= status < 500)
+    """Return True where the core answers a status by itself: a refusal, or neither a 2xx nor a 4xx."""
+    return status in _REFUSALS or not (200 <= status < 300 or 400 <= status < 500)
 
 
 class Unreadable(Exception):
@@ -42,6 +44,8 @@ class Body:
         self._size += len(chunk)
         if self._size > MAX_BODY_BYTES:
             raise Unreadable(f"is longer than {MAX_BODY_BYTES} bytes")
+        if len(self.chunks) >= _MOST_PIECES:
+            raise Unreadable(f"comes in more than {_MOST_PIECES} pieces")
         self.chunks.append(chunk)
 
     def response(self) -> Response:

@@ -21,14 +21,18 @@ from .clock import Clock, SystemClock
 from .config import secrets_of
 from .engine import Effects, Engine
 from .errors import (
+    Accepted,
     ConfigurationError,
     InvalidRequest,
     Mismatch,
+    OutcomeUnknown,
     PaymentError,
     UnsupportedOperation,
     WebhookRejected,
 )
 from .info import ProviderInfo
+from .interrupts import Interrupted, bare, is_interrupt
+from .logs import log
 from .models import (
     Authorization,
     CaptureRequest,
@@ -42,7 +46,7 @@ from .models import (
 from .money import Money
 from .observers import OperationRecord
 from .plugins import Hook, Hooks, instance_info, where
-from .position import Call
+from .position import Call, fill_in
 from .requests import check_amount, check_charge_request, check_reference
 from .results import Results
 from .secrets import Secret
@@ -147,15 +151,19 @@ class OpenedGateway:
 
         return self._call("authorize", deadline, work)
 
-    def _create_charge(self, request: ChargeRequest, deadline: float | None) -> Effects[Charge]:
+    def _create_charge(
+        self, request: ChargeRequest, deadline: float | None, first_sent_at: datetime | None
+    ) -> Effects[Charge]:
         def work(call: Call) -> Effects[Charge]:
             asked = check_charge_request(request, self.info)
             return self._hook(call, {"request": asked}, lambda result: self._results.charge_asked_for(result, asked))
 
-        return self._call("create_charge", deadline, work)
+        return self._call("create_charge", deadline, work, _order_id(request), first_sent_at)
 
     def _get_status(self, reference: Reference, deadline: float | None) -> Effects[Charge]:
-        return self._call("get_status", deadline, lambda call: self._ask(call, _typed(reference, Reference)))
+        return self._call(
+            "get_status", deadline, lambda call: self._ask(call, _typed(reference, Reference)), _order_id(reference)
+        )
 
     def _ask(self, call: Call, reference: Reference) -> Effects[Charge]:
         if self._can_ask():
@@ -168,23 +176,31 @@ class OpenedGateway:
         )
 
     def _complete_charge(
-        self, reference: Reference, returned: Mapping[str, str] | Iterable[tuple[str, str]], deadline: float | None
+        self,
+        reference: Reference,
+        returned: Mapping[str, str] | Iterable[tuple[str, str]],
+        deadline: float | None,
+        first_sent_at: datetime | None,
     ) -> Effects[Charge]:
         def work(call: Call) -> Effects[Charge]:
             asked = _typed(reference, Reference)
             arguments = {"reference": asked, "returned": _pairs(returned)}
             return self._hook(call, arguments, lambda result: self._results.same_charge(result, asked))
 
-        return self._call("complete_charge", deadline, work)
+        return self._call("complete_charge", deadline, work, _order_id(reference), first_sent_at)
 
-    def _cancel_charge(self, reference: Reference, deadline: float | None) -> Effects[Charge]:
+    def _cancel_charge(
+        self, reference: Reference, deadline: float | None, first_sent_at: datetime | None
+    ) -> Effects[Charge]:
         def work(call: Call) -> Effects[Charge]:
             asked = _typed(reference, Reference)
             return self._hook(call, {"reference": asked}, lambda result: self._results.same_charge(result, asked))
 
-        return self._call("cancel_charge", deadline, work)
+        return self._call("cancel_charge", deadline, work, _order_id(reference), first_sent_at)
 
-    def _capture_charge(self, request: CaptureRequest, deadline: float | None) -> Effects[Charge]:
+    def _capture_charge(
+        self, request: CaptureRequest, deadline: float | None, first_sent_at: datetime | None
+    ) -> Effects[Charge]:
         def work(call: Call) -> Effects[Charge]:
             asked = _typed(request, CaptureRequest)
             check_amount(asked.amount, self.info)
@@ -192,20 +208,25 @@ class OpenedGateway:
                 call, {"request": asked}, lambda result: self._results.same_charge(result, asked.reference)
             )
 
-        return self._call("capture_charge", deadline, work)
+        return self._call("capture_charge", deadline, work, _order_id(request), first_sent_at)
 
-    def _refund_charge(self, request: RefundRequest, deadline: float | None) -> Effects[Refund]:
+    def _refund_charge(
+        self, request: RefundRequest, deadline: float | None, first_sent_at: datetime | None
+    ) -> Effects[Refund]:
         def accept(result: object) -> Refund:
             refund = self._results.same_refund(result, RefundReference(request.refund_id, reference=request.reference))
             if refund.amount is not None and refund.amount != request.amount:
-                raise Mismatch("the gateway's answer is about another amount", field="amount")
+                error = Mismatch("the gateway's answer is about another amount", field="amount")
+                if refund.refund_id == request.refund_id:
+                    error.accepted = Accepted.YES  # it has this refund, of another amount
+                raise error
             return refund
 
         def work(call: Call) -> Effects[Refund]:
             check_amount(_typed(request, RefundRequest).amount, self.info)
             return self._hook(call, {"request": request}, accept)
 
-        return self._call("refund_charge", deadline, work)
+        return self._call("refund_charge", deadline, work, _order_id(request), first_sent_at)
 
     def _get_refund(self, reference: RefundReference, deadline: float | None) -> Effects[Refund]:
         return self._call(
@@ -216,6 +237,7 @@ class OpenedGateway:
                 {"reference": _typed(reference, RefundReference)},
                 lambda result: self._results.same_refund(result, reference),
             ),
+            _order_id(reference),
         )
 
     def _confirm(
@@ -226,9 +248,9 @@ class OpenedGateway:
         def work(call: Call) -> Effects[Charge]:
             _check_due(order_id, amount)
             charge = yield from self._ask(call, Reference(order_id, provider_id or hinted_id))
-            return self._required(charge, order_id, amount, provider_id)
+            return self._required(call, charge, amount, provider_id)
 
-        return self._call("confirm", deadline, work)
+        return self._call("confirm", deadline, work, _order_id(order_id))
 
     def _confirm_event(
         self, event: WebhookEvent, order_id: str, amount: Money, provider_id: str, deadline: float | None
@@ -240,9 +262,9 @@ class OpenedGateway:
             if charge is None or (self._can_ask() and not self._stands(event, charge, provider_id)):
                 hinted_id = event.reference.provider_id if event.reference is not None else ""
                 charge = yield from self._ask(call, Reference(order_id, provider_id or hinted_id))
-            return self._required(charge, order_id, amount, provider_id)
+            return self._required(call, charge, amount, provider_id)
 
-        return self._call("confirm", deadline, work)
+        return self._call("confirm", deadline, work, _order_id(order_id))
 
     def _can_ask(self) -> bool:
         return self._hooks.get("get_status") is not None
@@ -264,19 +286,21 @@ class OpenedGateway:
         except TypeError as exc:
             problem = f"the event is none that parse_webhook returns: {exc}"
         if not problem and event.gateway not in {"", self.name}:
-            problem = f"the event is of gateway {event.gateway}, and this is {self.name}: give it to the one it came from"
+            problem = (
+                f"the event is of gateway {event.gateway}, and this is {self.name}: give it to the one it came from"
+            )
         elif not problem and event.subject is not Subject.CHARGE:
             problem = f"the event is about a {event.subject}: only one about a CHARGE says whether a charge is paid"
         if problem:
             raise InvalidRequest(problem, field="event")
 
-    def _required(self, charge: Charge, order_id: str, amount: Money, provider_id: str) -> Charge:
+    def _required(self, call: Call, charge: Charge, amount: Money, provider_id: str) -> Charge:
         try:
-            return charge.require(order_id, amount, provider_id=provider_id)
+            return charge.require(call.order_id, amount, provider_id=provider_id)
         except Mismatch as exc:
             error = exc
-        error.operation = "confirm"
-        logger.error("%s: %s", self.name, error)
+        call.request_id = error.request_id
+        log(logging.ERROR, self.name, call, "%s", error.message)
         raise error
 
     def _parse_flow(
@@ -294,57 +318,86 @@ class OpenedGateway:
 
     # -- what the calls share ---------------------------------------------------------------------------------------
 
-    def _call(self, operation: str, deadline: float | None, work: Callable[[Call], Effects[T]]) -> Effects[T]:
-        """One public call: named errors, records for observers, and a line in the log."""
+    def _call(
+        self,
+        operation: str,
+        deadline: float | None,
+        work: Callable[[Call], Effects[T]],
+        order_id: str = "",
+        first_sent_at: datetime | None = None,
+    ) -> Effects[T]:
+        """Make one public call: with named errors, records for observers, and a line in the log."""
         limit = self._deadline if deadline is None else deadline
-        call = Call(operation, limit if _is_deadline(limit) else 0)
+        call = Call(operation, limit if _is_deadline(limit) else 0, order_id)
         watched = self._hooks.observed("operation_finished")
         started_at = self._clock.now() if watched else None
         error: BaseException | None = None
         try:
             self._check_open()
             _check_deadline(limit)
+            if first_sent_at is not None:
+                self._check_repeat(call, first_sent_at)
             result = yield from work(call)
         except PaymentError as exc:
             error = exc
-            exc.provider, exc.operation = exc.provider or self.info.id, exc.operation or operation
-            logger.info("%s.%s failed: %s", self.name, operation, type(exc).__name__)
+            fill_in(exc, self.name, self.info, call)
+            log(logging.INFO, self.name, call, "failed: %s, accepted %s", type(exc).__name__, exc.accepted)
             raise
+        except Interrupted as exc:
+            error = self._engine.interrupted(call, exc.error)
         except Exception as exc:
             if isinstance(exc, MemoryError):
                 raise
-            error = self._unforeseen(call, exc)
+            error = self._engine.interrupted(call, bare(exc)) if is_interrupt(exc) else self._unforeseen(call, exc)
         except BaseException as exc:
             error = exc  # interrupted or cancelled: what was sent may have been accepted
             raise
         else:
-            self._observe(result)
+            self._observe(call, result)
             return result
         finally:
             if started_at is not None:
-                self._record(operation, started_at, call.began, call.runs, error)
+                self._record(call, started_at, error)
         raise error
+
+    def _check_repeat(self, call: Call, first_sent_at: object) -> None:
+        """Let a call repeat one whose outcome is unknown only while the gateway keeps the key of the first."""
+        if not isinstance(first_sent_at, datetime) or first_sent_at.tzinfo is None:
+            raise InvalidRequest(
+                "first_sent_at is when the call was first sent: an aware datetime, such as error.first_sent_at",
+                field="first_sent_at",
+            )
+        lifetime = self.info.key_lifetime
+        left = 0.0 if lifetime is None else lifetime - max((self._clock.now() - first_sent_at).total_seconds(), 0.0)
+        call.repeat(first_sent_at, left)
+        if left <= 0:
+            kept = "keeps no idempotency key" if lifetime is None else f"keeps a key for {lifetime:g} seconds only"
+            raise OutcomeUnknown(
+                f"{self.info.title} {kept}, so nothing was sent this time: "
+                "the first call may have been accepted, ask for the status"
+            )
 
     def _check_open(self) -> None:
         if self._closed:
             raise InvalidRequest("this gateway is closed: open it again", field="gateway")
 
     def _unforeseen(self, call: Call, exc: Exception) -> PaymentError:
-        logger.error("%s.%s: unforeseen: %s", self.name, call.operation, where(exc))
+        log(logging.ERROR, self.name, call, "unforeseen: %s", where(exc))
         return self._engine.unforeseen(call, exc)
 
-    def _record(
-        self, operation: str, started_at: datetime, began: float, runs: int, error: BaseException | None
-    ) -> None:
+    def _record(self, call: Call, started_at: datetime, error: BaseException | None) -> None:
         self._hooks.notify(
             "operation_finished",
             operation=OperationRecord(
                 provider=self.info.id,
-                name=operation,
+                name=call.operation,
                 started_at=started_at,
-                seconds=time.monotonic() - began,
-                runs=runs,
+                seconds=time.monotonic() - call.began,
+                runs=call.runs,
                 error=type(error).__name__ if error is not None else "",
+                gateway=self.name,
+                order_id=call.order_id,
+                request_id=call.request_id,
             ),
         )
 
@@ -356,13 +409,16 @@ class OpenedGateway:
             raise UnsupportedOperation(f"{self.info.title} has no {hook_name or call.operation}")
         return self._engine.perform(call, hook, arguments, accept)
 
-    def _observe(self, result: object) -> None:
+    def _observe(self, call: Call, result: object) -> None:
         if isinstance(result, Charge):
             if result.status is PaymentStatus.UNKNOWN:
-                logger.warning("%s answered a status that is not in its table: %.64r", self.name, result.raw_status)
+                self._warn_of_status(call, "status", result.raw_status)
             self._hooks.notify("charge_observed", charge=result)
         elif isinstance(result, Refund) and result.status is RefundStatus.UNKNOWN:
-            logger.warning("%s answered a refund status that is not in its table: %.64r", self.name, result.raw_status)
+            self._warn_of_status(call, "refund status", result.raw_status)
+
+    def _warn_of_status(self, call: Call, what: str, raw_status: str) -> None:
+        log(logging.WARNING, self.name, call, "the gateway answered a %s not in its table: %.64r", what, raw_status)
 
     # -- webhooks: no generator and no record on the way, because most need no I/O --------------------------------------
 
@@ -372,31 +428,34 @@ class OpenedGateway:
         return {"delivery": delivery, "context": self._engine.context(delivery.received_at)}
 
     def _receive(self, delivery: WebhookDelivery, deadline: float | None) -> Notification | Effects[Notification]:
-        hook = self._parse
+        hook, call = self._parse, Call("parse_webhook", 0)
         if hook is None:
-            raise self._named(UnsupportedOperation(f"{self.info.title} sends no notifications"))
+            raise self._rejected(call, UnsupportedOperation(f"{self.info.title} sends no notifications"))
         if type(delivery) is not WebhookDelivery:
-            raise self._named(InvalidRequest("delivery is a WebhookDelivery", field="delivery"))
+            raise self._rejected(call, InvalidRequest("delivery is a WebhookDelivery", field="delivery"))
         if self._closed:
-            raise self._named(InvalidRequest("this gateway is closed: open it again", field="gateway"))
+            raise self._rejected(call, InvalidRequest("this gateway is closed: open it again", field="gateway"))
         if "authorization" in hook.accepts and self._acceptable(delivery):
             return self._watched(self._parse_flow(hook, delivery, None, deadline))
+        call.runs = 1
         error: PaymentError | None = None
         outcome: Notification | GeneratorType[Any, Any, Any] | None = None
         watched = self._hooks.observed("operation_finished")
-        began, started_at = time.monotonic(), self._clock.now() if watched else None
+        started_at = self._clock.now() if watched else None
         try:
             outcome = self._read(hook, delivery)
         except (KeyboardInterrupt, MemoryError):
             raise
-        except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
-            error = self._engine.before_first_request(exc, "parse_webhook")
+        except BaseException as exc:
+            if is_interrupt(exc):
+                raise
+            error = self._engine.before_first_request(exc, call)
         if type(outcome) is GeneratorType:
             return self._watched(self._parse_flow(hook, delivery, outcome, deadline))
         if started_at is not None:
-            self._record("parse_webhook", started_at, began, 1, error)
+            self._record(call, started_at, error)
         if error is not None or type(outcome) is not Notification:
-            raise self._rejected(error or WebhookRejected("malformed"))
+            raise self._rejected(call, error or WebhookRejected("malformed"))
         self._believed(outcome)
         return outcome
 
@@ -417,7 +476,7 @@ class OpenedGateway:
         try:
             notification = yield from flow
         except WebhookRejected as exc:
-            self._rejected(exc)
+            self._rejected(Call("parse_webhook", 0), exc)
             raise
         self._believed(notification)
         return notification
@@ -427,14 +486,11 @@ class OpenedGateway:
             for event in notification.events:
                 self._hooks.notify("webhook_observed", event=event)
 
-    def _rejected(self, error: PaymentError) -> PaymentError:
+    def _rejected(self, call: Call, error: PaymentError) -> PaymentError:
+        fill_in(error, self.name, self.info, call)
         if isinstance(error, WebhookRejected):
-            logger.warning("%s: a notification was rejected: %s", self.name, error.reason)
-            self._hooks.notify("webhook_rejected", provider=self.info.id, reason=error.reason)
-        return self._named(error)
-
-    def _named(self, error: PaymentError) -> PaymentError:
-        error.provider, error.operation = self.info.id, error.operation or "parse_webhook"
+            log(logging.WARNING, self.name, call, "a notification was rejected: %s", error.reason)
+            self._hooks.notify("webhook_rejected", gateway=self.name, provider=self.info.id, reason=error.reason)
         return error
 
 
@@ -447,6 +503,15 @@ class _Resumed(Hook):
         outcomes = [begun] if begun is not None else []
         self.name, self.accepts = hook.name, hook.accepts
         self._call = lambda arguments: outcomes.pop() if outcomes else hook(arguments)
+
+
+def _order_id(given: object) -> str:
+    """Return the order id of what a call was given: an id, a request or a reference; `""` where it names none."""
+    for _ in range(2):
+        if isinstance(given, str):
+            return given if given.isprintable() else ""
+        given = getattr(given, "order_id", None) or getattr(given, "reference", None)
+    return given if isinstance(given, str) else ""
 
 
 def _check_due(order_id: object, amount: object) -> None:

@@ -17,29 +17,29 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from .authorization import AuthorizationCache, Flight
-from .body import REFUSALS
 from .clock import Clock
 from .errors import (
     AuthorizationRejected,
     GatewayUnavailable,
     InvalidRequest,
+    OutcomeUnknown,
     PaymentError,
     ProtocolViolation,
     ProviderContractError,
     RateLimited,
 )
-from .fault import Fault, by_status, from_hook, transport_fault
+from .fault import Fault, ProviderBug, by_status, from_hook, masked, transport_fault
 from .flow import Request, Response
 from .info import ProviderInfo
+from .interrupts import Interrupted, is_interrupt
+from .logs import log
 from .models import Authorization, Context
 from .observers import ExchangeRecord
-from .plugins import Hook, Hooks
+from .plugins import Hook, Hooks, where
 from .position import LONGEST_CALL, MONEY_OPERATIONS, Call, Run, positioned
 from .secrets import Secret
 
 __all__ = ["Effects", "Engine", "Join", "Pause", "Send"]
-
-logger = logging.getLogger("payments_core.gateway")
 
 T = TypeVar("T")
 
@@ -101,6 +101,7 @@ class Engine:
     ) -> Effects[T]:
         """Run a hook until it has a result that `accept` takes, or raise what its position makes of the fault."""
         refused: Authorization | None = None
+        renewals = 0
         while True:
             call.runs += 1
             filled = dict(arguments)
@@ -115,9 +116,15 @@ class Engine:
             result = yield from self._run(call, run, hook, filled, accept)
             if not isinstance(result, Fault):
                 return result
-            if result.refused and refused is None and run.repeatable and "authorization" in hook.accepts:
-                refused = filled["authorization"]  # type: ignore[assignment]
-                continue
+            if result.refused and run.repeatable and "authorization" in hook.accepts:
+                # Another process may have obtained a token that ended ours: renewed while newer ones keep coming.
+                wait = _jittered(renewals) if renewals else 0.0
+                if wait < call.left():
+                    refused = filled["authorization"]  # type: ignore[assignment]
+                    renewals += 1
+                    if wait:
+                        yield Pause(wait)
+                    continue
             pause = self._pause(call, run, result)
             if pause is None:
                 raise self._positioned(call, run, result)
@@ -135,7 +142,7 @@ class Engine:
         except (KeyboardInterrupt, MemoryError):
             raise
         except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind, SystemExit too
-            return from_hook(exc)
+            return self._by_hook(call, exc)
         if isinstance(outcome, GeneratorType):
             outcome = yield from self._drive(call, run, outcome)
             if isinstance(outcome, Fault):
@@ -145,7 +152,7 @@ class Engine:
         except (KeyboardInterrupt, MemoryError):
             raise
         except BaseException as exc:  # noqa: BLE001 - the result of a plugin, which can be anything
-            return Fault(exc, by_hook=True)
+            return self._by_hook(call, exc)
 
     def _drive(self, call: Call, run: Run, flow: GeneratorType[Any, Any, Any]) -> Effects[Any]:
         answer: Response | None = None
@@ -158,14 +165,16 @@ class Engine:
                 except (KeyboardInterrupt, MemoryError):
                     raise
                 except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
-                    return from_hook(exc)
+                    return self._by_hook(call, exc)
                 if type(request) is not Request:
-                    return Fault(
-                        TypeError(f"the flow yielded {type(request).__name__} and not a Request"), by_hook=True
-                    )
+                    wrong = TypeError(f"the flow yielded {type(request).__name__} and not a Request")
+                    return self._by_hook(call, wrong)
                 resolved = self._resolve(request)
                 if isinstance(resolved, InvalidRequest):
                     return Fault(resolved, by_hook=True)
+                if call.repeats and run.counts and not request.idempotent:
+                    call.repeatable = False
+                    return Fault(GatewayUnavailable("the request has no idempotency key, so it was not sent again"))
                 run.yielded = True
                 outcome = yield from self._exchange(call, run, resolved)
                 if isinstance(outcome, Fault):
@@ -191,6 +200,8 @@ class Engine:
         if left <= 0:
             return Fault(GatewayUnavailable("the deadline had passed before a request was sent"))
         began, started_at = time.monotonic(), self._clock.now() if self.hooks.observed("exchange_finished") else None
+        if run.counts and not request.safe and call.first_sent_at is None:
+            call.first_sent_at = started_at or self._clock.now()
         error: BaseException | None = None
         response: Response | None = None
         try:
@@ -204,7 +215,7 @@ class Engine:
         finally:
             # Also when cancelled in the middle: what is under way may have been accepted.
             accepted = not isinstance(error, GatewayUnavailable) and (
-                response is None or response.status not in REFUSALS
+                response is None or not self._is_refusal(response.status)
             )
             if accepted and run.counts:
                 run.repeatable = run.repeatable and request.idempotent
@@ -215,9 +226,24 @@ class Engine:
             call.request_id = self._request_id(response) or call.request_id
         self._observe(call, request, response, time.monotonic() - began, started_at)
         if response is None:
-            return Fault(transport_fault(error), again=not isinstance(error, ProtocolViolation))
+            if isinstance(error, Interrupted) or is_interrupt(error):
+                raise error if isinstance(error, Interrupted) else Interrupted(error)  # type: ignore[arg-type]
+            told = masked(transport_fault(error), self._known_secrets())
+            # Of an exception that no transport is known to raise nobody knows what it means: it ends the call.
+            return Fault(told, again=isinstance(error, GatewayUnavailable | OutcomeUnknown))
         run.advised = self._advice(response)
         return by_status(response, run.advised) or response
+
+    def _is_refusal(self, status: int) -> bool:
+        return status == 407 or status in self.info.refusal_statuses
+
+    def _by_hook(self, call: Call, error: BaseException) -> Fault:
+        """Return the fault of what a hook raised, or of what it returned."""
+        if is_interrupt(error):
+            raise Interrupted(error)
+        if not isinstance(error, PaymentError):
+            log(logging.ERROR, self.name, call, "possible bug of the provider: %s", where(error))
+        return from_hook(error, self._known_secrets())
 
     def _advice(self, response: Response) -> bool | None:
         found = _read(self._advice_hook, response) if response.status >= 400 else None
@@ -230,17 +256,16 @@ class Engine:
     def _observe(
         self, call: Call, request: Request, response: Response | None, seconds: float, started_at: Any
     ) -> None:
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug(
-                "%s.%s: %s %s -> %s in %.0f ms, request id %s",
-                self.name,
-                call.operation,
-                request.method,
-                request.path,
-                response.status if response else "no answer",
-                seconds * 1000,
-                (call.request_id if response else "") or "none",
-            )
+        log(
+            logging.DEBUG,
+            self.name,
+            call,
+            "%s %s -> %s in %.0f ms",
+            request.method,
+            request.path,
+            response.status if response else "no answer",
+            seconds * 1000,
+        )
         if started_at is not None:
             self.hooks.notify(
                 "exchange_finished",
@@ -254,6 +279,8 @@ class Engine:
                     sent_bytes=len(request.body),
                     received_bytes=len(response.body) if response else 0,
                     request_id=call.request_id if response else "",
+                    gateway=self.name,
+                    order_id=call.order_id,
                 ),
             )
 
@@ -275,7 +302,7 @@ class Engine:
             flight, leads = claim
             if leads:
                 return (yield from self._lead(call, flight))
-            yield Join(flight, left)
+            yield Join(flight, min(left, flight.lasts()))
 
     def _lead(self, call: Call, flight: Flight) -> Effects[Authorization]:
         hook = self.hooks.get("authorize")
@@ -311,31 +338,44 @@ class Engine:
                 return None
             if fault.retry_after is not None:
                 return fault.retry_after if fault.retry_after < call.left() else None
-        # Full jitter, so that callers who failed together do not come back together.
-        pause = random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**call.runs))  # noqa: S311
+        pause = _jittered(call.runs)
         return pause if pause < min(call.left(), self._key_left(call)) else None
 
     def _key_left(self, call: Call) -> float:
         """Seconds for which the gateway still knows the key of what this call has sent: beyond, it would act again."""
         lifetime = self.info.key_lifetime
-        return lifetime - (time.monotonic() - call.began) if call.exposed and lifetime is not None else LONGEST_CALL
+        if lifetime is None or not call.exposed or call.repeats:  # a repeated call's deadline ends with the key
+            return LONGEST_CALL
+        return lifetime - (time.monotonic() - call.began)
 
     def _known_secrets(self) -> tuple[Secret, ...]:
         token = self._cache.token
         return self._secrets if token is None else (*self._secrets, token)
 
     def _positioned(self, call: Call, run: Run, fault: Fault, *, authorizing: bool = False) -> PaymentError:
-        return positioned(self.name, self.info, call, run, fault, self._known_secrets(), authorizing=authorizing)
+        return positioned(self.name, self.info, call, run, fault, authorizing=authorizing)
 
     def unforeseen(self, call: Call, error: Exception) -> PaymentError:
         """What an exception is called that nothing above foresaw: by its position, like every other."""
         run = Run()
         run.yielded = call.exposed
-        return self._positioned(call, run, Fault(error))
+        return self._positioned(call, run, Fault(ProviderBug(error)))
 
-    def before_first_request(self, error: BaseException, operation: str) -> PaymentError:
+    def interrupted(self, call: Call, error: BaseException) -> BaseException:
+        """Return what a call raises that a signal handler has interrupted."""
+        if call.operation not in MONEY_OPERATIONS or not call.exposed:
+            return error
+        ended = GatewayUnavailable(f"the call was interrupted by {type(error).__name__}")
+        return self._positioned(call, Run(), Fault(ended))
+
+    def before_first_request(self, error: BaseException, call: Call) -> PaymentError:
         """What an exception of a hook is called that came before anything was sent."""
-        return self._positioned(Call(operation, 0), Run(), Fault(error, by_hook=True))
+        return self._positioned(call, Run(), self._by_hook(call, error))
+
+
+def _jittered(tries: int) -> float:
+    """Return a pause of full jitter, so that callers who failed together do not come back together."""
+    return random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**tries))  # noqa: S311
 
 
 def _read(hook: Hook | None, response: Response) -> object:
@@ -368,7 +408,7 @@ def _authorization(result: object) -> Authorization:
 
 def _for_waiters(error: PaymentError) -> PaymentError:
     shared = error.fresh()
-    shared.provider = shared.operation = ""
+    shared.gateway = shared.provider = shared.operation = shared.order_id = ""
     return shared
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from .body import decides_alone
@@ -14,8 +16,11 @@ from .errors import (
     RateLimited,
 )
 from .flow import Response
+from .secrets import Secret
 
-__all__ = ["Fault", "by_status", "from_hook", "transport_fault"]
+__all__ = ["Fault", "ProviderBug", "by_status", "from_hook", "masked", "transport_fault"]
+
+_SHORTEST_SECRET: Final = 8
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -30,9 +35,36 @@ class Fault(msgspec.Struct, frozen=True):
     named: bool = False
 
 
-def from_hook(error: BaseException) -> Fault:
-    """What a hook raised."""
-    return Fault(error, by_hook=True, refused=isinstance(error, AuthorizationRejected))
+class ProviderBug(Exception):
+    """Stands for a provider's own exception, whose text and frames may hold anything."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"a {type(error).__name__} in the provider")
+
+
+def from_hook(error: BaseException, secrets: tuple[Secret, ...]) -> Fault:
+    """Return the fault of what a hook raised, without what it echoes of `secrets`."""
+    told = masked(error, secrets) if isinstance(error, PaymentError) else ProviderBug(error)
+    return Fault(told, by_hook=True, refused=isinstance(error, AuthorizationRejected))
+
+
+def masked(error: PaymentError, secrets: tuple[Secret, ...]) -> PaymentError:
+    """Return a copy of an error in which no text shows a secret, or leaves its line."""
+    copy = error.fresh()
+    for name, value in vars(copy).items():
+        if type(value) is str:
+            setattr(copy, name, _presentable(value, secrets))
+    copy.args = tuple(_presentable(each, secrets) if type(each) is str else each for each in copy.args)
+    return copy
+
+
+def _presentable(text: str, secrets: tuple[Secret, ...]) -> str:
+    for secret in secrets:
+        value = secret.reveal()
+        # What is shorter is part of many words, and no secret.
+        if len(value) >= _SHORTEST_SECRET and value in text:
+            text = text.replace(value, "***")
+    return text if text.isprintable() else "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def by_status(response: Response, advice: bool | None = None) -> Fault | None:
@@ -42,6 +74,8 @@ def by_status(response: Response, advice: bool | None = None) -> Fault | None:
         return None
     if status in {401, 403}:
         return Fault(AuthorizationRejected(f"the gateway refuses these credentials (HTTP {status})"), refused=True)
+    if status == 407:
+        return Fault(GatewayUnavailable("the proxy wants other credentials (HTTP 407): fix them in the proxy's URL"))
     if status == 429:
         wait = _retry_after(response)
         text = f"too many requests: wait {wait:g} s" if wait is not None else "too many requests"

@@ -79,10 +79,15 @@ class Request(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     @property
     def target(self) -> str:
         """The exact path and query that is sent, for signing. It reveals the query's secrets."""
-        if not self.query:
-            return self.path
-        pairs = [(name, _reveal(value)) for name, value in self.query]
-        return f"{self.path}?{urlencode(pairs, quote_via=quote, safe='')}"
+        return self._target([(name, _reveal(value)) for name, value in self.query])
+
+    @property
+    def masked_target(self) -> str:
+        """The path and query with `MASKED` for every secret: what may be traced."""
+        return self._target([(name, "MASKED" if isinstance(value, Secret) else value) for name, value in self.query])
+
+    def _target(self, pairs: list[tuple[str, str]]) -> str:
+        return f"{self.path}?{urlencode(pairs, quote_via=quote, safe='')}" if pairs else self.path
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"

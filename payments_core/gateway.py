@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import time
 from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import Future, wait
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .calls import OpenedGateway
 from .engine import Join, Send
-from .errors import (
-    ConfigurationError,
-)
+from .errors import ConfigurationError, InvalidRequest
 from .flow import drive, drive_async
 from .models import (
     Authorization,
@@ -34,15 +32,14 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncGateway", "Gateway"]
 
-logger = logging.getLogger("payments_core.gateway")
-
 T = TypeVar("T")
 
 
 class Gateway(OpenedGateway):
     """A gateway for sync callers, safe to share among threads.
 
-    Every call takes `deadline=` in seconds and raises only `PaymentError`s. Use it in a `with` block, or `close()` it.
+    Every call takes `deadline=` in seconds and raises only `PaymentError`s. Calls that move money take `first_sent_at=`
+    too: see `create_charge`. Use it in a `with` block, or `close()` it.
     """
 
     _transport: Transport
@@ -51,9 +48,16 @@ class Gateway(OpenedGateway):
         """The current right to call the gateway's API, obtained if there is none."""
         return self._perform(self._authorize(deadline))
 
-    def create_charge(self, request: ChargeRequest, *, deadline: float | None = None) -> Charge:
-        """Ask for money, once. `OutcomeUnknown` means: ask with `get_status`, never send again."""
-        return self._perform(self._create_charge(request, deadline))
+    def create_charge(
+        self, request: ChargeRequest, *, deadline: float | None = None, first_sent_at: datetime | None = None
+    ) -> Charge:
+        """Ask for money, once. `OutcomeUnknown` means: ask with `get_status`, never just send again.
+
+        Where asking is impossible and the error is `repeatable`, make the identical call with its `first_sent_at` (or,
+        after a crash, with the time that was stored before the call). Beyond `info.key_lifetime` that is refused before
+        anything is sent; nothing that comes back says that nothing was accepted.
+        """
+        return self._perform(self._create_charge(request, deadline, first_sent_at))
 
     def get_status(self, reference: Reference, *, deadline: float | None = None) -> Charge:
         """Ask where a charge stands; `Mismatch` where the answer is about another one."""
@@ -89,21 +93,28 @@ class Gateway(OpenedGateway):
         returned: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         *,
         deadline: float | None = None,
+        first_sent_at: datetime | None = None,
     ) -> Charge:
         """Finish a charge after the shopper came back with `returned` (query or form pairs)."""
-        return self._perform(self._complete_charge(reference, returned, deadline))
+        return self._perform(self._complete_charge(reference, returned, deadline, first_sent_at))
 
-    def capture_charge(self, request: CaptureRequest, *, deadline: float | None = None) -> Charge:
+    def capture_charge(
+        self, request: CaptureRequest, *, deadline: float | None = None, first_sent_at: datetime | None = None
+    ) -> Charge:
         """Take the money of an authorized charge."""
-        return self._perform(self._capture_charge(request, deadline))
+        return self._perform(self._capture_charge(request, deadline, first_sent_at))
 
-    def cancel_charge(self, reference: Reference, *, deadline: float | None = None) -> Charge:
+    def cancel_charge(
+        self, reference: Reference, *, deadline: float | None = None, first_sent_at: datetime | None = None
+    ) -> Charge:
         """Close a charge that is not paid."""
-        return self._perform(self._cancel_charge(reference, deadline))
+        return self._perform(self._cancel_charge(reference, deadline, first_sent_at))
 
-    def refund_charge(self, request: RefundRequest, *, deadline: float | None = None) -> Refund:
+    def refund_charge(
+        self, request: RefundRequest, *, deadline: float | None = None, first_sent_at: datetime | None = None
+    ) -> Refund:
         """Give money back, once for each `refund_id`."""
-        return self._perform(self._refund_charge(request, deadline))
+        return self._perform(self._refund_charge(request, deadline, first_sent_at))
 
     def get_refund(self, reference: RefundReference, *, deadline: float | None = None) -> Refund:
         """Ask where a refund stands."""
@@ -148,7 +159,10 @@ class Gateway(OpenedGateway):
 
 
 class AsyncGateway(OpenedGateway):
-    """A gateway for asyncio; the calls are those of `Gateway`, awaited. Use it in one event loop."""
+    """A gateway for asyncio; the calls are those of `Gateway`, awaited.
+
+    Every event loop has connections of its own, so one gateway serves several, also one after the other.
+    """
 
     _transport: AsyncTransport
 
@@ -156,9 +170,16 @@ class AsyncGateway(OpenedGateway):
         """The current right to call the gateway's API, obtained if there is none."""
         return await self._perform(self._authorize(deadline))
 
-    async def create_charge(self, request: ChargeRequest, *, deadline: float | None = None) -> Charge:
-        """Ask for money, once. `OutcomeUnknown` means: ask with `get_status`, never send again."""
-        return await self._perform(self._create_charge(request, deadline))
+    async def create_charge(
+        self, request: ChargeRequest, *, deadline: float | None = None, first_sent_at: datetime | None = None
+    ) -> Charge:
+        """Ask for money, once. `OutcomeUnknown` means: ask with `get_status`, never just send again.
+
+        Where asking is impossible and the error is `repeatable`, make the identical call with its `first_sent_at` (or,
+        after a crash, with the time that was stored before the call). Beyond `info.key_lifetime` that is refused before
+        anything is sent; nothing that comes back says that nothing was accepted.
+        """
+        return await self._perform(self._create_charge(request, deadline, first_sent_at))
 
     async def get_status(self, reference: Reference, *, deadline: float | None = None) -> Charge:
         """Ask where a charge stands; `Mismatch` where the answer is about another one."""
@@ -196,21 +217,28 @@ class AsyncGateway(OpenedGateway):
         returned: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         *,
         deadline: float | None = None,
+        first_sent_at: datetime | None = None,
     ) -> Charge:
         """Finish a charge after the shopper came back with `returned` (query or form pairs)."""
-        return await self._perform(self._complete_charge(reference, returned, deadline))
+        return await self._perform(self._complete_charge(reference, returned, deadline, first_sent_at))
 
-    async def capture_charge(self, request: CaptureRequest, *, deadline: float | None = None) -> Charge:
+    async def capture_charge(
+        self, request: CaptureRequest, *, deadline: float | None = None, first_sent_at: datetime | None = None
+    ) -> Charge:
         """Take the money of an authorized charge."""
-        return await self._perform(self._capture_charge(request, deadline))
+        return await self._perform(self._capture_charge(request, deadline, first_sent_at))
 
-    async def cancel_charge(self, reference: Reference, *, deadline: float | None = None) -> Charge:
+    async def cancel_charge(
+        self, reference: Reference, *, deadline: float | None = None, first_sent_at: datetime | None = None
+    ) -> Charge:
         """Close a charge that is not paid."""
-        return await self._perform(self._cancel_charge(reference, deadline))
+        return await self._perform(self._cancel_charge(reference, deadline, first_sent_at))
 
-    async def refund_charge(self, request: RefundRequest, *, deadline: float | None = None) -> Refund:
+    async def refund_charge(
+        self, request: RefundRequest, *, deadline: float | None = None, first_sent_at: datetime | None = None
+    ) -> Refund:
         """Give money back, once for each `refund_id`."""
-        return await self._perform(self._refund_charge(request, deadline))
+        return await self._perform(self._refund_charge(request, deadline, first_sent_at))
 
     async def get_refund(self, reference: RefundReference, *, deadline: float | None = None) -> Refund:
         """Ask where a refund stands."""
@@ -242,6 +270,14 @@ class AsyncGateway(OpenedGateway):
         self._transport = transport
 
     async def _perform(self, flow: Generator[Any, Any, T]) -> T:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise InvalidRequest(
+                f"gateway {self.name} is an AsyncGateway, which runs on asyncio alone: open a Gateway and call it in a "
+                "thread (trio.to_thread.run_sync)",
+                field="gateway",
+            ) from None
         return await drive_async(flow, self._do)
 
     async def _do(self, effect: object) -> object:

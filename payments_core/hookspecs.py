@@ -119,7 +119,7 @@ class ObserverHooks(Protocol):
         """A believed notification carried this event."""
 
     @hookspec
-    def webhook_rejected(self, provider: str, reason: str) -> None:
+    def webhook_rejected(self, gateway: str, provider: str, reason: str) -> None:
         """A notification was not believed."""
 
 

@@ -10,7 +10,10 @@ __all__ = ["ExchangeRecord", "OperationRecord"]
 
 
 class ExchangeRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One request and its answer. `status` is None when there was none; sizes are bytes of the bodies."""
+    """One request and its answer. `status` is None when there was none; sizes are bytes of the bodies.
+
+    `gateway` is the name that the gateway was opened by; `order_id` and `request_id` are `""` where they are not known.
+    """
 
     provider: str
     method: str
@@ -21,10 +24,15 @@ class ExchangeRecord(msgspec.Struct, frozen=True, kw_only=True):
     sent_bytes: int
     received_bytes: int
     request_id: str = ""
+    gateway: str = ""
+    order_id: str = ""
 
 
 class OperationRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One public call. `runs` counts how often its hook was run, `error` names the error's class or is empty."""
+    """One public call. `runs` counts how often its hook was run, `error` names the error's class or is empty.
+
+    `gateway` is the name that the gateway was opened by; `order_id` and `request_id` are `""` where they are not known.
+    """
 
     provider: str
     name: str
@@ -32,3 +40,6 @@ class OperationRecord(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     runs: int
     error: str = ""
+    gateway: str = ""
+    order_id: str = ""
+    request_id: str = ""

@@ -94,9 +94,7 @@ class Hooks:
         for function, wanted, plugin in self._observers[name]:
             try:
                 function(*[arguments[each] for each in wanted])
-            except (KeyboardInterrupt, MemoryError):
-                raise
-            except BaseException as exc:  # noqa: BLE001 - SystemExit too: an observer reaches nobody
+            except BaseException as exc:  # noqa: BLE001 - MemoryError too: the call that it watched may have moved money
                 logger.warning("%s failed in %s: %s", plugin, name, type(exc).__name__)
 
     def _register(self, plugin: object, name: str) -> None:

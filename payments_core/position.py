@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
+from datetime import datetime
 from typing import Final
 
 from .errors import (
+    Accepted,
     AuthorizationRejected,
     ConfigurationError,
     GatewayUnavailable,
@@ -24,38 +25,54 @@ from .errors import (
 )
 from .fault import Fault
 from .info import ProviderInfo
-from .plugins import where
-from .secrets import Secret
 
-__all__ = ["LONGEST_CALL", "MONEY_OPERATIONS", "Call", "Run", "positioned"]
-
-logger = logging.getLogger("payments_core.gateway")
+__all__ = ["LONGEST_CALL", "MONEY_OPERATIONS", "Call", "Run", "fill_in", "positioned"]
 
 LONGEST_CALL: Final = 86_400.0
 # The calls in which an unsafe request that got away makes every other fault an unknown outcome.
 MONEY_OPERATIONS: Final = frozenset(
     {"create_charge", "complete_charge", "capture_charge", "cancel_charge", "refund_charge"}
 )
-_SHORTEST_SECRET: Final = 8
 
 
 class Call:
     """One public call: its deadline, and what it has exposed so far."""
 
-    __slots__ = ("began", "ends", "exposed", "operation", "repeatable", "request_id", "runs")
+    __slots__ = (
+        "began",
+        "ends",
+        "exposed",
+        "first_sent_at",
+        "operation",
+        "order_id",
+        "repeatable",
+        "repeats",
+        "request_id",
+        "runs",
+    )
 
-    def __init__(self, operation: str, deadline: float) -> None:
+    def __init__(self, operation: str, deadline: float, order_id: str = "") -> None:
         self.operation = operation
+        self.order_id = order_id
         self.began = time.monotonic()
         self.ends = self.began + min(deadline, LONGEST_CALL)
         self.runs = 0
         self.exposed = False
         self.repeatable = True
+        # When the first request that may have moved money was sent, by this call or by the one that it repeats.
+        self.first_sent_at: datetime | None = None
+        self.repeats = False
         self.request_id = ""
 
     def left(self) -> float:
-        """Seconds until the deadline."""
+        """Return the seconds until the deadline."""
         return self.ends - time.monotonic()
+
+    def repeat(self, first_sent_at: datetime, seconds: float) -> None:
+        """Count as sent what an earlier, identical call has sent; send nothing later than in `seconds`."""
+        self.first_sent_at = first_sent_at
+        self.exposed = self.repeats = True
+        self.ends = min(self.ends, self.began + seconds)
 
 
 class Run:
@@ -74,28 +91,41 @@ class Run:
         self.advised: bool | None = None
 
 
-def positioned(
-    name: str, info: ProviderInfo, call: Call, run: Run, fault: Fault, secrets: tuple[Secret, ...], *, authorizing: bool
-) -> PaymentError:
+def positioned(name: str, info: ProviderInfo, call: Call, run: Run, fault: Fault, *, authorizing: bool) -> PaymentError:
     """What a fault is called, by what had been sent when it happened."""
     error = fault.error
-    if fault.by_hook and not isinstance(error, PaymentError):
-        logger.error("%s.%s: possible bug of the provider: %s", name, call.operation, where(error), stacklevel=2)
     named = _named(info, call, run, fault, authorizing=authorizing)
     if named is error:
-        named = named.fresh()  # a plugin may raise one and the same object again and again
+        named = named.fresh()  # a waiter's copy, or one that is told twice
     else:
         named.request_id = (error.request_id if isinstance(error, PaymentError) else "") or named.request_id
         named.raw_code = error.raw_code if isinstance(error, PaymentError) else ""
     if not named.request_id:
         named.request_id = call.request_id
-    message = _presentable(named.message, secrets)
-    if message != named.message:
-        named.message, named.args = message, (message,)
-    named.raw_code = _presentable(named.raw_code, secrets)
     named.__traceback__ = named.__cause__ = named.__context__ = None
-    named.provider, named.operation = info.id, call.operation
+    fill_in(named, name, info, call)
     return named
+
+
+def fill_in(error: PaymentError, name: str, info: ProviderInfo, call: Call) -> None:
+    """Say in an error whose it is, and what the gateway may have accepted."""
+    error.gateway, error.provider = name, info.id
+    error.operation, error.order_id = call.operation, call.order_id or error.order_id
+    error.request_id = error.request_id or call.request_id
+    error.accepted = _accepted(call, error)
+    if isinstance(error, OutcomeUnknown):
+        error.first_sent_at = call.first_sent_at
+
+
+def _accepted(call: Call, error: PaymentError) -> Accepted:
+    if call.operation not in MONEY_OPERATIONS:
+        return Accepted.NO if call.operation == "authorize" else Accepted.UNKNOWN
+    if error.accepted is Accepted.YES:
+        return Accepted.YES
+    if isinstance(error, Rejected) and error.definitive:
+        return Accepted.NO
+    uncertain = call.exposed or isinstance(error, Rejected | NotFound | OutcomeUnknown | Mismatch)
+    return Accepted.UNKNOWN if uncertain else Accepted.NO
 
 
 def _named(info: ProviderInfo, call: Call, run: Run, fault: Fault, *, authorizing: bool) -> PaymentError:
@@ -109,7 +139,10 @@ def _named(info: ProviderInfo, call: Call, run: Run, fault: Fault, *, authorizin
     if webhook and fault.by_hook and isinstance(error, WebhookRejected):
         return error
     if call.operation in MONEY_OPERATIONS and call.exposed:
-        return OutcomeUnknown(f"{_text(error)}; {_what_next(info, call)}", repeatable=call.repeatable)
+        unknown = OutcomeUnknown(f"{_text(error)}; {_what_next(info, call)}", repeatable=call.repeatable)
+        if isinstance(error, PaymentError) and error.accepted is Accepted.YES:
+            unknown.accepted = Accepted.YES
+        return unknown
     if isinstance(error, PaymentError) and (
         fault.named or isinstance(error, RateLimited | AuthorizationRejected | Mismatch)
     ):
@@ -157,15 +190,4 @@ def _said_no(call: Call, run: Run, error: Rejected | NotFound) -> PaymentError:
 
 
 def _text(error: BaseException) -> str:
-    """A person's words for an error; of a stranger's exception only the class, for its text may hold anything."""
-    return error.message if isinstance(error, PaymentError) else f"a {type(error).__name__} in the provider"
-
-
-def _presentable(text: str, secrets: tuple[Secret, ...]) -> str:
-    """A gateway's words in an error: without what it echoes of our secrets, and on one line of printable characters."""
-    for secret in secrets:
-        value = secret.reveal()
-        # What is shorter is part of many words, and no secret.
-        if len(value) >= _SHORTEST_SECRET and value in text:
-            text = text.replace(value, "***")
-    return text if text.isprintable() else "".join(each if each.isprintable() else "\ufffd" for each in text)
+    return error.message if isinstance(error, PaymentError) else str(error)

@@ -34,7 +34,9 @@ class Results:
         ours, theirs = self._moves_money, result.moves_money
         if ours is not None and theirs is not None and ours is not theirs:
             problem = "test money" if ours else "real money, of an account that was opened as a test one"
-            raise Mismatch(f"the gateway's answer is about {problem}", field="moves_money", request_id=result.request_id)
+            raise Mismatch(
+                f"the gateway's answer is about {problem}", field="moves_money", request_id=result.request_id
+            )
         return result
 
     def _charge(self, result: object) -> Charge:

@@ -7,15 +7,18 @@ received, and `ProtocolViolation` where an answer arrived that cannot be read. I
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import os
 import socket
 import ssl
 import threading
 import time
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from typing import Any, Final, Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 import httpcore
 import httpx
@@ -23,6 +26,8 @@ import httpx
 from .body import Body, Unreadable
 from .errors import ConfigurationError, GatewayUnavailable, OutcomeUnknown, PaymentError, ProtocolViolation
 from .flow import Request, Response
+from .forks import reset_in_children
+from .interrupts import Interrupted, bare, is_interrupt
 from .secrets import Secret
 
 __all__ = ["AsyncHTTPTransport", "AsyncTransport", "HTTPTransport", "Transport"]
@@ -37,6 +42,10 @@ _LIMITS: Final = httpx.Limits(max_connections=_POOL_SIZE, max_keepalive_connecti
 _GRACE: Final = 0.5
 # A proxy that refuses was written to, and the gateway was not.
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+# Bytes that an async read takes at once.
+_MOST_READ: Final = 4096
+# Of a forked child: the loops of its parent, which must neither be closed nor collected.
+_inherited: list[object] = []
 # More than this is no deadline, and more than the operating system can wait for.
 _LONGEST: Final = 86_400.0
 
@@ -44,20 +53,29 @@ _LONGEST: Final = 86_400.0
 class _Exchange:
     """What is under way: when it must have ended, and whether a byte of it has left."""
 
-    __slots__ = ("ends", "written")
+    __slots__ = ("abandoned", "ends", "waiting", "written")
 
     def __init__(self, deadline: float) -> None:
         self.ends = time.monotonic() + min(deadline, _LONGEST)
         self.written = False
+        self.abandoned = False
+        self.waiting: asyncio.Timeout | None = None
 
     def left(self) -> float:
         return max(self.ends - time.monotonic(), 0.0)
+
+    def abandon(self) -> None:
+        """End what is under way at once, because its caller has gone: no further byte may leave."""
+        self.abandoned = True
+        if self.waiting is not None and not self.waiting.expired():
+            self.waiting.reschedule(0)
 
 
 # Network reads and writes look the current exchange up: httpx's own timeouts begin anew with every byte that drips in.
 _current: ContextVar[_Exchange] = ContextVar("payments_core_exchange")
 
 
+T = TypeVar("T")
 H = TypeVar("H", bound=httpx.HTTPTransport | httpx.AsyncHTTPTransport)
 
 
@@ -99,11 +117,25 @@ class HTTPTransport:
 
         def pool() -> httpx.HTTPTransport:
             made = httpx.HTTPTransport(verify=context, trust_env=False, limits=_LIMITS, proxy=checked_proxy)
-            _replace_backend(made._pool, _Backend())  # noqa: SLF001
+            _replace_backend(made._pool, _Backend(self._streams))  # noqa: SLF001
             return made
 
-        self._pools = _Pools(pool)
+        self._make = pool
+        self._begin()
+        reset_in_children(self)
+
+    def _begin(self) -> None:
+        self._streams: WeakSet[_Stream] = WeakSet()
+        self._pools = _Pools(self._make)
         self._slots = threading.BoundedSemaphore(_POOLS * _POOL_SIZE)
+
+    def reset(self) -> None:
+        """Close a forked child's copies of the parent's connections, and begin anew."""
+        for stream in list(self._streams):
+            # Only the number is closed here: TLS must not say goodbye in the parent's name.
+            with contextlib.suppress(OSError):
+                os.close(stream.get_extra_info("socket").detach())
+        self._begin()
 
     def send(self, request: Request, *, deadline: float) -> Response:
         """Send it; see the module for what is raised."""
@@ -121,13 +153,15 @@ class HTTPTransport:
         try:
             return self._exchange(pool.http, request, exchange)
         except BaseException as exc:  # noqa: BLE001 - Ctrl-C, which must not carry httpx's frames along either
-            return _bare(exc)
+            return bare(exc)
         finally:
             _current.reset(token)
             self._pools.give_back(pool)
             self._slots.release()
 
-    def _exchange(self, http: httpx.HTTPTransport, request: Request, exchange: _Exchange) -> Response | PaymentError:
+    def _exchange(
+        self, http: httpx.HTTPTransport, request: Request, exchange: _Exchange
+    ) -> Response | PaymentError | Interrupted:
         try:
             answer = http.handle_request(_encode(request, exchange))
             body = _body(answer, exchange)
@@ -146,12 +180,41 @@ class HTTPTransport:
         except MemoryError:
             raise
         except Exception as exc:  # noqa: BLE001 - httpx, its parts and the codecs each have their own
-            return _fault(exc, exchange)
+            return Interrupted(exc) if is_interrupt(exc) else _fault(exc, exchange)
 
     def close(self) -> None:
         """Give up the connections."""
         for http in self._pools.drain():
             http.close()
+
+
+class _Loop:
+    """What one event loop has of an async transport: connections belong to the loop that made them."""
+
+    def __init__(self, make: Callable[[], httpx.AsyncHTTPTransport]) -> None:
+        self.pools = _Pools(make)
+        self.slots = asyncio.Semaphore(_POOLS * _POOL_SIZE)
+        self.tasks: set[asyncio.Task[Response | BaseException]] = set()
+        # Kept suspended: the loop closes it when it is shut down, as `asyncio.run` does, and so the connections too.
+        self.guard: AsyncGenerator[None, None] | None = None
+
+    async def free_slot(self, seconds: float) -> bool:
+        """Wait for a slot; False where none was free in time."""
+        if not self.slots.locked():
+            return await self.slots.acquire()
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.slots.acquire()
+        except TimeoutError:
+            return False
+
+    async def close(self) -> None:
+        """Give up the connections, and what cancelled callers have left behind."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for http in self.pools.drain():
+            await http.aclose()
 
 
 class AsyncHTTPTransport:
@@ -170,50 +233,73 @@ class AsyncHTTPTransport:
             _replace_backend(made._pool, _AsyncBackend())  # noqa: SLF001
             return made
 
-        self._pools = _Pools(pool)
-        self._slots = asyncio.Semaphore(_POOLS * _POOL_SIZE)
-        self._tasks: set[asyncio.Task[Response | BaseException]] = set()
+        self._make = pool
+        self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
+        self._lock = threading.Lock()
+        reset_in_children(self)
+
+    def reset(self) -> None:
+        """Begin anew in a forked child, and never touch the parent's loops: they share its epoll."""
+        _inherited.append(self._loops)
+        self._loops, self._lock = {}, threading.Lock()
 
     async def send(self, request: Request, *, deadline: float) -> Response:
         """Send it; see the module for what is raised."""
         exchange = _Exchange(deadline)
-        if not await self._free_slot(exchange.left()):
+        mine = await self._mine()
+        if not await mine.free_slot(exchange.left()):
             raise GatewayUnavailable(_NO_SLOT)
-        # In a task of its own, which a cancelled caller leaves behind to end by its deadline: cancelled in the middle,
-        # httpcore loses the connection and its place in the pool, and a pool that lost all of them is dead.
-        task = asyncio.create_task(self._outcome(request, exchange))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        outcome = await asyncio.shield(task)
+        # In a task of its own, which a cancelled caller leaves behind to end at once: cancelled in the middle, httpcore
+        # loses the connection and its place in the pool, and a pool that lost all of them is dead.
+        task = asyncio.create_task(self._outcome(mine, request, exchange))
+        mine.tasks.add(task)
+        task.add_done_callback(mine.tasks.discard)
+        try:
+            outcome = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            exchange.abandon()
+            raise
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
-    async def _free_slot(self, seconds: float) -> bool:
-        if not self._slots.locked():
-            return await self._slots.acquire()
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._slots.acquire()
-        except TimeoutError:
-            return False
+    async def _mine(self) -> _Loop:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            mine = self._loops.get(loop)
+            if mine is None:
+                for other in [each for each in self._loops if each.is_closed()]:
+                    del self._loops[other]
+                mine = self._loops[loop] = _Loop(self._make)
+        if mine.guard is None:
+            mine.guard = self._guard(loop, mine)
+            await anext(mine.guard)
+        return mine
 
-    async def _outcome(self, request: Request, exchange: _Exchange) -> Response | BaseException:
-        pool = self._pools.take()
+    async def _guard(self, loop: asyncio.AbstractEventLoop, mine: _Loop) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._loops.pop(loop, None)
+            await mine.close()
+
+    async def _outcome(self, mine: _Loop, request: Request, exchange: _Exchange) -> Response | BaseException:
+        pool = mine.pools.take()
         _current.set(exchange)
         try:
             return await self._exchange(pool.http, request, exchange)
         except asyncio.CancelledError:
             raise
         except BaseException as exc:  # noqa: BLE001 - nobody may be left to retrieve it, and its frames hold secrets
-            return _bare(exc)
+            return bare(exc)
         finally:
-            self._pools.give_back(pool)
-            self._slots.release()
+            mine.pools.give_back(pool)
+            mine.slots.release()
 
     async def _exchange(
         self, http: httpx.AsyncHTTPTransport, request: Request, exchange: _Exchange
-    ) -> Response | PaymentError:
+    ) -> Response | PaymentError | Interrupted:
         try:
             answer = await http.handle_async_request(_encode(request, exchange))
             body = _body(answer, exchange)
@@ -232,15 +318,13 @@ class AsyncHTTPTransport:
         except MemoryError:
             raise
         except Exception as exc:  # noqa: BLE001 - httpx, its parts and the codecs each have their own
-            return _fault(exc, exchange)
+            return Interrupted(exc) if is_interrupt(exc) else _fault(exc, exchange)
 
     async def close(self) -> None:
-        """Give up the connections, and what cancelled callers have left behind."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for http in self._pools.drain():
-            await http.aclose()
+        """Give up this loop's connections; another loop's end with it."""
+        mine = self._loops.get(asyncio.get_running_loop())
+        if mine is not None and mine.guard is not None:
+            await mine.guard.aclose()
 
 
 def _body(answer: httpx.Response, exchange: _Exchange) -> Body:
@@ -266,15 +350,12 @@ def _fault(exc: Exception, exchange: _Exchange) -> PaymentError:
         return GatewayUnavailable("no connection to the gateway within the deadline")
     if _is_tls(exc):
         return GatewayUnavailable("the gateway's TLS certificate is not trusted, or its TLS cannot be spoken")
-    if isinstance(exc, httpx.NetworkError | httpx.ProxyError):
+    if isinstance(exc, httpx.ProxyError):
+        wants = "wants other credentials" if str(exc).startswith("407") else "refuses to connect"
+        return GatewayUnavailable(f"the proxy {wants}: nothing reached the gateway")
+    if isinstance(exc, httpx.NetworkError):
         return GatewayUnavailable("the gateway cannot be reached: no connection")
     return GatewayUnavailable(f"the request could not be sent ({type(exc).__name__})")
-
-
-def _bare(exc: BaseException) -> BaseException:
-    """The exception without the frames and the exceptions behind it, whose locals hold the revealed request."""
-    exc.__cause__ = exc.__context__ = None
-    return exc.with_traceback(None)
 
 
 def _is_tls(exc: BaseException | None) -> bool:
@@ -318,7 +399,7 @@ class _Pools(Generic[H]):
     def __init__(self, make: Callable[[], H]) -> None:
         self._make = make
         self._lock = threading.Lock()
-        self._pools = [_Pool(make())]
+        self._pools: list[_Pool[H]] = []
 
     def take(self) -> _Pool[H]:
         with self._lock:
@@ -337,21 +418,32 @@ class _Pools(Generic[H]):
 
     def drain(self) -> list[H]:
         with self._lock:
-            drained, self._pools = self._pools, [_Pool(self._make())]
+            drained, self._pools = self._pools, []
         return [pool.http for pool in drained]
 
 
 def _encode(request: Request, exchange: _Exchange) -> httpx.Request:
     deadline = exchange.left()
+    extensions: dict[str, Any] = {
+        "timeout": {"connect": deadline, "read": deadline, "write": deadline, "pool": deadline}
+    }
+    url = _url(request.url)
+    if request.query:
+        target = request.target
+        shown = request.masked_target
+        url = url.copy_with(raw_path=shown.encode("ascii"))
+        if shown != target:
+            # Whoever instruments httpx sees its URL and not httpcore's target: no trace holds the secret.
+            extensions["target"] = target.encode("ascii")
     headers = [(name, value.reveal() if isinstance(value, Secret) else value) for name, value in request.headers]
     named = {name.lower() for name, _ in headers}
     headers += [(name, value) for name, value in _DEFAULT_HEADERS if name not in named]
     return httpx.Request(
         request.method,
-        _url(request.url).copy_with(raw_path=request.target.encode("ascii")) if request.query else _url(request.url),
+        url,
         headers=headers,
         content=request.body,
-        extensions={"timeout": {"connect": deadline, "read": deadline, "write": deadline, "pool": deadline}},
+        extensions=extensions,
     )
 
 
@@ -368,11 +460,15 @@ def _proxy(url: str | None) -> httpx.Proxy | None:
         return None
     try:
         proxy = httpx.Proxy(url)
-        if proxy.url.scheme in {"http", "https"} and proxy.url.host:
+        if proxy.url.scheme == "http" and proxy.url.host:
             return proxy
     except Exception:  # noqa: BLE001, S110 - a proxy's URL can hold a password
         pass
-    raise ConfigurationError("proxy is an http(s) URL such as http://proxy.internal:3128")
+    del url
+    # TLS inside TLS: neither the deadline nor `verify` would hold for the outer one.
+    raise ConfigurationError(
+        "proxy is an http URL such as http://proxy.internal:3128, not https: TLS to the gateway goes through it unread"
+    )
 
 
 @functools.cache
@@ -421,8 +517,9 @@ def _replace_backend(pool: Any, backend: object) -> None:
 
 
 def _left(timeout: type[httpcore.TimeoutException]) -> float:
-    left = _current.get().ends - time.monotonic()
-    if left <= 0:
+    exchange = _current.get()
+    left = exchange.ends - time.monotonic()
+    if left <= 0 or exchange.abandoned:
         raise timeout
     return left
 
@@ -430,8 +527,10 @@ def _left(timeout: type[httpcore.TimeoutException]) -> float:
 class _Stream(httpcore.NetworkStream):
     """Cuts every wait to what is left of the deadline."""
 
-    def __init__(self, inner: httpcore.NetworkStream) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, streams: WeakSet[_Stream]) -> None:
         self._inner = inner
+        self._streams = streams
+        streams.add(self)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         return self._inner.read(max_bytes, _left(httpcore.ReadTimeout))
@@ -453,13 +552,16 @@ class _Stream(httpcore.NetworkStream):
         timeout: float | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
         left = _left(httpcore.ConnectTimeout)
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, left))
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, left), self._streams)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
 class _Backend(httpcore.SyncBackend):
+    def __init__(self, streams: WeakSet[_Stream]) -> None:
+        self._streams = streams
+
     def connect_tcp(
         self,
         host: str,
@@ -473,18 +575,44 @@ class _Backend(httpcore.SyncBackend):
             addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as exc:
             raise httpcore.ConnectError(str(exc)) from exc
-        for *_, address in addresses[:-1]:
+        for others, (*_, address) in zip(range(len(addresses) - 1, 0, -1), addresses, strict=False):
             try:
-                return self._connect(str(address[0]), port, local_address, socket_options)
-            except httpcore.ConnectError:
-                continue
-        return self._connect(str(addresses[-1][4][0]), port, local_address, socket_options)
+                return self._connect(str(address[0]), port, local_address, socket_options, others)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as exc:
+                if is_interrupt(exc):
+                    raise
+        return self._connect(str(addresses[-1][4][0]), port, local_address, socket_options, 0)
 
     def _connect(
-        self, address: str, port: int, local_address: str | None, socket_options: Iterable[Any] | None
+        self,
+        address: str,
+        port: int,
+        local_address: str | None,
+        socket_options: Iterable[Any] | None,
+        others: int,
     ) -> httpcore.NetworkStream:
-        left = _left(httpcore.ConnectTimeout)
-        return _Stream(super().connect_tcp(address, port, left, local_address, socket_options))
+        # An address that swallows what it is sent must leave the same time to each of the others.
+        left = _left(httpcore.ConnectTimeout) / (others + 1)
+        return _Stream(super().connect_tcp(address, port, left, local_address, socket_options), self._streams)
+
+
+async def _bounded(
+    error: type[httpcore.TimeoutException], operation: Callable[[], Awaitable[T]], *, writes: bool = False
+) -> T:
+    """Await one step of an exchange until its deadline, or until its caller has gone."""
+    exchange = _current.get()
+    timeout = asyncio.timeout(_left(error))
+    exchange.waiting = timeout
+    try:
+        async with timeout:
+            exchange.written |= writes
+            return await operation()
+    except TimeoutError:
+        if not timeout.expired():
+            raise
+    finally:
+        exchange.waiting = None
+    raise error
 
 
 class _AsyncStream(httpcore.AsyncNetworkStream):
@@ -494,12 +622,11 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         self._inner = inner
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
-        return await self._inner.read(max_bytes, _left(httpcore.ReadTimeout))
+        # Little at a time: what was read is parsed without a pause, and a byte can be a piece of its own.
+        return await _bounded(httpcore.ReadTimeout, lambda: self._inner.read(min(max_bytes, _MOST_READ)))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
-        left = _left(httpcore.WriteTimeout)
-        _current.get().written = True
-        await self._inner.write(buffer, left)
+        await _bounded(httpcore.WriteTimeout, lambda: self._inner.write(buffer), writes=True)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -510,8 +637,10 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002, ASYNC109
     ) -> httpcore.AsyncNetworkStream:
-        left = _left(httpcore.ConnectTimeout)
-        return _AsyncStream(await self._inner.start_tls(ssl_context, server_hostname, left))
+        inner = self._inner
+        return _AsyncStream(
+            await _bounded(httpcore.ConnectTimeout, lambda: inner.start_tls(ssl_context, server_hostname))
+        )
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
@@ -526,5 +655,7 @@ class _AsyncBackend(httpcore.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        left = _left(httpcore.ConnectTimeout)
-        return _AsyncStream(await super().connect_tcp(host, port, left, local_address, socket_options))
+        connect = super().connect_tcp
+        return _AsyncStream(
+            await _bounded(httpcore.ConnectTimeout, lambda: connect(host, port, None, local_address, socket_options))
+        )

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from payments_core import (
+    Accepted,
     Authorization,
     AuthorizationRejected,
     Channel,
@@ -435,7 +436,8 @@ def test_statuses_that_decide_never_enter_a_query(opening: Any, install: Any, st
     ("status", "kind"),
     [
         (401, AuthorizationRejected),
-        (403, AuthorizationRejected),
+        (403, OutcomeUnknown),
+        (407, GatewayUnavailable),
         (429, RateLimited),
         (302, OutcomeUnknown),
         (500, OutcomeUnknown),
@@ -443,7 +445,7 @@ def test_statuses_that_decide_never_enter_a_query(opening: Any, install: Any, st
     ],
 )
 def test_statuses_that_decide_a_create(opening: Any, install: Any, status: int, kind: Any) -> None:
-    """Only 401, 403 and 429 say that nothing was accepted."""
+    """Only 401 and 429 say that nothing was accepted, and a proxy's 407: a firewall answers 403 after the gateway."""
     assert (
         type(
             fault(opening, install, after(UNSAFE, result=charge()), "create_charge", answer=lambda _: Response(status))
@@ -602,12 +604,58 @@ def test_a_refused_token_is_renewed_once_and_the_run_made_again_from_its_start(o
     assert server.paths == ["token", "safe", "unsafe", "token", "safe", "unsafe"]
 
 
-def test_a_token_that_is_refused_twice_is_refused(opening: Any, install: Any) -> None:
-    """One renewal, not a loop."""
+def test_newer_tokens_are_tried_until_the_deadline(opening: Any, install: Any) -> None:
+    """Another process may obtain tokens that end ours, again and again."""
+    server = Server(unsafe=[401, 401, 401, 200])
+    assert run(opening, install, (UNSAFE,), server).reference.provider_id == "C1"
+    assert server.paths == ["token", "unsafe"] * 4
+
+
+def test_a_token_that_is_always_refused_is_refused_within_the_deadline(opening: Any, install: Any) -> None:
+    """The pauses between renewals grow: a refused account does not storm the gateway."""
     server = Server(unsafe=[401])
-    with pytest.raises(AuthorizationRejected):
+    install("buggy", type("One", (Authorizing,), {"requests": (UNSAFE,)}))
+    gateway = opening("buggy", {}, transport=lambda request: server(request), deadline=3)
+    with pytest.raises(AuthorizationRejected) as caught:
+        gateway.create_charge(REQUEST)
+    assert caught.value.accepted is Accepted.NO
+    assert 4 <= len(server.paths) <= 40
+
+
+def test_a_403_to_a_create_is_not_sent_again_with_a_new_token(opening: Any, install: Any) -> None:
+    """A firewall in front of the gateway can answer 403 after the gateway has accepted."""
+    server = Server(unsafe=[403, 200])
+    with pytest.raises(OutcomeUnknown) as caught:
         run(opening, install, (UNSAFE,), server)
+    assert caught.value.accepted is Accepted.UNKNOWN
+    assert server.paths == ["token", "unsafe"]
+
+
+def test_a_403_to_a_keyed_create_is_repeated_and_stays_unknown(opening: Any, install: Any) -> None:
+    """The key makes the repetition harmless; the first one may still have been accepted."""
+    server = Server(keyed=[403])
+    with pytest.raises(OutcomeUnknown) as caught:
+        install("buggy", type("One", (Authorizing,), {"requests": (KEYED,)}))
+        opening("buggy", {}, transport=lambda request: server(request), deadline=2).create_charge(REQUEST)
+    assert caught.value.repeatable
+    assert server.paths[:4] == ["token", "keyed", "token", "keyed"]
+
+
+def test_a_403_that_a_provider_declares_a_refusal_renews_the_token(opening: Any, install: Any) -> None:
+    """Where the gateway documents that a 403 is decided before anything is accepted."""
+    info = msgspec.structs.replace(Authorizing.info, refusal_statuses=frozenset({401, 403, 429}))
+    install("buggy", type("Declaring", (Authorizing,), {"requests": (UNSAFE,), "info": info}))
+    server = Server(unsafe=[403, 200])
+    gateway = opening("buggy", {}, transport=lambda request: server(request))
+    assert gateway.create_charge(REQUEST).reference.provider_id == "C1"
     assert server.paths == ["token", "unsafe", "token", "unsafe"]
+
+
+@pytest.mark.parametrize("statuses", [{500}, {401, 404}, [401], None])
+def test_refusal_statuses_are_of_three(statuses: Any) -> None:
+    """No other status says that nothing was accepted."""
+    with pytest.raises(TypeError, match="refusal_statuses"):
+        msgspec.structs.replace(Authorizing.info, refusal_statuses=statuses)
 
 
 def test_a_run_that_sent_money_is_not_made_again_for_a_new_token(opening: Any, install: Any) -> None:

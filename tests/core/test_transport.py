@@ -268,8 +268,9 @@ def test_cancelled_callers_wear_nothing_out(server: FaultGateway) -> None:
         answers = await asyncio.gather(*(transport.send(asking(server), deadline=5) for _ in range(200)))
         assert {answer.status for answer in answers} == {200}
         await asyncio.sleep(0.1)
-        assert transport._tasks == set()
-        assert sum(pool.busy for pool in transport._pools._pools) == 0
+        (mine,) = transport._loops.values()
+        assert mine.tasks == set()
+        assert sum(pool.busy for pool in mine.pools._pools) == 0
         await transport.close()
 
     asyncio.run(scene())

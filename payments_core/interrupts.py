@@ -1,0 +1,48 @@
+"""Exceptions that signal handlers raise into whatever is running: a worker's soft time limit, mostly."""
+
+from __future__ import annotations
+
+import signal
+from types import CodeType
+
+__all__ = ["Interrupted", "bare", "is_interrupt"]
+
+
+class Interrupted(Exception):
+    """Carries a signal handler's exception out of the code that it interrupted."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(type(error).__name__)
+        self.error = bare(error)
+
+
+def bare(error: BaseException) -> BaseException:
+    """Return the exception without its frames and the exceptions behind it, whose locals can hold secrets."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def is_interrupt(error: BaseException | None) -> bool:
+    """Return True where a signal handler raised the exception, or the one that it was made from.
+
+    Only causes are followed: a context can be an interrupt that the caller has handled before this call began.
+    """
+    handlers = {code for number in signal.valid_signals() if (code := _code(signal.getsignal(number))) is not None}
+    while error is not None:
+        place = error.__traceback__
+        while place is not None:
+            if place.tb_frame.f_code in handlers:
+                return True
+            place = place.tb_next
+        error = error.__cause__
+    return False
+
+
+def _code(handler: object) -> CodeType | None:
+    """Return the code of a handler: of a function, a method, a partial or an object that can be called."""
+    handler = getattr(handler, "func", handler)
+    handler = getattr(handler, "__func__", handler)
+    code = getattr(handler, "__code__", None)
+    if code is None and callable(handler):
+        code = getattr(type(handler).__call__, "__code__", None)
+    return code if isinstance(code, CodeType) else None
