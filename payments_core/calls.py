@@ -31,7 +31,7 @@ from .errors import (
     WebhookRejected,
 )
 from .info import ProviderInfo
-from .interrupts import Interrupted, bare, is_interrupt
+from .interrupts import Interrupted, bare, interrupt_behind
 from .logs import log
 from .models import (
     Authorization,
@@ -344,11 +344,11 @@ class OpenedGateway:
             log(logging.INFO, self.name, call, "failed: %s, accepted %s", type(exc).__name__, exc.accepted)
             raise
         except Interrupted as exc:
-            error = self._engine.interrupted(call, exc.error)
+            error = self._engine.interrupted(call, exc.interrupt)
         except Exception as exc:
             if isinstance(exc, MemoryError):
                 raise
-            error = self._engine.interrupted(call, bare(exc)) if is_interrupt(exc) else self._unforeseen(call, exc)
+            error = self._unforeseen(call, exc)
         except BaseException as exc:
             error = exc  # interrupted or cancelled: what was sent may have been accepted
             raise
@@ -381,7 +381,9 @@ class OpenedGateway:
         if self._closed:
             raise InvalidRequest("this gateway is closed: open it again", field="gateway")
 
-    def _unforeseen(self, call: Call, exc: Exception) -> PaymentError:
+    def _unforeseen(self, call: Call, exc: Exception) -> BaseException:
+        if (interrupt := interrupt_behind(exc)) is not None:
+            return self._engine.interrupted(call, bare(interrupt))
         log(logging.ERROR, self.name, call, "unforeseen: %s", where(exc))
         return self._engine.unforeseen(call, exc)
 
@@ -447,7 +449,7 @@ class OpenedGateway:
         except (KeyboardInterrupt, MemoryError):
             raise
         except BaseException as exc:
-            if is_interrupt(exc):
+            if interrupt_behind(exc) is not None:
                 raise
             error = self._engine.before_first_request(exc, call)
         if type(outcome) is GeneratorType:

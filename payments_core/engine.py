@@ -31,7 +31,7 @@ from .errors import (
 from .fault import Fault, ProviderBug, by_status, from_hook, masked, transport_fault
 from .flow import Request, Response
 from .info import ProviderInfo
-from .interrupts import Interrupted, is_interrupt
+from .interrupts import Interrupted, interrupt_behind
 from .logs import log
 from .models import Authorization, Context
 from .observers import ExchangeRecord
@@ -214,9 +214,12 @@ class Engine:
             error = exc
         finally:
             # Also when cancelled in the middle: what is under way may have been accepted.
-            accepted = not isinstance(error, GatewayUnavailable) and (
-                response is None or not self._is_refusal(response.status)
-            )
+            if isinstance(error, Interrupted):
+                accepted = error.sent
+            else:
+                accepted = not isinstance(error, GatewayUnavailable) and (
+                    response is None or not self._is_refusal(response.status)
+                )
             if accepted and run.counts:
                 run.repeatable = run.repeatable and request.idempotent
                 if not request.safe:
@@ -226,8 +229,10 @@ class Engine:
             call.request_id = self._request_id(response) or call.request_id
         self._observe(call, request, response, time.monotonic() - began, started_at)
         if response is None:
-            if isinstance(error, Interrupted) or is_interrupt(error):
-                raise error if isinstance(error, Interrupted) else Interrupted(error)  # type: ignore[arg-type]
+            if isinstance(error, Interrupted):
+                raise error
+            if (interrupt := interrupt_behind(error)) is not None:
+                raise Interrupted(interrupt)
             told = masked(transport_fault(error), self._known_secrets())
             # Of an exception that no transport is known to raise nobody knows what it means: it ends the call.
             return Fault(told, again=isinstance(error, GatewayUnavailable | OutcomeUnknown))
@@ -239,8 +244,8 @@ class Engine:
 
     def _by_hook(self, call: Call, error: BaseException) -> Fault:
         """Return the fault of what a hook raised, or of what it returned."""
-        if is_interrupt(error):
-            raise Interrupted(error)
+        if (interrupt := interrupt_behind(error)) is not None:
+            raise Interrupted(interrupt)
         if not isinstance(error, PaymentError):
             log(logging.ERROR, self.name, call, "possible bug of the provider: %s", where(error))
         return from_hook(error, self._known_secrets())

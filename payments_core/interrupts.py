@@ -5,15 +5,19 @@ from __future__ import annotations
 import signal
 from types import CodeType
 
-__all__ = ["Interrupted", "bare", "is_interrupt"]
+__all__ = ["Interrupted", "bare", "interrupt_behind"]
 
 
 class Interrupted(Exception):
-    """Carries a signal handler's exception out of the code that it interrupted."""
+    """Carries a signal handler's exception out of the code that it interrupted.
 
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(type(error).__name__)
-        self.error = bare(error)
+    `sent` is False where not a byte of the request under way had left.
+    """
+
+    def __init__(self, interrupt: BaseException, *, sent: bool = True) -> None:
+        super().__init__(type(interrupt).__name__)
+        self.interrupt = bare(interrupt)
+        self.sent = sent
 
 
 def bare(error: BaseException) -> BaseException:
@@ -22,8 +26,8 @@ def bare(error: BaseException) -> BaseException:
     return error.with_traceback(None)
 
 
-def is_interrupt(error: BaseException | None) -> bool:
-    """Return True where a signal handler raised the exception, or the one that it was made from.
+def interrupt_behind(error: BaseException | None) -> BaseException | None:
+    """Return what a signal handler raised: the exception itself, or the one that it was made from.
 
     Only causes are followed: a context can be an interrupt that the caller has handled before this call began.
     """
@@ -32,10 +36,10 @@ def is_interrupt(error: BaseException | None) -> bool:
         place = error.__traceback__
         while place is not None:
             if place.tb_frame.f_code in handlers:
-                return True
+                return error
             place = place.tb_next
         error = error.__cause__
-    return False
+    return None
 
 
 def _code(handler: object) -> CodeType | None:

@@ -27,7 +27,7 @@ from .body import Body, Unreadable
 from .errors import ConfigurationError, GatewayUnavailable, OutcomeUnknown, PaymentError, ProtocolViolation
 from .flow import Request, Response
 from .forks import reset_in_children
-from .interrupts import Interrupted, bare, is_interrupt
+from .interrupts import Interrupted, bare, interrupt_behind
 from .secrets import Secret
 
 __all__ = ["AsyncHTTPTransport", "AsyncTransport", "HTTPTransport", "Transport"]
@@ -180,7 +180,7 @@ class HTTPTransport:
         except MemoryError:
             raise
         except Exception as exc:  # noqa: BLE001 - httpx, its parts and the codecs each have their own
-            return Interrupted(exc) if is_interrupt(exc) else _fault(exc, exchange)
+            return _fault(exc, exchange)
 
     def close(self) -> None:
         """Give up the connections."""
@@ -318,7 +318,7 @@ class AsyncHTTPTransport:
         except MemoryError:
             raise
         except Exception as exc:  # noqa: BLE001 - httpx, its parts and the codecs each have their own
-            return Interrupted(exc) if is_interrupt(exc) else _fault(exc, exchange)
+            return _fault(exc, exchange)
 
     async def close(self) -> None:
         """Give up this loop's connections; another loop's end with it."""
@@ -337,8 +337,12 @@ def _body(answer: httpx.Response, exchange: _Exchange) -> Body:
     return body
 
 
-def _fault(exc: Exception, exchange: _Exchange) -> PaymentError:
+def _fault(exc: Exception, exchange: _Exchange) -> PaymentError | Interrupted:
     """What a caller may know of a transport's exception, without the exception: it holds the request."""
+    if isinstance(exc, Interrupted):
+        return Interrupted(exc.interrupt, sent=exc.sent)
+    if (interrupt := interrupt_behind(exc)) is not None:
+        return Interrupted(interrupt, sent=exchange.written)
     if isinstance(exc, Unreadable):
         return ProtocolViolation(f"the gateway's answer {exc}")
     late = isinstance(exc, httpx.TimeoutException)
@@ -524,6 +528,16 @@ def _left(timeout: type[httpcore.TimeoutException]) -> float:
     return left
 
 
+def _step(operation: Callable[..., T], *arguments: Any) -> T:
+    """Take one step of a sync exchange; httpcore would take a signal handler's `TimeoutError` for its own."""
+    try:
+        return operation(*arguments)
+    except Exception as exc:
+        if (interrupt := interrupt_behind(exc)) is not None:
+            raise Interrupted(interrupt, sent=_current.get().written) from None
+        raise
+
+
 class _Stream(httpcore.NetworkStream):
     """Cuts every wait to what is left of the deadline."""
 
@@ -533,14 +547,14 @@ class _Stream(httpcore.NetworkStream):
         streams.add(self)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        return self._inner.read(max_bytes, _left(httpcore.ReadTimeout))
+        return _step(self._inner.read, max_bytes, _left(httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         # In pieces, because the inner stream's timeout begins anew whenever the peer takes a few bytes.
         for start in range(0, len(buffer), 4096):
             left = _left(httpcore.WriteTimeout)
             _current.get().written = True
-            self._inner.write(buffer[start : start + 4096], left)
+            _step(self._inner.write, buffer[start : start + 4096], left)
 
     def close(self) -> None:
         self._inner.close()
@@ -552,7 +566,7 @@ class _Stream(httpcore.NetworkStream):
         timeout: float | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
         left = _left(httpcore.ConnectTimeout)
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, left), self._streams)
+        return _Stream(_step(self._inner.start_tls, ssl_context, server_hostname, left), self._streams)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
@@ -572,15 +586,12 @@ class _Backend(httpcore.SyncBackend):
     ) -> httpcore.NetworkStream:
         # Looked up here, so that a name with many dead addresses shares one deadline among them.
         try:
-            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = _step(functools.partial(socket.getaddrinfo, type=socket.SOCK_STREAM), host, port)
         except OSError as exc:
             raise httpcore.ConnectError(str(exc)) from exc
         for others, (*_, address) in zip(range(len(addresses) - 1, 0, -1), addresses, strict=False):
-            try:
+            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
                 return self._connect(str(address[0]), port, local_address, socket_options, others)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as exc:
-                if is_interrupt(exc):
-                    raise
         return self._connect(str(addresses[-1][4][0]), port, local_address, socket_options, 0)
 
     def _connect(
@@ -593,7 +604,8 @@ class _Backend(httpcore.SyncBackend):
     ) -> httpcore.NetworkStream:
         # An address that swallows what it is sent must leave the same time to each of the others.
         left = _left(httpcore.ConnectTimeout) / (others + 1)
-        return _Stream(super().connect_tcp(address, port, left, local_address, socket_options), self._streams)
+        made = _step(super().connect_tcp, address, port, left, local_address, socket_options)
+        return _Stream(made, self._streams)
 
 
 async def _bounded(

@@ -634,9 +634,10 @@ def test_a_403_to_a_create_is_not_sent_again_with_a_new_token(opening: Any, inst
 def test_a_403_to_a_keyed_create_is_repeated_and_stays_unknown(opening: Any, install: Any) -> None:
     """The key makes the repetition harmless; the first one may still have been accepted."""
     server = Server(keyed=[403])
+    install("buggy", type("One", (Authorizing,), {"requests": (KEYED,)}))
+    gateway = opening("buggy", {}, transport=lambda request: server(request), deadline=2)
     with pytest.raises(OutcomeUnknown) as caught:
-        install("buggy", type("One", (Authorizing,), {"requests": (KEYED,)}))
-        opening("buggy", {}, transport=lambda request: server(request), deadline=2).create_charge(REQUEST)
+        gateway.create_charge(REQUEST)
     assert caught.value.repeatable
     assert server.paths[:4] == ["token", "keyed", "token", "keyed"]
 
