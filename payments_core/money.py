@@ -36,11 +36,12 @@ _MINOR: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
 _MOST_MINOR: Final = 10**17
 
 
-class Money(msgspec.Struct, frozen=True, order=False):
+class Money(msgspec.Struct, frozen=True, order=False, kw_only=True):
     """An amount: `minor` units (cents, yen, fils) of `currency`, from zero to 10**17.
 
-    The exponent is ISO 4217's: `Money(8800, "HKD")` is HKD 88.00 and `Money(8800, "JPY")` is JPY 8800. Anything that is
-    not a whole, non-negative number of minor units of a listed currency is `InvalidRequest`.
+    Read major units with `of`: `Money.of("88.00", "HKD")` equals `Money(minor=8800, currency="HKD")`. The exponent is
+    ISO 4217's: `Money(minor=8800, currency="JPY")` is JPY 8800. Anything that is not a whole, non-negative number of
+    minor units of a listed currency is `InvalidRequest`.
     """
 
     minor: int
@@ -71,7 +72,7 @@ class Money(msgspec.Struct, frozen=True, order=False):
             raise InvalidRequest(
                 f"{currency} has {exponent} digits after the point, not {len(fraction)}", field="amount"
             )
-        return cls(int(whole + fraction.ljust(exponent, "0")), currency)
+        return cls(minor=int(whole + fraction.ljust(exponent, "0")), currency=currency)
 
     @classmethod
     def of_minor(cls, text: str, currency: str) -> Money:
@@ -79,7 +80,7 @@ class Money(msgspec.Struct, frozen=True, order=False):
         _exponent(currency)
         if not isinstance(text, str) or _MINOR.fullmatch(text) is None:
             raise InvalidRequest(f'minor units are digits such as "8800", for {currency}', field="amount")
-        return cls(int(text), currency)
+        return cls(minor=int(text), currency=currency)
 
     @classmethod
     def of_scaled(cls, units: int, exponent: int, currency: str) -> Money:
@@ -88,11 +89,11 @@ class Money(msgspec.Struct, frozen=True, order=False):
         if type(units) is not int or units < 0:
             raise InvalidRequest("an amount is a whole number of units, zero or more", field="amount")
         if shift >= 0:
-            return cls(units * int(10**shift), currency)
+            return cls(minor=units * int(10**shift), currency=currency)
         unit = int(10**-shift)
         if units % unit:
             raise InvalidRequest(f"units of 10^-{exponent} that are no whole amount of {currency}", field="amount")
-        return cls(units // unit, currency)
+        return cls(minor=units // unit, currency=currency)
 
     @property
     def exponent(self) -> int:

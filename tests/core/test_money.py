@@ -36,7 +36,7 @@ def test_the_exponents_are_those_of_iso_4217() -> None:
 )
 def test_major_units_are_read_exactly(text: str, currency: str, minor: int) -> None:
     """`1`, `1.0` and `1.00` are one value."""
-    assert Money.of(text, currency) == Money(minor, currency)
+    assert Money.of(text, currency) == Money(minor=minor, currency=currency)
 
 
 BAD = [
@@ -92,13 +92,19 @@ def test_fraction_digits_beyond_the_exponent_are_refused() -> None:
 def test_minor_units_are_a_whole_number_from_zero(minor: object) -> None:
     """The constructor checks, because msgspec's does not."""
     with pytest.raises(InvalidRequest):
-        Money(minor, "HKD")  # type: ignore[arg-type]
+        Money(minor=minor, currency="HKD")  # type: ignore[arg-type]
+
+
+def test_money_from_positional_arguments_is_refused() -> None:
+    """`Money(88, "HKD")` would be HKD 0.88."""
+    with pytest.raises(TypeError):
+        Money(88, "HKD")  # type: ignore[misc]
 
 
 def test_an_amount_can_always_be_written() -> None:
     """Python refuses to write integers of thousands of digits, so an amount has none."""
-    assert str(Money(10**17, "HKD")) == "1000000000000000.00 HKD"
-    for make in (lambda: Money(10**17 + 1, "HKD"), lambda: Money(10**5000, "HKD")):
+    assert str(Money(minor=10**17, currency="HKD")) == "1000000000000000.00 HKD"
+    for make in (lambda: Money(minor=10**17 + 1, currency="HKD"), lambda: Money(minor=10**5000, currency="HKD")):
         with pytest.raises(InvalidRequest) as caught:
             make()
         assert caught.value.field == "amount"
@@ -110,7 +116,11 @@ def test_an_amount_can_always_be_written() -> None:
 @pytest.mark.parametrize("currency", ["", "hkd", "HK", "XXX", "XAU", "BTC", "HKDX", None, 5, []])
 def test_a_currency_is_one_of_the_standards(currency: object) -> None:
     """Gold and the test code have no minor units."""
-    for make in (lambda: Money(1, currency), lambda: Money.of("1", currency), lambda: Money.of_minor("1", currency)):  # type: ignore[arg-type]
+    for make in (
+        lambda: Money(minor=1, currency=currency),
+        lambda: Money.of("1", currency),
+        lambda: Money.of_minor("1", currency),
+    ):  # type: ignore[arg-type]
         with pytest.raises(InvalidRequest) as caught:
             make()
         assert caught.value.field == "currency"
@@ -119,7 +129,7 @@ def test_a_currency_is_one_of_the_standards(currency: object) -> None:
 @given(st.integers(0, 10**12 - 1), st.sampled_from(sorted(CURRENCY_EXPONENTS)))
 def test_text_and_money_round_trip(minor: int, currency: str) -> None:
     """For every currency, what is written is what is read."""
-    money = Money(minor, currency)
+    money = Money(minor=minor, currency=currency)
     assert Money.of(money.text, currency) == money
     assert Money.of_minor(str(minor), currency) == money
     assert money.decimal == Decimal(money.text)
@@ -130,16 +140,16 @@ def test_text_and_money_round_trip(minor: int, currency: str) -> None:
 
 def test_a_deviating_exponent_is_scaled_exactly() -> None:
     """Some gateways count ISK in hundredths, and none may round."""
-    assert Money(5, "ISK").scaled(2) == 500
-    assert Money(500, "KWD").scaled(2) == 50
-    assert Money.of_scaled(500, 2, "ISK") == Money(5, "ISK")
-    assert Money.of_scaled(50, 2, "KWD") == Money(500, "KWD")
+    assert Money(minor=5, currency="ISK").scaled(2) == 500
+    assert Money(minor=500, currency="KWD").scaled(2) == 50
+    assert Money.of_scaled(500, 2, "ISK") == Money(minor=5, currency="ISK")
+    assert Money.of_scaled(50, 2, "KWD") == Money(minor=500, currency="KWD")
     for exponent in (-1, 2.0, None, True, 99):
-        for scale in (Money(5, "ISK").scaled, lambda exponent: Money.of_scaled(5, exponent, "ISK")):
+        for scale in (Money(minor=5, currency="ISK").scaled, lambda exponent: Money.of_scaled(5, exponent, "ISK")):
             with pytest.raises(InvalidRequest):
                 scale(exponent)
     for units in (505, -100, 5.0, True, "500"):
         with pytest.raises(InvalidRequest):
             Money.of_scaled(units, 2, "ISK")  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest):
-        Money(505, "KWD").scaled(2)
+        Money(minor=505, currency="KWD").scaled(2)

@@ -62,7 +62,7 @@ def request(**changes: Any) -> ChargeRequest:
         ("order_id", ""), ("order_id", " "), ("order_id", 5), ("order_id", "a\nb"), ("order_id", "a\x00"), ("order_id", "x" * 256),
         ("order_id", "a\u200bb"), ("order_id", "a\u202eb"), ("order_id", "\ud800"),
         ("description", ""), ("description", "\t"), ("description", None),
-        ("amount", Money(0, "HKD")), ("amount", "88.00"), ("amount", 88), ("amount", None),
+        ("amount", Money(minor=0, currency="HKD")), ("amount", "88.00"), ("amount", 88), ("amount", None),
         ("method", 5), ("channel", "DESKTOP"), ("channel", None), ("capture", "yes"), ("shopper", "me"),
         ("payment_token", "tok_1"), ("expires_in", 0), ("expires_in", -1), ("expires_in", "60"), ("expires_in", float("nan")), ("expires_in", True), ("expires_in", float("inf")), ("expires_in", 10**400),
         ("order_id", " P1"), ("order_id", "P1 "), ("order_id", "P1\u00a0"),
@@ -167,7 +167,7 @@ def test_captures_and_refunds_carry_their_own_ids() -> None:
     with pytest.raises(InvalidRequest):
         CaptureRequest(reference, "", HKD)
     with pytest.raises(InvalidRequest):
-        RefundRequest(reference, "R1", Money(0, "HKD"))
+        RefundRequest(reference, "R1", Money(minor=0, currency="HKD"))
     with pytest.raises(InvalidRequest):
         RefundRequest("P1", "R1", HKD)  # type: ignore[arg-type]
     assert RefundRequest(reference, "R1", HKD).reason == ""
@@ -194,9 +194,9 @@ def test_paid_is_succeeded_with_a_known_and_whole_amount() -> None:
     assert charge().is_paid
     assert charge(captured=HKD).is_paid
     assert not charge(captured=Money.of("87.99", "HKD")).is_paid
-    assert not charge(captured=Money(8800, "JPY")).is_paid
+    assert not charge(captured=Money(minor=8800, currency="JPY")).is_paid
     assert not charge(amount=None).is_paid
-    assert not charge(amount=Money(0, "HKD")).is_paid
+    assert not charge(amount=Money(minor=0, currency="HKD")).is_paid
     for status in set(PaymentStatus) - {PaymentStatus.SUCCEEDED}:
         assert not charge(status=status).is_paid
 
