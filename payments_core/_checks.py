@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from unicodedata import category
 from urllib.parse import urlsplit
 
 from .errors import InvalidRequest
 
-# C0, DEL, C1, lone surrogates, and the invisible marks that make two ids look alike.
-_UNCLEAN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+# What str.isprintable lets pass although it shows nothing: the marks and letters among Unicode's
+# Default_Ignorable_Code_Point (DerivedCoreProperties.txt 17.0; all others are unprintable), and the blank Braille cell.
+_INVISIBLE: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_BREAKS: Final = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
+# A byte-order mark says nothing inside text, and the two overrides make text read as what it is not.
+_DROPPED: Final = re.compile("[\ufeff\u202d\u202e]")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,63}", re.ASCII)
 _SHOWN_IN_A_PAGE: Final = re.compile(r"[!#$%&'()*+,./0-9:;=?@A-Z\[\]^_a-z{|}~-]{1,65536}", re.ASCII)
@@ -19,38 +27,99 @@ _LABEL: Final = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
 _MOST_SECONDS: Final = 1_000_000_000  # some thirty years
 
 
-def clean(text: object, field: str, *, at_least: int = 0, at_most: int = 255) -> None:
-    """Refuse what is not text, is blank where it must not be, is too long, or has control characters."""
-    if type(text) is not str:
-        raise InvalidRequest(f"{field} is text", field=field)
+def plain_text(text: object, field: str) -> str:
+    """Return text as a plain `str`: subclasses such as enums pass, with what they hold and not what they print."""
+    if type(text) is str:
+        return text
+    if isinstance(text, str):
+        return str.__str__(text)
+    raise InvalidRequest(f"{field} is text", field=field)
+
+
+def clean_id(given: object, field: str, *, at_least: int = 0, at_most: int = 255) -> str:
+    """Return an id as it is; refuse one that is too long or has characters that nobody sees.
+
+    By category that is control, format, private-use, unassigned and surrogate characters, and every white space but
+    U+0020: two ids that look alike are one id.
+    """
+    if type(given) is str and given.isascii() and given.isprintable() and at_least <= len(given) <= at_most:
+        return given
+    text = plain_text(given, field)
     if not at_least <= len(text) <= at_most:
-        wanted = f"{at_least} to {at_most}" if at_least else f"at most {at_most}"
-        raise InvalidRequest(f"{field} has {wanted} characters, not {len(text)}", field=field)
-    if text.isascii() and text.isprintable():
-        if at_least and not text.strip():
+        raise _length(field, at_least, at_most, text)
+    if not text.isprintable() or (not text.isascii() and _INVISIBLE.search(text)):
+        hidden = next(each for each in text if not each.isprintable() or _INVISIBLE.match(each))
+        raise InvalidRequest(
+            f"{field} must not have control, invisible or unassigned characters, or white space other than U+0020: "
+            f"it has U+{ord(hidden):04X}",
+            field=field,
+        )
+    return text
+
+
+def own_id(given: object, field: str) -> str:
+    """Return an id that the caller chose; refuse a blank one, and white space at an end, which a gateway may strip."""
+    text = clean_id(given, field, at_least=1)
+    if text[0] == " " or text[-1] == " ":
+        if not text.strip():
             raise InvalidRequest(f"{field} must not be blank", field=field)
-        return
-    if _UNCLEAN.search(text):
-        raise InvalidRequest(f"{field} must not have control or invisible characters", field=field)
-    if at_least and not text.strip():
-        raise InvalidRequest(f"{field} must not be blank", field=field)
-
-
-def clean_id(text: object, field: str) -> None:
-    """Refuse what is no id: unclean, blank, or with white space at an end, which a gateway may strip: another id."""
-    clean(text, field, at_least=1)
-    if str(text) != str(text).strip():
         raise InvalidRequest(f"{field} must not begin or end with white space", field=field)
+    return text
 
 
-def http_url(url: object, field: str) -> None:
-    """Refuse what is neither empty nor an absolute http(s) URL without user info and control characters."""
-    if url == "":
-        return
-    clean(url, field, at_most=2048)
-    problem = url_problem(str(url))
+def prose(given: object, field: str, *, at_least: int = 0, at_most: int) -> str:
+    """Return text for people, normalized: each run of line breaks and tabs is one space, byte-order marks are dropped.
+
+    Joiners, direction marks, isolates and embeddings are part of how people write and pass. The bidirectional overrides
+    are dropped, because they can make one amount or name read as another. Other control characters and lone surrogates
+    are refused.
+    """
+    if type(given) is str and given.isascii() and given.isprintable() and given.strip() and len(given) <= at_most:
+        return given
+    text = _on_one_line(plain_text(given, field))
+    if found := _CONTROL.search(text):
+        raise InvalidRequest(f"{field} must not have control characters: it has U+{ord(found[0]):04X}", field=field)
+    if not at_least <= len(text) <= at_most:
+        raise _length(field, at_least, at_most, text)
+    if at_least and not any(_is_seen(each) for each in text):
+        raise InvalidRequest(f"{field} must not be blank", field=field)
+    return text
+
+
+def known(given: object, field: str, *, at_most: int) -> str:
+    """Return what is merely known of a person, cleaned and cut: it is never a reason to refuse a charge."""
+    if given is None:
+        return ""
+    text = given if type(given) is str else plain_text(given, field)
+    if not text.isascii() or not text.isprintable():
+        return _CONTROL.sub("", _on_one_line(text))[:at_most].strip()
+    return text[:at_most]
+
+
+def _on_one_line(text: str) -> str:
+    return _BREAKS.sub(" ", _DROPPED.sub("", text))
+
+
+def _is_seen(character: str) -> bool:
+    # Not isprintable: an emoji that is newer than this Python is seen as well.
+    return not character.isspace() and category(character) != "Cf" and _INVISIBLE.match(character) is None
+
+
+def _length(field: str, at_least: int, at_most: int, text: str) -> InvalidRequest:
+    wanted = f"{at_least} to {at_most}" if at_least else f"at most {at_most}"
+    return InvalidRequest(f"{field} has {wanted} characters, not {len(text)}", field=field)
+
+
+def http_url(given: object, field: str) -> str:
+    """Return an absolute http(s) URL, or `""`; refuse user info and control characters."""
+    url = given if type(given) is str else plain_text(given, field)
+    if not url:
+        return url
+    clean_id(url, field, at_most=2048)
+    problem = url_problem(url)
     if problem:
         raise InvalidRequest(f"{field} {problem}", field=field)
+    return url
 
 
 def url_problem(url: str) -> str:
@@ -69,17 +138,20 @@ def url_problem(url: str) -> str:
     return ""
 
 
-def shopper_url(url: object) -> None:
-    """Refuse what a shopper must not be sent to: no address, one that runs in the shop's page, or one that breaks out of it.
+def shopper_url(given: object) -> str:
+    """Return the URL that a shopper is sent to.
 
-    An app's own scheme (`wallet://pay`) is an address; `javascript:` is a program.
+    Refuse what is no address, runs in the shop's page, or breaks out of the attribute that it stands in. An app's own
+    scheme (`wallet://pay`) is an address; `javascript:` is a program.
     """
-    scheme, colon, rest = url.partition(":") if type(url) is str else ("", "", "")
+    url = str.__str__(given) if isinstance(given, str) else ""
+    scheme, colon, rest = url.partition(":")
     plain = _SHOWN_IN_A_PAGE.fullmatch(rest) is not None and _SCHEME.fullmatch(scheme) is not None
     if not (colon and rest and plain) or scheme.lower() in _PROGRAMS:
         raise InvalidRequest("a shopper is sent to an address of plain ASCII, and never to a program", field="url")
-    if scheme.lower() in {"http", "https"} and (problem := url_problem(str(url))):
+    if scheme.lower() in {"http", "https"} and (problem := url_problem(url)):
         raise InvalidRequest(f"the address that a shopper is sent to {problem}", field="url")
+    return url
 
 
 def is_host(host: str) -> bool:

@@ -52,6 +52,10 @@ class Request(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     safe: bool = False
 
     def __post_init__(self) -> None:
+        if type(self.method) is not str:
+            msgspec.structs.force_setattr(self, "method", _plain(self.method))
+        if type(self.url) is not str:
+            msgspec.structs.force_setattr(self, "url", _plain(self.url))
         if self.method not in _METHODS:
             raise InvalidRequest(f"method is one of {', '.join(sorted(_METHODS))}", field="method")
         if type(self.body) is not bytes:
@@ -170,11 +174,11 @@ async def drive_async(flow: Generator[Any, Any, T], perform: Callable[[Any], Awa
 
 def segment(text: str, field: str = "reference") -> str:
     """One id as one segment of a request's path: encoded, and `InvalidRequest` where it could be more than an id."""
-    if type(text) is not str or not text or _is_dots(text) or _NOT_IN_A_SEGMENT.search(text):
+    if not isinstance(text, str) or not text or _is_dots(text) or _NOT_IN_A_SEGMENT.search(text):
         raise InvalidRequest(
             f"{field} cannot be part of a path: it is empty or dots, or has / \\ ? # % or controls", field=field
         )
-    return quote(text, safe="")
+    return quote(str.__str__(text), safe="")
 
 
 def tap(
@@ -220,12 +224,19 @@ def _pairs(given: object, field: str) -> Pairs:
             # Text of two characters would be a pair too.
             if type(pair) not in _PAIRS or not isinstance(name, str) or not isinstance(value, _TEXTS):
                 break
-            pairs.append((name, value))
+            pairs.append((name, value) if type(name) is type(value) is str else (_plain(name), _plain(value)))
         else:
             return tuple(pairs)
     except (TypeError, ValueError):
         pass
     raise InvalidRequest(f"{field} is pairs of text: (name, value), where a value may be a Secret", field=field)
+
+
+_V = TypeVar("_V", str, Secret, str | Secret)
+
+
+def _plain(value: _V) -> _V:
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def _are_headers(headers: object) -> bool:

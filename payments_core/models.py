@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from math import isfinite
 from typing import Any, NoReturn, TypeAlias
 
 import msgspec
+from msgspec.structs import force_setattr
 
-from ._checks import clean, clean_id, http_url, is_seconds, shopper_url
+from ._checks import clean_id, http_url, is_seconds, known, own_id, plain_text, prose, shopper_url
 from .errors import InvalidRequest, Mismatch, RejectionCode
 from .money import Money
 from .secrets import Secret
@@ -62,6 +64,10 @@ class Authorization(msgspec.Struct, frozen=True):
     scheme: str = "Bearer"
     expires_in: float | None = None
 
+    def __post_init__(self) -> None:
+        if type(self.scheme) is not str:
+            _keep(self, "scheme", plain_text(self.scheme, "scheme"))
+
     @property
     def credentials(self) -> Secret:
         """What the Authorization header says: the scheme, a space and the token."""
@@ -69,7 +75,10 @@ class Authorization(msgspec.Struct, frozen=True):
 
 
 class Shopper(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the person who pays; every field may be empty."""
+    """What is known of the person who pays; every field may be empty.
+
+    Control characters are dropped and long text is cut: none of it is a reason to refuse a charge.
+    """
 
     id: str = ""
     email: str = ""
@@ -79,13 +88,15 @@ class Shopper(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for field in self.__struct_fields__:
-            clean(getattr(self, field), f"shopper.{field}", at_most=512)
+            if (given := getattr(self, field)) != "":
+                force_setattr(self, field, known(given, f"shopper.{field}", at_most=512))
 
 
 class ChargeRequest(msgspec.Struct, frozen=True):
     """One request for money, with one merchant order id.
 
-    `method` is the id of one of `info.methods` (`""`: the first). `expires_in` is seconds. `options` is a struct of the
+    Ids are taken as they are or refused. `description` is text for people: each run of line breaks and tabs becomes one
+    space. `method` is the id of one of `info.methods` (`""`: the first). `expires_in` is seconds. `options` is a struct of the
     provider's own type. Limits of the provider are checked by the gateway, before anything is sent.
     """
 
@@ -103,14 +114,19 @@ class ChargeRequest(msgspec.Struct, frozen=True):
     options: msgspec.Struct | None = None
 
     def __post_init__(self) -> None:
-        clean_id(self.order_id, "order_id")
+        if (order_id := own_id(self.order_id, "order_id")) is not self.order_id:
+            force_setattr(self, "order_id", order_id)
         _money(self.amount)
-        clean(self.description, "description", at_least=1, at_most=5000)
-        clean(self.method, "method", at_most=64)
+        if (description := prose(self.description, "description", at_least=1, at_most=5000)) is not self.description:
+            force_setattr(self, "description", description)
+        if (method := clean_id(self.method, "method", at_most=64)) is not self.method:
+            force_setattr(self, "method", method)
         if type(self.channel) is not Channel:
-            msgspec.structs.force_setattr(self, "channel", _channel(self.channel))
-        http_url(self.notify_url, "notify_url")
-        http_url(self.return_url, "return_url")
+            _keep(self, "channel", _channel(self.channel))
+        if (notify_url := http_url(self.notify_url, "notify_url")) is not self.notify_url:
+            force_setattr(self, "notify_url", notify_url)
+        if (return_url := http_url(self.return_url, "return_url")) is not self.return_url:
+            force_setattr(self, "return_url", return_url)
         if type(self.capture) is not bool:
             raise InvalidRequest("capture is True or False", field="capture")
         if type(self.shopper) is not Shopper:
@@ -119,6 +135,12 @@ class ChargeRequest(msgspec.Struct, frozen=True):
             raise InvalidRequest("payment_token is a Secret", field="payment_token")
         if self.expires_in is not None and not is_seconds(self.expires_in):
             raise InvalidRequest("expires_in is seconds, above zero and at most 10**9", field="expires_in")
+        if type(self.options) is msgspec.Struct:
+            # Decoded as a struct without fields: what was encoded is lost, and the charge would be another one.
+            raise InvalidRequest(
+                "options are of the provider's own type: store them apart, and put them back when the request is read",
+                field="options",
+            )
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -128,8 +150,10 @@ class Reference(msgspec.Struct, frozen=True):
     provider_id: str = ""
 
     def __post_init__(self) -> None:
-        clean(self.order_id, "order_id", at_most=255)
-        clean(self.provider_id, "provider_id", at_most=255)
+        if (order_id := clean_id(self.order_id, "order_id")) is not self.order_id:
+            force_setattr(self, "order_id", order_id)
+        if (provider_id := clean_id(self.provider_id, "provider_id")) is not self.provider_id:
+            force_setattr(self, "provider_id", provider_id)
         if not self.order_id and not self.provider_id:
             raise InvalidRequest("a reference needs an order_id or a provider_id", field="reference")
 
@@ -144,13 +168,16 @@ class Redirect(_Action, frozen=True, tag="redirect"):
     url: str
 
     def __post_init__(self) -> None:
-        shopper_url(self.url)
+        _keep(self, "url", shopper_url(self.url))
 
 
 class ShowQRCode(_Action, frozen=True, tag="show_qr_code"):
     """Draw a QR code of `content` (a text, mostly a URL) for the shopper to scan."""
 
     content: str
+
+    def __post_init__(self) -> None:
+        _keep(self, "content", plain_text(self.content, "content"))
 
 
 class SubmitForm(_Action, frozen=True, tag="submit_form"):
@@ -160,13 +187,29 @@ class SubmitForm(_Action, frozen=True, tag="submit_form"):
     fields: tuple[tuple[str, str], ...]
 
     def __post_init__(self) -> None:
-        shopper_url(self.url)
+        _keep(self, "url", shopper_url(self.url))
+        fields = [(plain_text(name, "fields"), plain_text(value, "fields")) for name, value in self.fields]
+        _keep(self, "fields", tuple(fields))
 
 
 class CallSDK(_Action, frozen=True, tag="call_sdk"):
-    """Hand `parameters` to the gateway's SDK in the page or the app."""
+    """Hand `parameters` to the gateway's SDK in the page or the app.
+
+    They are JSON: text, numbers, booleans, None, lists and dicts. Each access returns a copy, so that nobody who is shown
+    an action can change it.
+    """
 
     parameters: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        parameters = self.parameters  # a copy already
+        if type(parameters) is not dict:
+            raise TypeError("parameters is a dict")
+        force_setattr(self, "parameters", parameters)
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        return _json_copy(value) if name == "parameters" else value
 
     def __hash__(self) -> int:
         return hash(tuple(sorted(self.parameters)))
@@ -225,12 +268,14 @@ class Charge(_Answered, frozen=True):
 
     def __post_init__(self) -> None:
         _result_types(self, PaymentStatus, (self.amount, self.captured, self.refunded, self.disputed))
+        if not (type(self.provider) is type(self.raw_status) is type(self.request_id) is type(self.raw_reason) is str):
+            _plain_texts(self, ("provider", "raw_status", "request_id", "raw_reason"))
         if type(self.moves_money) is not bool and self.moves_money is not None:
             raise TypeError("moves_money is True, False or None")
         if self.next_action is not None and not isinstance(self.next_action, _Action):
             raise TypeError("next_action is one of the kinds of NextAction, or None")
-        if (self.reason is not None and type(self.reason) is not RejectionCode) or type(self.raw_reason) is not str:
-            raise TypeError("reason is a RejectionCode or None, and raw_reason is text")
+        if self.reason is not None and type(self.reason) is not RejectionCode:
+            raise TypeError("reason is a RejectionCode or None")
 
     @property
     def is_paid(self) -> bool:
@@ -293,7 +338,8 @@ class CaptureRequest(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         _reference(self.reference)
-        clean_id(self.capture_id, "capture_id")
+        if (capture_id := own_id(self.capture_id, "capture_id")) is not self.capture_id:
+            force_setattr(self, "capture_id", capture_id)
         _money(self.amount)
 
 
@@ -307,9 +353,11 @@ class RefundRequest(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         _reference(self.reference)
-        clean_id(self.refund_id, "refund_id")
+        if (refund_id := own_id(self.refund_id, "refund_id")) is not self.refund_id:
+            force_setattr(self, "refund_id", refund_id)
         _money(self.amount)
-        clean(self.reason, "reason", at_most=1000)
+        if (reason := prose(self.reason, "reason", at_most=1000)) is not self.reason:
+            force_setattr(self, "reason", reason)
 
 
 class RefundReference(msgspec.Struct, frozen=True):
@@ -320,8 +368,10 @@ class RefundReference(msgspec.Struct, frozen=True):
     reference: Reference | None = None
 
     def __post_init__(self) -> None:
-        clean(self.refund_id, "refund_id", at_most=255)
-        clean(self.provider_id, "provider_id", at_most=255)
+        if (refund_id := clean_id(self.refund_id, "refund_id")) is not self.refund_id:
+            force_setattr(self, "refund_id", refund_id)
+        if (provider_id := clean_id(self.provider_id, "provider_id")) is not self.provider_id:
+            force_setattr(self, "provider_id", provider_id)
         if not self.refund_id and not self.provider_id:
             raise InvalidRequest("a refund reference needs a refund_id or a provider_id", field="reference")
         if self.reference is not None:
@@ -347,18 +397,43 @@ class Refund(_Answered, frozen=True):
 
     def __post_init__(self) -> None:
         _result_types(self, RefundStatus, (self.amount,))
+        _plain_texts(self, ("provider", "refund_id", "provider_id", "raw_status", "request_id"))
 
 
 def _result_types(value: Charge | Refund, status: type, amounts: tuple[object, ...]) -> None:
     # msgspec does not check what a constructor is given, and these come from plugins.
     if type(value.status) is not status:
         raise TypeError(f"status is a {status.__name__}")
-    if not (isinstance(value.raw_status, str) and isinstance(value.request_id, str)):
-        raise TypeError("raw_status and request_id are text")
     if not isinstance(value.reference, Reference) and (value.reference is not None or isinstance(value, Charge)):
         raise TypeError("reference is a Reference")
     if any(amount is not None and type(amount) is not Money for amount in amounts):
         raise TypeError("an amount is a Money or None")
+
+
+def _plain_texts(value: Charge | Refund, fields: tuple[str, ...]) -> None:
+    for field in fields:
+        if not isinstance(text := getattr(value, field), str):
+            raise TypeError(f"{field} is text")
+        force_setattr(value, field, str.__str__(text))
+
+
+def _keep(value: msgspec.Struct, field: str, checked: object) -> None:
+    """Store what a check made of a field, where that is something else."""
+    if checked is not getattr(value, field):
+        force_setattr(value, field, checked)
+
+
+def _json_copy(value: object) -> Any:
+    """Copy JSON: what it cannot say, or would give back as something else, is `TypeError`."""
+    if value is None or type(value) in {str, bool, int} or (type(value) is float and isfinite(value)):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, list | tuple):
+        return [_json_copy(each) for each in value]
+    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+        return {str.__str__(name): _json_copy(each) for name, each in value.items()}
+    raise TypeError(f"parameters are JSON, and a {type(value).__name__} is not")
 
 
 def _not_money() -> InvalidRequest:

@@ -12,7 +12,7 @@ import msgspec
 
 from .errors import InvalidRequest
 
-__all__ = ["CURRENCY_EXPONENTS", "Money"]
+__all__ = ["CURRENCY_EXPONENTS", "WITHDRAWN_EXPONENTS", "Money"]
 
 _TWO = (
     "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CNY"
@@ -30,17 +30,35 @@ CURRENCY_EXPONENTS: Final[Mapping[str, int]] = MappingProxyType(
     | dict.fromkeys("CLF UYW".split(), 4)
 )
 
-_DECIMAL: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]+))?", re.ASCII)
+# Source: ISO 4217 list three, every currency that was withdrawn since 2001 and whose minor units are known (OpenJDK,
+# CurrencyData.properties, minor0; all others have two). No provider may declare one; what is stored can still be read.
+WITHDRAWN_EXPONENTS: Final[Mapping[str, int]] = MappingProxyType(
+    dict.fromkeys(
+        "AFA ANG ATS AYM AZM BGL BGN CSD CUC CYP DEM EEK FIM FRF GHC HRK IEP LTL LVL MRO MTL MZM NLG RUR SDD SIT SKK"
+        " SLL SRG STD TMM USS VEB VEF YUM ZMK ZWD ZWL ZWN ZWR".split(),
+        2,
+    )
+    | dict.fromkeys("ADP BEF BYB BYR ESP GRD ITL LUF MGF PTE ROL TPE TRL".split(), 0)
+)
+
+_EXPONENTS: Final = {**WITHDRAWN_EXPONENTS, **CURRENCY_EXPONENTS}
+
+_TEXT: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]+))?", re.ASCII)
+# How str() writes a Decimal of many zeros: Decimal("100").normalize() is 1E+2.
+_SCIENTIFIC: Final = re.compile(r"[0-9](?:\.[0-9]+)?E[+-][0-9]{1,3}", re.ASCII)
+_MOST_WHOLE_DIGITS: Final = 12
 _MINOR: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
 # Ten times what either text can say; Python refuses to write numbers of thousands of digits.
 _MOST_MINOR: Final = 10**17
 
 
-class Money(msgspec.Struct, frozen=True, order=False):
+class Money(msgspec.Struct, frozen=True, order=False, kw_only=True):
     """An amount: `minor` units (cents, yen, fils) of `currency`, from zero to 10**17.
 
-    The exponent is ISO 4217's: `Money(8800, "HKD")` is HKD 88.00 and `Money(8800, "JPY")` is JPY 8800. Anything that is
-    not a whole, non-negative number of minor units of a listed currency is `InvalidRequest`.
+    Read major units with `of`: `Money.of("88.00", "HKD")` equals `Money(minor=8800, currency="HKD")`. The exponent is
+    ISO 4217's: `Money(minor=8800, currency="JPY")` is JPY 8800. Anything that is not a whole, non-negative number of
+    minor units of a listed currency is `InvalidRequest`. A withdrawn currency can be held, so that what was stored can
+    be read, but no provider takes one.
     """
 
     minor: int
@@ -49,29 +67,34 @@ class Money(msgspec.Struct, frozen=True, order=False):
     def __post_init__(self) -> None:
         if type(self.minor) is not int or not 0 <= self.minor <= _MOST_MINOR:
             raise InvalidRequest("an amount is a whole number of minor units, from zero to 10**17", field="amount")
-        if type(self.currency) is not str or self.currency not in CURRENCY_EXPONENTS:
+        if type(self.currency) is not str:
+            if not isinstance(self.currency, str):
+                raise _unknown_currency(self.currency)
+            msgspec.structs.force_setattr(self, "currency", str.__str__(self.currency))
+        if self.currency not in _EXPONENTS:
             raise _unknown_currency(self.currency)
 
     @classmethod
-    def of(cls, text: str, currency: str) -> Money:
-        """Read a decimal in major units: `Money.of("88.00", "HKD")`.
+    def of(cls, text: str | Decimal, currency: str) -> Money:
+        """Read an amount in major units: `Money.of("88.00", "HKD")`, or a finite `Decimal`.
 
-        ASCII digits, at most 12 before the point and at most the exponent's number after it; `1`, `1.0` and `1.00` are
-        one value. Signs, exponents, separators and other digits are `InvalidRequest`.
+        Text is ASCII digits, at most 12 before the point, or what `str()` makes of a `Decimal`. Nothing is rounded:
+        behind the exponent's digits there may be zeros and nothing else. Signs, separators, other digits, and floats,
+        which have lost digits already, are `InvalidRequest`.
         """
         exponent = _exponent(currency)
-        match = _DECIMAL.fullmatch(text) if isinstance(text, str) else None
+        if isinstance(text, Decimal):
+            return cls(minor=_minor(text, exponent, currency), currency=currency)
+        match = _TEXT.fullmatch(text) if isinstance(text, str) else None
         if match is None:
-            raise InvalidRequest(
-                f'an amount is text such as "88.00" (digits, at most 12 before the point), for {currency}',
-                field="amount",
-            )
+            if isinstance(text, str) and _SCIENTIFIC.fullmatch(text):
+                return cls(minor=_minor(Decimal(text), exponent, currency), currency=currency)
+            raise _not_an_amount(text, currency)
         whole, fraction = match[1], match[2] or ""
         if len(fraction) > exponent:
-            raise InvalidRequest(
-                f"{currency} has {exponent} digits after the point, not {len(fraction)}", field="amount"
-            )
-        return cls(int(whole + fraction.ljust(exponent, "0")), currency)
+            _only_zeros(fraction[exponent:], exponent, currency)
+            fraction = fraction[:exponent]
+        return cls(minor=int(whole + fraction.ljust(exponent, "0")), currency=currency)
 
     @classmethod
     def of_minor(cls, text: str, currency: str) -> Money:
@@ -79,7 +102,7 @@ class Money(msgspec.Struct, frozen=True, order=False):
         _exponent(currency)
         if not isinstance(text, str) or _MINOR.fullmatch(text) is None:
             raise InvalidRequest(f'minor units are digits such as "8800", for {currency}', field="amount")
-        return cls(int(text), currency)
+        return cls(minor=int(text), currency=currency)
 
     @classmethod
     def of_scaled(cls, units: int, exponent: int, currency: str) -> Money:
@@ -88,16 +111,16 @@ class Money(msgspec.Struct, frozen=True, order=False):
         if type(units) is not int or units < 0:
             raise InvalidRequest("an amount is a whole number of units, zero or more", field="amount")
         if shift >= 0:
-            return cls(units * int(10**shift), currency)
+            return cls(minor=units * int(10**shift), currency=currency)
         unit = int(10**-shift)
         if units % unit:
             raise InvalidRequest(f"units of 10^-{exponent} that are no whole amount of {currency}", field="amount")
-        return cls(units // unit, currency)
+        return cls(minor=units // unit, currency=currency)
 
     @property
     def exponent(self) -> int:
         """The number of digits after the point, by ISO 4217."""
-        return CURRENCY_EXPONENTS[self.currency]
+        return _EXPONENTS[self.currency]
 
     @property
     def decimal(self) -> Decimal:
@@ -131,12 +154,51 @@ class Money(msgspec.Struct, frozen=True, order=False):
         return f"{digits[:-exponent]}.{digits[-exponent:]}"
 
 
-def _exponent(currency: str) -> int:
+def _exponent(currency: object) -> int:
     try:
-        return CURRENCY_EXPONENTS[currency]
+        return _EXPONENTS[currency if type(currency) is str else str.__str__(currency)]
     except (KeyError, TypeError):
         pass
     raise _unknown_currency(currency)
+
+
+def _minor(amount: Decimal, exponent: int, currency: str) -> int:
+    """Count minor units exactly, by digits alone: no context rounds them, and a huge exponent makes no huge number."""
+    if not amount.is_finite() or amount.is_signed():
+        raise InvalidRequest(
+            f'an amount is a finite Decimal of zero or more, such as Decimal("88.00"), for {currency}', field="amount"
+        )
+    if not amount:
+        return 0
+    if amount.adjusted() >= _MOST_WHOLE_DIGITS:
+        raise InvalidRequest(
+            f"an amount has at most {_MOST_WHOLE_DIGITS} digits before the point, for {currency}", field="amount"
+        )
+    _, digits, ten = amount.as_tuple()
+    written, shift = "".join(map(str, digits)), int(ten) + exponent
+    if shift < 0:
+        _only_zeros(written[shift:], exponent, currency)
+        written = written[:shift]
+    return int(written + "0" * shift)
+
+
+def _only_zeros(digits: str, exponent: int, currency: str) -> None:
+    if digits.strip("0"):
+        raise InvalidRequest(
+            f"{currency} has {exponent} digits after the point, and nothing is rounded", field="amount"
+        )
+
+
+def _not_an_amount(given: object, currency: str) -> InvalidRequest:
+    wanted = (
+        f'text such as "88.00" (digits, at most {_MOST_WHOLE_DIGITS} before the point) or a Decimal, for {currency}'
+    )
+    why = ""
+    if type(given) is int:
+        why = ': an int could count major or minor units, and of_minor reads the latter, as in of_minor("8800", ...)'
+    elif isinstance(given, float):
+        why = ": a float has lost digits already"
+    return InvalidRequest(f"an amount is {wanted}{why}", field="amount")
 
 
 def _units(exponent: object) -> int:

@@ -20,7 +20,7 @@ class Secret:
     def __init__(self, value: str) -> None:
         if not isinstance(value, str):
             raise TypeError("a Secret is made from str")
-        object.__setattr__(self, "_Secret__value", value)
+        object.__setattr__(self, "_Secret__value", str.__str__(value))
 
     def reveal(self) -> str:
         """The secret itself. Keep it out of variables that outlive the line."""

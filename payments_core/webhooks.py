@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import binascii
 import hmac
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec.structs import force_setattr
 
+from ._checks import plain_text
 from .errors import InvalidRequest, WebhookRejected
 from .models import Charge, Reference, Refund
 
@@ -29,12 +32,16 @@ T = TypeVar("T")
 
 MAX_DELIVERY_BYTES: Final = 256 * 1024
 
+_PAIRS: Final = (tuple, list)
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
 
 class WebhookDelivery(msgspec.Struct, frozen=True):
     """One unsolicited message, exactly as it arrived.
 
-    `body` is the raw bytes: a signature covers bytes, so never a parsed or re-encoded body. `headers` is a mapping or
-    pairs, of str or bytes, in any case. `received_at` is aware; `url` is absolute.
+    `body` is the raw bytes: a signature covers bytes, so never a parsed or re-encoded body. `headers` is given as a
+    mapping or pairs, of str or bytes, in any case, and held as pairs of text, in order. `received_at` is aware; `url` is
+    absolute.
     """
 
     body: bytes
@@ -45,22 +52,19 @@ class WebhookDelivery(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if type(self.body) is not bytes:
-            raise InvalidRequest("body is the raw bytes of the request, not text or parsed JSON", field="body")
+            force_setattr(self, "body", _raw(self.body))
+        force_setattr(self, "headers", _header_pairs(self.headers))
         if self.received_at is not None and getattr(self.received_at, "tzinfo", None) is None:
             raise InvalidRequest("received_at is an aware datetime, such as datetime.now(UTC)", field="received_at")
+        if type(self.method) is not str:
+            force_setattr(self, "method", plain_text(self.method, "method"))
+        if type(self.url) is not str:
+            force_setattr(self, "url", plain_text(self.url, "url"))
 
     def values(self, name: str) -> list[str]:
         """Every value of a header, in order; the name is looked up without case."""
-        headers = self.headers
         wanted, size = name.lower(), len(name)
-        found = []
-        for key, value in headers.items() if hasattr(headers, "items") else headers:
-            if len(key) == size and (key if type(key) is str else _text(key)).lower() == wanted:
-                if isinstance(value, list | tuple):
-                    found += [_text(item) for item in value]
-                else:
-                    found.append(value if type(value) is str else _text(value))
-        return found
+        return [value for key, value in self.headers if len(key) == size and key.lower() == wanted]
 
     def header(self, name: str) -> str | None:
         """The value of a header, or None; a doubled one is `WebhookRejected("malformed")`."""
@@ -99,6 +103,11 @@ class Acknowledgement(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
 
+    def __post_init__(self) -> None:
+        if self.headers:
+            pairs = [(plain_text(name, "headers"), plain_text(value, "headers")) for name, value in self.headers]
+            force_setattr(self, "headers", tuple(pairs))
+
 
 class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
     """One thing that a notification says happened.
@@ -119,6 +128,13 @@ class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
     account: str = ""
     gateway: str = ""
     received_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.provider) is type(self.raw_kind) is type(self.event_id) is type(self.account) is str:
+            return
+        for field in ("provider", "raw_kind", "event_id", "account"):
+            if isinstance(text := getattr(self, field), str):
+                force_setattr(self, field, str.__str__(text))
 
     @property
     def authoritative(self) -> bool:
@@ -162,9 +178,55 @@ def _is_one_of(digest: bytes, expected: Iterable[bytes]) -> bool:
     return matched
 
 
-def _text(value: object) -> str:
+def _raw(body: object) -> bytes:
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body)
+    if isinstance(body, str):
+        problem = "text was decoded, and need not encode to what was signed"
+    elif isinstance(body, dict | list):
+        problem = "parsed JSON cannot be put together again as it was signed"
+    else:
+        problem = f"not a {type(body).__name__}"
+    raise InvalidRequest(f"body is the raw bytes of the request: {problem}", field="body")
+
+
+def _header_pairs(headers: Any) -> tuple[tuple[str, str], ...]:
+    """Return the headers as pairs of text; a name with a list of values is as many headers."""
+    try:
+        given = tuple(headers.items() if hasattr(headers, "items") else headers)
+        for pair in given:
+            if type(pair) is not tuple:
+                break
+            name, value = pair
+            if type(name) is not str or type(value) is not str or not (name.isascii() and value.isascii()):
+                break
+        else:
+            return given
+        found: list[tuple[str, str]] = []
+        for pair in given:
+            if type(pair) is not tuple and not isinstance(pair, _PAIRS):
+                raise TypeError  # noqa: TRY301 - text of two characters would be a pair too
+            name, value = pair
+            if type(name) is bytes and type(value) is bytes:
+                found.append((name.decode("latin-1"), value.decode("latin-1")))
+                continue
+            values = value if isinstance(value, list | tuple) else (value,)
+            found += [(_header_text(name), _header_text(each)) for each in values]
+        return tuple(found)
+    except (TypeError, ValueError):
+        pass
+    raise InvalidRequest(
+        "headers is a mapping or pairs (name, value) of the request, each of them str or bytes", field="headers"
+    )
+
+
+def _header_text(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("latin-1")
-    if isinstance(value, str):
-        return value
-    raise WebhookRejected("malformed")
+    if not isinstance(value, str):
+        raise TypeError
+    text = str.__str__(value)
+    if not text.isascii() and _SURROGATE.search(text):
+        # Some servers decode headers as UTF-8 and keep what is none as surrogates, which no JSON can hold.
+        return text.encode("utf-8", "surrogateescape").decode("latin-1")
+    return text

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from payments_core import Gateway, Subject, WebhookDelivery, WebhookRejected
+from payments_core import Gateway, InvalidRequest, Subject, WebhookDelivery, WebhookRejected
 
 KEY = "6d0e8fa7b10c40c3a48c0c2be41cb178"
 CONFIG = {"base_url": "http://127.0.0.1:9", "uid": "39172931", "client_secret": "unused", "webhook_key": KEY}
@@ -69,7 +69,12 @@ def _mutated(gateway: Gateway, chance: random.Random, result: Result) -> None:
     result.mutated += 1
     result.resigned += signed_by_us
     try:
-        events = gateway.parse_webhook(WebhookDelivery(changed, headers)).events
+        delivery = WebhookDelivery(changed, headers)
+    except InvalidRequest as exc:  # headers that no server hands out
+        result.reasons[exc.field] += 1
+        return
+    try:
+        events = gateway.parse_webhook(delivery).events
     except WebhookRejected as exc:
         result.reasons[exc.reason] += 1
         return

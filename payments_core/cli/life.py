@@ -237,7 +237,7 @@ def _post(url: str, body: bytes, headers: tuple[tuple[str, str], ...]) -> int:
 def _ask_about_other_money(
     console: Console, gateway: Gateway, sandbox: Sandbox, charged: Reference, amount: Money
 ) -> None:
-    expected, other = amount, Money(amount.minor + 1, amount.currency)
+    expected, other = amount, Money(minor=amount.minor + 1, currency=amount.currency)
     if set_amount := getattr(sandbox, "set_amount", None):
         set_amount(charged.provider_id, other.text, other.currency)
     else:

@@ -262,10 +262,10 @@ class FakeProvider:
             reference=Reference(found.order_id, found.id),
             status=unify(found.status, STATUSES, action),
             raw_status=found.status,
-            amount=Money(found.amount, found.currency),
+            amount=Money(minor=found.amount, currency=found.currency),
             next_action=action,
-            captured=Money(found.captured, found.currency),
-            refunded=Money(found.refunded, found.currency),
+            captured=Money(minor=found.captured, currency=found.currency),
+            refunded=Money(minor=found.refunded, currency=found.currency),
             reason=REFUSALS.get(found.failure, UNDOCUMENTED)[0] if found.failure else None,
             raw_reason=found.failure or "",
         )
@@ -278,7 +278,7 @@ class FakeProvider:
             reference=Reference(found.order_id, found.charge),
             status=REFUND_STATUSES.get(found.status, RefundStatus.UNKNOWN),
             raw_status=found.status,
-            amount=Money(found.amount, found.currency),
+            amount=Money(minor=found.amount, currency=found.currency),
         )
 
     def _event(self, event: _Event) -> WebhookEvent:

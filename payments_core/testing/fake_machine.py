@@ -297,9 +297,9 @@ class FakeGateway:
             return tuple(
                 SandboxCharge(
                     each.id,
-                    Money(each.amount, each.currency),
-                    Money(each.captured, each.currency),
-                    Money(each.given_back(), each.currency),
+                    Money(minor=each.amount, currency=each.currency),
+                    Money(minor=each.captured, currency=each.currency),
+                    Money(minor=each.given_back(), currency=each.currency),
                 )
                 for each in self._charges.values()
                 if each.order_id == order_id

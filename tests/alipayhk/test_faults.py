@@ -253,7 +253,7 @@ MISREAD = {
     "an unlisted currency": {"currency": "XXX"},
     "a signed amount": {"amount": "+88"},
     "a number": {"amount": 88},
-    "an amount with three digits": {"amount": "88.000"},
+    "an amount with three digits": {"amount": "88.001"},
     "an exponent": {"amount": "8.8e1"},
     "no ids": {"order_id": "", "merchant_order_id": ""},
     "a huge id": {"order_id": "C" * 65},

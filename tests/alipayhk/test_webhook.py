@@ -306,4 +306,4 @@ def test_200_000_mutated_deliveries_in_small() -> None:
     assert (result.forged, result.untyped, result.genuine_refused) == (0, 0, 0)
     assert result.mutated == 4950
     assert result.genuine_accepted == 50
-    assert set(result.reasons) == {"signature", "malformed"}
+    assert set(result.reasons) == {"signature", "malformed", "headers"}

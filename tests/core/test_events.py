@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 
 from payments_core import (
     Acknowledgement,
+    CallSDK,
     Channel,
     Charge,
     ChargeRequest,
@@ -103,12 +105,77 @@ WRONG: dict[str, WebhookEvent] = {
 }
 
 
+def stamped(event: WebhookEvent, received_at: datetime) -> WebhookEvent:
+    """The event as the gateway hands it out."""
+    values: dict[str, Any] = {"gateway": "sure", "received_at": received_at}
+    if event.charge is not None:
+        values["charge"] = msgspec.structs.replace(event.charge, gateway="sure", moves_money=False)
+    if event.refund is not None:
+        values["refund"] = msgspec.structs.replace(event.refund, gateway="sure")
+    return msgspec.structs.replace(event, **values)
+
+
 def test_the_good_event_is_believed(install: Any, opening: Any) -> None:
     """The positive control of the changes below; a refund is believed likewise."""
     refund = changed(charge=None, refund=REFUND, subject=Subject.REFUND)
     gateway = opened(install, opening, Notification((EVENT, refund)))
-    assert gateway.parse_webhook(WebhookDelivery(b"", {})).events == (EVENT, refund)
-    assert gateway.confirm_event(EVENT, "P1", HKD).is_paid
+    now = datetime.now(UTC)
+    events = gateway.parse_webhook(WebhookDelivery(b"", {}, now)).events
+    assert events == (stamped(EVENT, now), stamped(refund, now))
+    assert gateway.confirm_event(events[0], "P1", HKD).is_paid
+    assert gateway.script.paths() == [], "a fresh event stands for itself"
+
+
+def test_event_out_of_a_queue_is_asked_about_when_it_is_old(install: Any, opening: Any) -> None:
+    """JSON keeps the gateway's name and the time of receipt; after five minutes the status may have changed."""
+    gateway = opened(install, opening, Notification((EVENT,)))
+    for age, asked in ((timedelta(minutes=1), []), (timedelta(minutes=6), ["/status"])):
+        (event,) = gateway.parse_webhook(WebhookDelivery(b"", {}, datetime.now(UTC) - age)).events
+        queued = msgspec.json.encode(event)
+        again = msgspec.json.decode(queued, type=WebhookEvent)
+        assert again == event
+        assert gateway.confirm_event(again, "P1", HKD).is_paid
+        assert gateway.script.paths() == asked
+    forged = msgspec.structs.replace(again, gateway="sure_test")
+    with pytest.raises(InvalidRequest, match="is of gateway sure_test"):
+        gateway.confirm_event(forged, "P1", HKD)
+
+
+class Meddler:
+    """An observer that tries to change what it is shown, in every way that Python offers for a dict."""
+
+    def __init__(self) -> None:
+        self.shown = 0
+
+    @hookimpl
+    def charge_observed(self, charge: Charge) -> None:
+        assert isinstance(charge.next_action, CallSDK)
+        parameters = charge.next_action.parameters
+        parameters["client_secret"] = "theirs"
+        parameters["nested"]["list"].append("theirs")
+        dict.clear(parameters["nested"])
+        self.shown += 1
+
+
+def test_observer_cannot_change_the_parameters_of_the_sdk(install: Any, opening: Any) -> None:
+    """The page would pay somebody else."""
+    given = {"client_secret": "ours", "nested": {"list": ["ours"]}}
+    provider = sure(None)
+
+    @hookimpl
+    def create_charge(self: Any, request: ChargeRequest) -> Any:
+        yield Request("POST", "/create")
+        action = CallSDK(given)
+        return Charge("sure", Reference("P1", "C1"), PaymentStatus.REQUIRES_ACTION, "OPEN", HKD, action)
+
+    provider.create_charge = create_charge  # type: ignore[attr-defined]
+    install("sure", provider)
+    meddler = Meddler()
+    gateway = opening("sure", {}, transport=lambda _: Response(200), plugins=[meddler])
+    charge = gateway.create_charge(ChargeRequest("P1", HKD, "tea"))
+    given["client_secret"] = "changed afterwards"
+    assert meddler.shown == 1
+    assert charge.next_action.parameters == {"client_secret": "ours", "nested": {"list": ["ours"]}}
 
 
 @pytest.mark.parametrize("event", WRONG.values(), ids=WRONG)
@@ -127,7 +194,7 @@ def test_a_charge_that_names_no_id_of_the_gateway_s_is_asked_about_where_an_id_w
 ) -> None:
     """Two shops of one account may count their orders alike: order id and amount alone could be the other one's."""
     nameless = msgspec.structs.replace(PAID, reference=Reference("P1"))
-    event = changed(charge=nameless, reference=Reference("P1"))
+    event = stamped(changed(charge=nameless, reference=Reference("P1")), datetime.now(UTC))
     gateway = opened(install, opening, Notification((event,)))
     assert gateway.confirm_event(event, "P1", HKD).reference == Reference("P1"), "nothing better is known"
     assert gateway.script.paths() == []
@@ -135,7 +202,7 @@ def test_a_charge_that_names_no_id_of_the_gateway_s_is_asked_about_where_an_id_w
         gateway.confirm_event(event, "P1", HKD, provider_id="C2")
     assert gateway.script.paths() == ["/status"], "and the gateway says that C2 is none of it"
     assert gateway.confirm_event(event, "P1", HKD, provider_id="C1").reference == Reference("P1", "C1")
-    assert gateway.confirm_event(EVENT, "P1", HKD, provider_id="C1").is_paid
+    assert gateway.confirm_event(stamped(EVENT, datetime.now(UTC)), "P1", HKD, provider_id="C1").is_paid
     assert gateway.script.paths() == ["/status"] * 2, "the last one named the id by itself"
 
 

@@ -346,9 +346,9 @@ def test_plugins_are_a_list(install: Any, opening: Any, plugins: Any) -> None:
 def test_money_of_another_currency_goes_to_no_gateway() -> None:
     """A refund or a capture either; and an amount is limited only where it is a charge's."""
     declared = info(limits=Limits(minimum=(HKD,)))
-    check_amount(Money(1, "HKD"), declared)
+    check_amount(Money(minor=1, currency="HKD"), declared)
     with pytest.raises(InvalidRequest) as caught:
-        check_amount(Money(8800, "JPY"), declared)
+        check_amount(Money(minor=8800, currency="JPY"), declared)
     assert caught.value.field == "currency"
 
 
@@ -385,7 +385,7 @@ def test_a_wrapper_surrounds_the_call(install: Any, opening: Any) -> None:
     assert gateway.get_status(Reference("P1")).reference == Reference("P1")
     assert [request.path for request in seen] == ["/status"]
     with pytest.raises(InvalidRequest):
-        gateway.create_charge(ChargeRequest("P1", Money(10_001, "HKD"), "tea"))
+        gateway.create_charge(ChargeRequest("P1", Money(minor=10_001, currency="HKD"), "tea"))
     assert gateway.script.paths() == ["/status"]
 
 
@@ -631,12 +631,16 @@ def test_what_a_provider_lacks_is_unsupported_before_any_request(install: Any, o
 def test_limits_are_held_and_those_that_nobody_documents_are_not(install: Any, opening: Any) -> None:
     """A description is cut by nobody; too long a one is refused where the gateway says so."""
     long = ChargeRequest("P1", HKD, "x" * 200)
-    limits = Limits(description_length=199, minimum=(Money(100, "HKD"),), maximum=(Money(10_000, "HKD"),))
+    limits = Limits(
+        description_length=199,
+        minimum=(Money(minor=100, currency="HKD"),),
+        maximum=(Money(minor=10_000, currency="HKD"),),
+    )
     limited = opened(install, opening, without(info=info(limits=limits)))
     for request, field in (
         (long, "description"),
-        (ChargeRequest("P1", Money(99, "HKD"), "tea"), "amount"),
-        (ChargeRequest("P1", Money(10_001, "HKD"), "tea"), "amount"),
+        (ChargeRequest("P1", Money(minor=99, currency="HKD"), "tea"), "amount"),
+        (ChargeRequest("P1", Money(minor=10_001, currency="HKD"), "tea"), "amount"),
         (ChargeRequest("P" * 65, HKD, "tea"), "order_id"),
     ):
         with pytest.raises(InvalidRequest) as caught:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -36,10 +35,8 @@ from payments_core import (
     Request,
     Response,
     Secret,
-    Shopper,
     ShowQRCode,
     SubmitForm,
-    WebhookDelivery,
     WebhookRejected,
     drive,
     same_base64_digest,
@@ -62,7 +59,7 @@ def request(**changes: Any) -> ChargeRequest:
         ("order_id", ""), ("order_id", " "), ("order_id", 5), ("order_id", "a\nb"), ("order_id", "a\x00"), ("order_id", "x" * 256),
         ("order_id", "a\u200bb"), ("order_id", "a\u202eb"), ("order_id", "\ud800"),
         ("description", ""), ("description", "\t"), ("description", None),
-        ("amount", Money(0, "HKD")), ("amount", "88.00"), ("amount", 88), ("amount", None),
+        ("amount", Money(minor=0, currency="HKD")), ("amount", "88.00"), ("amount", 88), ("amount", None),
         ("method", 5), ("channel", "DESKTOP"), ("channel", None), ("capture", "yes"), ("shopper", "me"),
         ("payment_token", "tok_1"), ("expires_in", 0), ("expires_in", -1), ("expires_in", "60"), ("expires_in", float("nan")), ("expires_in", True), ("expires_in", float("inf")), ("expires_in", 10**400),
         ("order_id", " P1"), ("order_id", "P1 "), ("order_id", "P1\u00a0"),
@@ -167,7 +164,7 @@ def test_captures_and_refunds_carry_their_own_ids() -> None:
     with pytest.raises(InvalidRequest):
         CaptureRequest(reference, "", HKD)
     with pytest.raises(InvalidRequest):
-        RefundRequest(reference, "R1", Money(0, "HKD"))
+        RefundRequest(reference, "R1", Money(minor=0, currency="HKD"))
     with pytest.raises(InvalidRequest):
         RefundRequest("P1", "R1", HKD)  # type: ignore[arg-type]
     assert RefundRequest(reference, "R1", HKD).reason == ""
@@ -189,16 +186,21 @@ def charge(**changes: Any) -> Charge:
     return Charge(**(values | changes))
 
 
+def compared(**changes: Any) -> Charge:
+    """A charge that was compared with its order."""
+    return charge(matched=True, **changes)
+
+
 def test_paid_is_succeeded_with_a_known_and_whole_amount() -> None:
     """Everything else is not paid."""
-    assert charge().is_paid
-    assert charge(captured=HKD).is_paid
-    assert not charge(captured=Money.of("87.99", "HKD")).is_paid
-    assert not charge(captured=Money(8800, "JPY")).is_paid
-    assert not charge(amount=None).is_paid
-    assert not charge(amount=Money(0, "HKD")).is_paid
+    assert compared().is_paid
+    assert compared(captured=HKD).is_paid
+    assert not compared(captured=Money.of("87.99", "HKD")).is_paid
+    assert not compared(captured=Money(minor=8800, currency="JPY")).is_paid
+    assert not compared(amount=None).is_paid
+    assert not compared(amount=Money(minor=0, currency="HKD")).is_paid
     for status in set(PaymentStatus) - {PaymentStatus.SUCCEEDED}:
-        assert not charge(status=status).is_paid
+        assert not compared(status=status).is_paid
 
 
 @pytest.mark.parametrize(
@@ -522,51 +524,6 @@ def test_a_response_is_read_in_one_way() -> None:
             assert caught.value.__context__ is None
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Signature": "s"},
-        {"SIGNATURE": "s"},
-        {b"signature": b"s"},
-        [("Signature", "s")],
-        [(b"signature", b"s")],
-        ((b"Signature", "s"), ("Other", "x")),
-        {"signature": ["s"]},
-    ],
-)
-def test_headers_are_found_in_every_shape(headers: Any) -> None:
-    """A mapping or pairs, str or bytes, in any case."""
-    delivery = WebhookDelivery(b"", headers)
-    assert delivery.values("signature") == ["s"]
-    assert delivery.header("Signature") == "s"
-    assert delivery.header("missing") is None
-
-
-def test_doubled_headers_are_seen() -> None:
-    """Also when they differ in case or come as a list."""
-    for headers in (
-        {"Signature": "a", "signature": "b"},
-        [("Signature", "a"), ("Signature", "b")],
-        {"Signature": ["a", "b"]},
-    ):
-        delivery = WebhookDelivery(b"", headers)
-        assert delivery.values("signature") == ["a", "b"]
-        with pytest.raises(WebhookRejected):
-            delivery.header("signature")
-
-
-def test_a_delivery_takes_raw_bytes_and_an_aware_time() -> None:
-    """Text was decoded and a parsed body was re-encoded: neither is what was signed."""
-    for body in ("{}", {}, None):
-        with pytest.raises(InvalidRequest):
-            WebhookDelivery(body, {})  # type: ignore[arg-type]
-    with pytest.raises(InvalidRequest):
-        WebhookDelivery(b"", {}, received_at=datetime(2026, 1, 1))  # noqa: DTZ001
-    with pytest.raises(InvalidRequest):
-        WebhookDelivery(b"", {}, received_at="2026-01-01T00:00:00Z")  # type: ignore[arg-type]
-    assert "secret" not in repr(WebhookDelivery(b"secret", {"a": "secret"}, datetime.now(UTC)))
-
-
 def test_a_flow_is_driven_without_any_gateway() -> None:
     """A provider is tested by handing it responses; a tap sees what passes."""
 
@@ -587,10 +544,3 @@ def test_a_flow_is_driven_without_any_gateway() -> None:
     assert drive(tap(flow(), request=seen.append, response=seen.append), perform) == 204
     assert [type(each).__name__ for each in seen] == ["Request", "Response", "Request"]
     assert drive(tap(5), perform) == 5
-
-
-def test_a_shopper_is_described_in_clean_text() -> None:
-    """What a page collected may hold anything."""
-    with pytest.raises(InvalidRequest) as caught:
-        Shopper(email="a\r\nBcc: b")
-    assert caught.value.field == "shopper.email"

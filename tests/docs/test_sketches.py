@@ -357,7 +357,7 @@ def test_adyen_counts_isk_in_hundredths_both_ways(adyen):
     """By Adyen's own table, and the signature covers Adyen's number."""
     amount = {"currency": "ISK", "value": 50000}
     gateway = adyen((200, {"resultCode": "Pending", "merchantReference": "P1001", "amount": amount}))
-    price = Money(500, "ISK")
+    price = Money(minor=500, currency="ISK")
     assert gateway.create_charge(ChargeRequest("P1001", price, "Tea")).amount == price
     assert json.loads(gateway._transport.sent[0].body)["amount"] == amount
     (event,) = gateway.parse_webhook(batch(item(amount=amount))).events

@@ -572,12 +572,12 @@ def test_the_package_reads_the_same_charge(answer: dict[str, Any], status: Payme
         amount, intent, word = parsed.amount, parsed, charge.raw_status
     assert parsed.object == answer["object"]
     assert charge.reference == Reference(parsed.metadata["order_id"], parsed.id)
-    assert charge.amount == Money(amount, parsed.currency.upper())
+    assert charge.amount == Money(minor=amount, currency=parsed.currency.upper())
     assert (charge.status, word) == (status, parsed.status)
     assert charge.request_id == "req_1"
     if status is PaymentStatus.SUCCEEDED:
-        assert charge.captured == Money(intent.amount_received, "HKD")
-        assert charge.refunded == Money(intent.latest_charge.amount_refunded, "HKD")
+        assert charge.captured == Money(minor=intent.amount_received, currency="HKD")
+        assert charge.refunded == Money(minor=intent.latest_charge.amount_refunded, currency="HKD")
         assert charge.paid_at == datetime.fromtimestamp(intent.latest_charge.created, UTC)
         assert not charge.is_paid
 
@@ -595,7 +595,7 @@ def test_the_package_reads_the_same_refund(status: str) -> None:
     (item,) = stripe.StripeClient(KEY, http_client=Captured(listed)).v1.refunds.list().data
     for ours_, theirs_ in ((by_id, parsed), (found, item)):
         assert (ours_.provider_id, ours_.raw_status) == (theirs_.id, theirs_.status)
-        assert ours_.amount == Money(theirs_.amount, theirs_.currency.upper())
+        assert ours_.amount == Money(minor=theirs_.amount, currency=theirs_.currency.upper())
         assert theirs_.metadata is not None
         assert ours_.refund_id == theirs_.metadata["refund_id"]
 

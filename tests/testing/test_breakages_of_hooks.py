@@ -313,7 +313,9 @@ class FloatsForMoney(Events):
     """In a notification amounts are cut to what a float made of them."""
 
     def changed(self, charge, event):
-        return replace(charge, amount=Money(int(event.charge.amount / FLOAT * FLOAT), event.charge.currency))
+        return replace(
+            charge, amount=Money(minor=int(event.charge.amount / FLOAT * FLOAT), currency=event.charge.currency)
+        )
 
 
 class WrongYen(Events):
@@ -321,7 +323,7 @@ class WrongYen(Events):
 
     def changed(self, charge, event):
         yen = event.charge.currency == "JPY"
-        return replace(charge, amount=Money(event.charge.amount // 100, "JPY")) if yen else charge
+        return replace(charge, amount=Money(minor=event.charge.amount // 100, currency="JPY")) if yen else charge
 
 
 class RefundReadAsPaid(FakeProvider):
@@ -331,7 +333,10 @@ class RefundReadAsPaid(FakeProvider):
         refund = event.refund
         if not refund:
             return super()._event(event)
-        reference, amount = Reference(refund.order_id, refund.charge), Money(refund.amount, refund.currency)
+        reference, amount = (
+            Reference(refund.order_id, refund.charge),
+            Money(minor=refund.amount, currency=refund.currency),
+        )
         charge = Charge("fake", reference, PaymentStatus.SUCCEEDED, refund.status, amount)
         return WebhookEvent("fake", Subject.CHARGE, event.type, reference, event.id, charge)
 

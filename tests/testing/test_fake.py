@@ -147,7 +147,7 @@ def test_what_is_not_there_is_not_found(gateway):
 @pytest.mark.parametrize("channel", [Channel.WEB, Channel.MOBILE_WEB])
 @pytest.mark.parametrize("method", ["wallet", "card"])
 def test_every_currency_channel_and_method_is_taken(here, currency, channel, method):
-    amount = Money(1234, currency)
+    amount = Money(minor=1234, currency=currency)
     with here.open() as gateway:
         assert gateway.create_charge(ask("paid-1", amount, channel=channel, method=method)).is_paid
     assert [held.amount for held in here.charges("paid-1")] == [amount]
@@ -373,7 +373,7 @@ def token(sandbox: FakeSandbox) -> str:
 def test_an_authorized_charge_is_captured_once(gateway, sandbox):
     charge = gateway.create_charge(ask("paid-1", capture=False))
     assert not charge.is_paid
-    assert charge.captured == Money(0, "HKD")
+    assert charge.captured == Money(minor=0, currency="HKD")
     for _ in range(2):
         taken = gateway.capture_charge(CaptureRequest(charge.reference, "capture-1", AMOUNT))
         assert taken.is_paid
@@ -453,7 +453,7 @@ def test_a_pending_refund_is_settled_later(gateway, sandbox):
     charge = gateway.create_charge(ask("paid-1"))
     refund = gateway.refund_charge(RefundRequest(charge.reference, "pending-1", AMOUNT))
     assert refund.status is RefundStatus.PENDING
-    assert gateway.get_status(charge.reference).refunded == Money(0, "HKD")
+    assert gateway.get_status(charge.reference).refunded == Money(minor=0, currency="HKD")
     sandbox.settle_refund("pending-1")
     assert gateway.get_refund(RefundReference("pending-1")).status is RefundStatus.SUCCEEDED
     assert gateway.get_status(charge.reference).refunded == AMOUNT
@@ -464,7 +464,7 @@ def test_a_pending_refund_is_settled_later(gateway, sandbox):
 def test_a_failed_refund_gives_nothing_back(gateway, sandbox):
     charge = gateway.create_charge(ask("paid-1"))
     assert gateway.refund_charge(RefundRequest(charge.reference, "failed-1", AMOUNT)).status is RefundStatus.FAILED
-    assert [held.refunded for held in sandbox.charges("paid-1")] == [Money(0, "HKD")]
+    assert [held.refunded for held in sandbox.charges("paid-1")] == [Money(minor=0, currency="HKD")]
     assert gateway.refund_charge(RefundRequest(charge.reference, "refund-2", AMOUNT)).amount == AMOUNT
 
 

@@ -384,7 +384,9 @@ class FloatsWhereItAsks(FakeProvider):
     @hookimpl
     def get_status(self, authorization: Authorization, reference: Reference) -> Flow[Charge]:
         charge = yield from super().get_status(authorization, reference)
-        return replace(charge, amount=Money(through_a_float(charge.amount.minor), charge.amount.currency))
+        return replace(
+            charge, amount=Money(minor=through_a_float(charge.amount.minor), currency=charge.amount.currency)
+        )
 
 
 @noticed_by("test_no_digit_is_lost_on_the_way_back", "88.000 KWD was paid, and is not recognized")
@@ -395,7 +397,9 @@ class DinarWhereItAsks(FakeProvider):
     def get_status(self, authorization: Authorization, reference: Reference) -> Flow[Charge]:
         charge = yield from super().get_status(authorization, reference)
         found = charge.amount
-        return replace(charge, amount=Money(found.minor * 10, "KWD")) if found.currency == "KWD" else charge
+        return (
+            replace(charge, amount=Money(minor=found.minor * 10, currency="KWD")) if found.currency == "KWD" else charge
+        )
 
 
 class Refunds(FakeProvider):
@@ -414,7 +418,7 @@ class FloatsInRefunds(Refunds):
     """Refunds a cent too little."""
 
     def instead(self, amount):
-        return Money(by_a_float(amount), amount.currency)
+        return Money(minor=by_a_float(amount), currency=amount.currency)
 
 
 @noticed_by(
@@ -424,7 +428,7 @@ class DinarInRefunds(Refunds):
     """Refunds a tenth of what was paid in dinars."""
 
     def instead(self, amount):
-        return Money(amount.minor // 10, "KWD") if amount.currency == "KWD" else amount
+        return Money(minor=amount.minor // 10, currency="KWD") if amount.currency == "KWD" else amount
 
 
 @noticed_by("test_no_digit_of_a_refund_is_lost_in_any_currency", "asked to refund 22 JPY, the gateway has given back")
@@ -432,7 +436,7 @@ class RefundsInHKD(Refunds):
     """Refunds HKD, whatever was paid."""
 
     def instead(self, amount):
-        return Money(amount.minor, "HKD")
+        return Money(minor=amount.minor, currency="HKD")
 
 
 PART = "test_a_part_is_captured_and_no_more"
@@ -444,7 +448,7 @@ class FloatsInCaptures(FakeProvider):
 
     @hookimpl
     def capture_charge(self, authorization: Authorization, request: CaptureRequest) -> Flow[Charge]:
-        asked = replace(request, amount=Money(by_a_float(request.amount), request.amount.currency))
+        asked = replace(request, amount=Money(minor=by_a_float(request.amount), currency=request.amount.currency))
         return (yield from super().capture_charge(authorization, asked))
 
 

@@ -56,7 +56,7 @@ class Answers(Rules):
             self._answer_of_other_money(bench, told, asked)
         for currency in sorted(self.info().currencies - {amount.currency})[:1]:
             # The same digits of another currency, in minor and in major units, where the gateway takes so much of it.
-            same = {Money(amount.minor, currency), Money.of(amount.text.partition(".")[0], currency)}
+            same = {Money(minor=amount.minor, currency=currency), Money.of(amount.text.partition(".")[0], currency)}
             for told in sorted(same, key=lambda each: each.minor):
                 with contextlib.suppress(InvalidRequest, Rejected):
                     self._answer_of_other_money(bench, told, amount)
@@ -131,7 +131,10 @@ class Answers(Rules):
     @needs(*REFUNDS)
     def test_a_refund_says_what_was_answered(self, bench: Bench) -> None:
         """A refund of less that is told as a whole one is money that the shopper never sees."""
-        told, asked = bench.part(bench.amount), Money(2 * bench.part(bench.amount).minor, bench.amount.currency)
+        told, asked = (
+            bench.part(bench.amount),
+            Money(minor=2 * bench.part(bench.amount).minor, currency=bench.amount.currency),
+        )
         with bench.open() as gateway:
             order_id = bench.new_order()
             reference, refund_id = bench.reference(bench.paid(gateway, order_id), order_id), f"refund-{order_id}"

@@ -273,7 +273,7 @@ class Bench:
 
     def part(self, amount: Money) -> Money:
         """A quarter of it, whole in every currency."""
-        return Money(amount.minor // 4, amount.currency)
+        return Money(minor=amount.minor // 4, currency=amount.currency)
 
     # Operations.
 

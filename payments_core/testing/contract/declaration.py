@@ -137,7 +137,7 @@ class Declaration(Rules):
             for exponent in (2, 3):
                 known = [each for each in sorted(self.info().currencies) if CURRENCY_EXPONENTS[each] == exponent]
                 amounts = [Money.of(text + "0" * (exponent - 2), known[0]) for text in TREACHEROUS if known]
-                amounts += [Money(_BEYOND_FLOATS, each) for each in known[:1]]
+                amounts += [Money(minor=_BEYOND_FLOATS, currency=each) for each in known[:1]]
                 for asked in amounts:
                     order_id, answered = bench.new_order(), None
                     # Less, or more, than this gateway takes: then it holds nothing, or what was asked for.
@@ -178,11 +178,11 @@ class Declaration(Rules):
                 bench.create(gateway, amount=least, **bench.usual_fields())
                 bench.between.clear()
                 if least.minor > 1:
-                    less = Money(least.minor - 1, least.currency)
+                    less = Money(minor=least.minor - 1, currency=least.currency)
                     assert type(error_of(lambda less=less: bench.create(gateway, amount=less))) is InvalidRequest  # type: ignore[misc]
                 assert bench.between.requests == []
             for most in (each for each in limits.maximum if each.minor < _MOST_MINOR):
-                more = Money(most.minor + 1, most.currency)
+                more = Money(minor=most.minor + 1, currency=most.currency)
                 bench.between.clear()
                 assert type(error_of(lambda more=more: bench.create(gateway, amount=more))) is InvalidRequest  # type: ignore[misc]
                 assert bench.between.requests == []

@@ -186,7 +186,7 @@ class Keys(Rules):
                 with told_as(f"two refunds of {part}, {' and '.join(family)}, of one charge"):
                     gateway.refund_charge(second)
             held = [each.refunded for each in bench.sandbox.charges(order_id)]
-            assert held == [Money(2 * part.minor, part.currency)], (
+            assert held == [Money(minor=2 * part.minor, currency=part.currency)], (
                 f"two refunds of {part} were asked for, and the gateway has given back {held}"
             )
 

@@ -85,7 +85,7 @@ class Movements(Rules):
                         refused = exc
                     held = [each.refunded for each in bench.sandbox.charges(order_id)]
                     nothing = asked != part and isinstance(refused, InvalidRequest | Rejected)
-                    wanted = [[asked]] + [[None], [Money(0, currency)]] * nothing
+                    wanted = [[asked]] + [[None], [Money(minor=0, currency=currency)]] * nothing
                     assert held in wanted, f"asked to refund {asked}, the gateway has given back {held}: {refused!r}"
                     assert refused is None or nothing, f"a refund of {asked}, of {whole}: {refused!r}"
 
@@ -102,7 +102,7 @@ class Movements(Rules):
                 with contextlib.suppress(InvalidRequest, Rejected):  # where it captures all or nothing
                     captured = gateway.capture_charge(CaptureRequest(reference, f"capture-{order_id}", asked))
                 held = [each.captured for each in bench.sandbox.charges(order_id)]
-                wanted = [[asked]] if captured else [[None], [Money(0, asked.currency)]]
+                wanted = [[asked]] if captured else [[None], [Money(minor=0, currency=asked.currency)]]
                 assert held in wanted, f"asked to capture {asked} of {whole}, the gateway has taken {held}"
                 told = [captured] if captured else []
                 if captured and self.has("get_status"):
@@ -131,10 +131,10 @@ class Movements(Rules):
         if scale == 1 or whole.currency != alike[0]:
             return []
         minors = range(whole.minor // 4 + 1, whole.minor)[:20_000]
-        sent = (each for each in minors if int(float(Money(each, whole.currency).text) * scale) != each)
+        sent = (each for each in minors if int(float(Money(minor=each, currency=whole.currency).text) * scale) != each)
         read = (each for each in minors if int(each / scale * scale) != each)
         found = [next(numbers, None) for numbers in (sent, sent, read, read)]
-        return [Money(each, whole.currency) for each in sorted({each for each in found if each})]
+        return [Money(minor=each, currency=whole.currency) for each in sorted({each for each in found if each})]
 
     # Nothing else.
 

@@ -41,7 +41,7 @@ def money(count: int, currency: str) -> Money:
     """What Stripe's units of a currency (in letters of any case) are worth."""
     code = currency.upper()
     exponent = _DEVIATING.get(code)
-    return Money(count, code) if exponent is None else Money.of_scaled(count, exponent, code)
+    return Money(minor=count, currency=code) if exponent is None else Money.of_scaled(count, exponent, code)
 
 
 def is_known(currency: str | None) -> bool:

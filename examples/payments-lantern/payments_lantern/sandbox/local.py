@@ -154,4 +154,4 @@ class Sandbox:
 
 def _money(payment: Payment) -> Money:
     # By CREATE's own digits: a provider that took another exponent is found out here.
-    return Money(int(Decimal(payment.amount).scaleb(DIGITS[payment.currency])), payment.currency)
+    return Money(minor=int(Decimal(payment.amount).scaleb(DIGITS[payment.currency])), currency=payment.currency)

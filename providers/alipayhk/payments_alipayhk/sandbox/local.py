@@ -178,4 +178,4 @@ class Sandbox:
 
 def _money(amount: str, currency: str) -> Money:
     # However many digits: what the gateway holds is told as it is.
-    return Money(int(Decimal(amount).scaleb(CURRENCY_EXPONENTS[currency])), currency)
+    return Money(minor=int(Decimal(amount).scaleb(CURRENCY_EXPONENTS[currency])), currency=currency)
