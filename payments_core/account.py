@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from .config import Settings, build_config, settings_for, why_unconfigured
+from ._frames import without_frames
+from .config import Connection, Settings, build, plain, settings_for, why_unconfigured
 from .discovery import find_provider
 from .errors import ConfigurationError, PaymentError, ProviderContractError, ProviderNotFound
 from .info import ProviderInfo
 from .plugins import check_info, where
 
 __all__ = ["Account", "load_account"]
+
+T = TypeVar("T")
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -25,28 +28,42 @@ class Account(msgspec.Struct, frozen=True):
     provider_class: type
     info: ProviderInfo
     config: msgspec.Struct
+    connection: Connection = Connection()
 
     def make_provider(self) -> object:
-        """An instance of the provider for this account."""
-        error: PaymentError
+        """Make an instance of the provider for this account."""
+        problem = ""
         try:
             return self.provider_class(self.config)
-        except (KeyboardInterrupt, MemoryError):
+        except (KeyboardInterrupt, MemoryError, PaymentError):
             raise
-        except PaymentError as exc:
-            # Without what the provider was handling: `int(key.reveal())` puts the key into a ValueError.
-            error = exc.fresh()
         except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
-            error = ProviderContractError(
-                f"provider {self.provider} cannot be made from its configuration ({where(exc)})"
+            problem = where(exc)
+        raise ProviderContractError(f"provider {self.provider} cannot be made from its configuration ({problem})")
+
+    def make_transport(self, kind: Callable[..., T]) -> T:
+        """Make a transport of this kind that connects as the settings say."""
+        problem = ""
+        try:
+            return kind(proxy=self.connection.proxy.reveal() or None, verify=self.connection.ca_file or None)
+        except ConfigurationError as exc:
+            problem = exc.message
+        raise ConfigurationError(f"gateway {self.name}: {problem}")
+
+    def check_transport(self, transport: object) -> None:
+        """Refuse a transport of the caller's own beside settings that only ours would follow."""
+        given = [field for field in Connection.__struct_fields__ if getattr(self.connection, field)]
+        if transport is not None and given:
+            raise ConfigurationError(
+                f"gateway {self.name}: {' and '.join(given)} in the settings and transport= are both given: keep one"
             )
-        raise error
 
 
+@without_frames
 def load_account(
     name: str, config: Mapping[str, Any] | msgspec.Struct | Path | None = None, provider_class: type | None = None
 ) -> Account:
-    """The account that `Gateway.open(name, config)` opens.
+    """Load the account that `Gateway.open(name, config)` opens.
 
     `config` is a mapping, which replaces the file and the environment; the provider's own struct; the path of a
     payments.toml; or None, for the one that is found. A `provider_class` that is given is not looked for among what is
@@ -54,6 +71,7 @@ def load_account(
     """
     if not isinstance(name, str) or not name:
         raise ConfigurationError("name is text: what the gateway is called in the configuration")
+    name = str(plain(name))
     ready = config if isinstance(config, msgspec.Struct) else None
     if not (ready is not None or config is None or isinstance(config, Mapping | Path)):
         raise ConfigurationError("config is a mapping of the gateway's fields, or the Path of a payments.toml")
@@ -70,11 +88,11 @@ def load_account(
             raise ConfigurationError(f"gateway {name}: config is a mapping or a {config_type.__name__}")
         # A constructor checks nothing: a blank key in a struct is as blank as one in a file.
         settings = Settings(settings.provider, {each: getattr(ready, each) for each in ready.__struct_fields__}, {})
-    return Account(name, settings.provider, provider_class, info, build_config(name, config_type, settings))
+    return Account(name, settings.provider, provider_class, info, *build(name, config_type, settings))
 
 
 def _find(provider: str, name: str, file: Path | None) -> type:
-    """The provider's class. A gateway's `name` that is misspelt is taken for a provider's: so say what is configured."""
+    """Find the provider's class; where a misspelt gateway `name` was taken for a provider's, say what is configured."""
     try:
         return find_provider(provider)
     except ProviderNotFound as exc:

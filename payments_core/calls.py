@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ._checks import is_loopback
+from ._frames import without_frames
 from .account import Account, load_account
 from .authorization import AuthorizationCache
 from .clock import Clock, SystemClock
@@ -91,6 +92,7 @@ class OpenedGateway:
         self._closed = False
 
     @classmethod
+    @without_frames
     def open(
         cls,
         name: str,
@@ -105,8 +107,9 @@ class OpenedGateway:
 
         Without `config` the settings come from `[gateways.NAME]` of payments.toml and `PAYMENTS_<NAME>_<FIELD>`; a mapping
         (or the provider's own configuration struct) replaces them, and a Path names another payments.toml. `deadline`
-        is the seconds that one whole call may take. A `transport` that is given is not closed with the gateway. Raises
-        `ConfigurationError`, `ProviderNotFound` or `ProviderContractError`.
+        is the seconds that one whole call may take. A `transport` that is given is not closed with the gateway, and
+        stands in place of the settings `proxy` and `ca_file`. Raises `ConfigurationError`, `ProviderNotFound` or
+        `ProviderContractError`.
         """
         _check_deadline(deadline)
         cls._check_transport(transport)
@@ -120,13 +123,14 @@ class OpenedGateway:
     def _open(
         cls, account: Account, deadline: float, transport: Any, clock: Clock | None, plugins: Sequence[object]
     ) -> Self:
+        account.check_transport(transport)
         provider = account.make_provider()
         info = instance_info(account.info, provider)
         hooks = Hooks(account.provider, provider, info, plugins)
         base_url = getattr(account.config, "base_url", "")
         secrets = tuple(secrets_of(account.config))
         opened = cls(account.name, provider, info, hooks, base_url, deadline, clock or SystemClock(), secrets)
-        opened._attach(transport)
+        opened._attach(transport, account)
         if opened.moves_money is False:
             logger.warning("%s: no money moves: this is a test account, or a sandbox on this machine", opened.name)
         return opened
@@ -135,7 +139,7 @@ class OpenedGateway:
     def _check_transport(cls, transport: object) -> None:
         raise NotImplementedError
 
-    def _attach(self, transport: Any) -> None:
+    def _attach(self, transport: Any, account: Account) -> None:
         raise NotImplementedError
 
     def __repr__(self) -> str:

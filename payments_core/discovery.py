@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 
@@ -15,6 +16,12 @@ __all__ = ["PROVIDER_GROUP", "SANDBOX_GROUP", "InstalledProvider", "find_provide
 
 PROVIDER_GROUP = "payments_core.providers"
 SANDBOX_GROUP = "payments_core.sandboxes"
+
+# What a frozen program lacks unless it is told: the entry points, which are metadata, and the modules behind them.
+_FROZEN = (
+    "this program is frozen: build it with --copy-metadata DISTRIBUTION and --hidden-import PACKAGE of each provider, "
+    "both flags of PyInstaller"
+)
 
 
 class InstalledProvider(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +40,7 @@ class InstalledProvider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_provider(name: str) -> type:
-    """The provider class registered under `name`; nothing else is loaded.
+    """Load the provider class registered under `name`, and nothing else.
 
     Raises `ProviderNotFound`, or `ProviderContractError` where it is claimed twice or cannot be imported.
     """
@@ -50,7 +57,7 @@ def installed_providers() -> list[InstalledProvider]:
 
 
 def load_entry(group: str, name: str) -> object:
-    """The object that one distribution registers as `name` in `group`."""
+    """Load the object that one distribution registers as `name` in `group`."""
     claims = _claims(group, name)
     what = "provider" if group == PROVIDER_GROUP else "sandbox"
     if not claims:
@@ -71,6 +78,8 @@ def load_entry(group: str, name: str) -> object:
     owner, version = _owner(claims[0])
     extra = f": pip install '{owner}[sandbox]'" if group == SANDBOX_GROUP else ""
     advice = f"; it needs {needs}{extra}" if needs else ""
+    if needs and _is_frozen():
+        advice = f"; it needs {needs}, and {_FROZEN}"
     raise ProviderContractError(
         f"the {what} {name!r} of {owner} {version} cannot be imported ({problem[:300]}){advice}"
     )
@@ -111,7 +120,7 @@ def _claims(group: str, name: str) -> list[EntryPoint]:
 
 
 def _owner(entry: EntryPoint) -> tuple[str, str]:
-    """The distribution's name and version; what an interrupted uninstallation left behind has neither."""
+    """Return the distribution's name and version; what an interrupted uninstallation left behind has neither."""
     name: str | None = None
     version: str | None = None
     if entry.dist is not None:
@@ -125,6 +134,8 @@ def _not_found(group: str, name: str, what: str) -> str:
     installed = ", ".join(sorted(names)) or "none"
     if (written := name.replace("-", "_")) in names - {name}:
         return f"no {what} {name!r} is installed; {written!r} is: an id has _ where its distribution's name has -"
+    if _is_frozen():
+        return f"no {what} {name!r} is found (found: {installed}): {_FROZEN}"
     # No guess at a distribution's name: whoever owns a misspelt one would be handed the credentials.
     advice = (
         "install its distribution, or name an installed one as `provider` in the gateway's configuration"
@@ -132,3 +143,7 @@ def _not_found(group: str, name: str, what: str) -> str:
         else "a sandbox comes with the provider's distribution"
     )
     return f"no {what} {name!r} is installed (installed: {installed}): {advice}"
+
+
+def _is_frozen() -> bool:
+    return bool(getattr(sys, "frozen", False))

@@ -28,6 +28,7 @@ from .money import Money
 from .webhooks import Notification, WebhookDelivery, WebhookEvent
 
 if TYPE_CHECKING:
+    from .account import Account
     from .transport import AsyncTransport, Transport
 
 __all__ = ["AsyncGateway", "Gateway"]
@@ -137,12 +138,12 @@ class Gateway(OpenedGateway):
         if transport is not None and inspect.iscoroutinefunction(getattr(transport, "send", None)):
             raise ConfigurationError("this transport is async: give it to AsyncGateway")
 
-    def _attach(self, transport: Any) -> None:
+    def _attach(self, transport: Any, account: Account) -> None:
         self._owned = transport is None
         if transport is None:
             from .transport import HTTPTransport
 
-            transport = HTTPTransport()
+            transport = account.make_transport(HTTPTransport)
         self._transport = transport
 
     def _perform(self, flow: Generator[Any, Any, T]) -> T:
@@ -261,12 +262,12 @@ class AsyncGateway(OpenedGateway):
         if transport is not None and not inspect.iscoroutinefunction(getattr(transport, "send", None)):
             raise ConfigurationError("this transport is not async: give it to Gateway")
 
-    def _attach(self, transport: Any) -> None:
+    def _attach(self, transport: Any, account: Account) -> None:
         self._owned = transport is None
         if transport is None:
             from .transport import AsyncHTTPTransport
 
-            transport = AsyncHTTPTransport()
+            transport = account.make_transport(AsyncHTTPTransport)
         self._transport = transport
 
     async def _perform(self, flow: Generator[Any, Any, T]) -> T:

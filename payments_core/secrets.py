@@ -20,10 +20,11 @@ class Secret:
     def __init__(self, value: str) -> None:
         if not isinstance(value, str):
             raise TypeError("a Secret is made from str")
+        # Plain text: a subclass could show it in a representation of its own.
         object.__setattr__(self, "_Secret__value", str.__str__(value))
 
     def reveal(self) -> str:
-        """The secret itself. Keep it out of variables that outlive the line."""
+        """Return the secret itself. Keep it out of variables that outlive the line."""
         return self.__value
 
     def __setattr__(self, name: str, value: object) -> NoReturn:

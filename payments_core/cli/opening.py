@@ -69,7 +69,7 @@ def _existing(file: Path | None) -> Path | None:
 def gateway_in(file: Path, provider: str) -> str:
     """The one gateway that `file` has a section for, of `provider` where that is given; else the provider's name."""
     try:
-        sections = tomllib.loads(file.read_text("utf-8")).get("gateways")
+        sections = tomllib.loads(file.read_text("utf-8-sig")).get("gateways")
     except (OSError, ValueError):
         sections = None  # opening it will say what is wrong
     found = sections.items() if isinstance(sections, dict) else ()

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from payments_core import AsyncGateway, Clock, Gateway, ProviderContractError
+from payments_core._frames import without_frames
 from payments_core.account import load_account
 
 __all__ = ["open_provider"]
@@ -15,6 +16,7 @@ __all__ = ["open_provider"]
 G = TypeVar("G", Gateway, AsyncGateway)
 
 
+@without_frames
 def open_provider(
     provider_class: type,
     config: Mapping[str, Any] | msgspec.Struct,

@@ -57,6 +57,7 @@ class Account:
         self.name = name
         self.provider = account.provider
         self._values = msgspec.structs.asdict(account.config)
+        self._connection = {name: value for name, value in msgspec.structs.asdict(account.connection).items() if value}
 
     @property
     def base_url(self) -> str:
@@ -72,11 +73,12 @@ class Account:
     @property
     def secrets(self) -> dict[str, str]:
         """Its secrets, by the names of their fields: what must be found nowhere."""
-        return {name: value.reveal() for name, value in self._values.items() if isinstance(value, Secret) and value}
+        settings = {**self._connection, **self._values}
+        return {name: value.reveal() for name, value in settings.items() if isinstance(value, Secret) and value}
 
     def open(self) -> Gateway:
-        """The gateway."""
-        return Gateway.open(self.name, {**self._values, "provider": self.provider})
+        """Open the gateway."""
+        return Gateway.open(self.name, {**self._connection, **self._values, "provider": self.provider})
 
     def open_for_replay(self) -> Gateway:
         """The gateway, at the address that cassettes give it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,11 @@ def test_mounted_secrets_are_read_from_files(tmp_path: Path) -> None:
     secret.write_bytes(b"\xef\xbb\xbffrom a file\r\n")
     assert built(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(secret)}).key == Secret("from a file")
     secret.write_bytes(b"\xff" * 10)
-    assert "cannot be read" in refused(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(secret)})
+    assert "cannot be read: it is not UTF-8" in refused(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(secret)})
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        secret.write_text(f"{CANARY}\n", encoding)
+        message = refused(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(secret)})
+        assert "names cannot be read: it is UTF-16; save it as UTF-8" in message
     secret.write_bytes(b"x" * 100_000)
     assert "too long" in refused(environ=environ | {"PAYMENTS_SHOP_KEY_FILE": str(secret)})
     secret.write_text("\n")
@@ -234,6 +239,165 @@ def test_a_variable_that_could_be_meant_for_either_of_two_gateways_is_refused(ot
     assert "rename" in message
 
 
+@pytest.mark.parametrize("field", ["PREVIOUS_KEY", "PREVIOUS_KEY_FILE"])
+def test_a_variable_that_a_section_could_claim_is_refused(tmp_path: Path, field: str) -> None:
+    """A section has a key of its own, so nothing but its name tells what the variable is for."""
+    environ = {f"PAYMENTS_SHOP_{name.upper()}": value for name, value in GOOD.items()}
+    environ |= {f"PAYMENTS_SHOP_{field}": CANARY}
+    file = tmp_path / "payments.toml"
+    for other, provider in {"shop_previous": "shop", "shop-previous": "shop", "SHOP_previous": "another"}.items():
+        file.write_text(f'[gateways.{other}]\nprovider = "{provider}"\nkey = "k"\n')
+        message = refused(environ=environ, file=file)
+        assert f"PAYMENTS_SHOP_{field} " in message
+        assert "gateway shop," in message
+        assert f"[gateways.{other}]" in message
+        assert "rename one" in message
+
+
+def test_a_variable_of_a_shorter_name_s_section_is_refused_where_it_is_that_provider_s_field(tmp_path: Path) -> None:
+    """Else the old key of `shop` would become the key of `shop_previous`."""
+    file = tmp_path / "payments.toml"
+    file.write_text('[gateways.shop]\n[gateways.shop_previous]\nprovider = "shop"\nuid = "u"\n')
+    environ = {"PAYMENTS_SHOP_PREVIOUS_BASE_URL": "https://gateway.example"}
+    assert "key missing" in refused(environ=environ, file=file, name="shop_previous")
+    message = refused(environ=environ | {"PAYMENTS_SHOP_PREVIOUS_KEY": CANARY}, file=file, name="shop_previous")
+    assert "could be meant for gateway shop_previous, or for gateway shop," in message
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        "[gateways.shop_live]\n",
+        '[gateways.shop_prev]\nprovider = "shop"\n',
+        '[gateways.previous]\nprovider = "shop"\n',
+        '[gateways.sho]\nprovider = "another"\n',
+        '[gateways.shop]\nuid = "u"\n',
+    ],
+)
+def test_a_section_that_cannot_claim_a_variable_stops_nothing(tmp_path: Path, sections: str) -> None:
+    """Another name, a provider without such a field, or the gateway's own section."""
+    environ = {f"PAYMENTS_SHOP_{name.upper()}": value for name, value in GOOD.items()}
+    file = tmp_path / "payments.toml"
+    file.write_text(sections)
+    config = built(environ=environ | {"PAYMENTS_SHOP_PREVIOUS_KEY": "old"}, file=file)
+    assert config.previous_key == Secret("old")
+
+
+def of_a_service(prefix: str, port: str = "80", protocol: str = "TCP") -> dict[str, str]:
+    """Everything that the kubelet sets for one Service with a named port."""
+    url = f"{protocol.lower()}://10.0.3.7:{port}"
+    link = f"{prefix}_PORT_{port}_{protocol}"
+    service = {"SERVICE_HOST": "10.0.3.7", "SERVICE_PORT": port, "SERVICE_PORT_HTTP_WEB": port, "PORT": url}
+    links = {link: url, f"{link}_PROTO": protocol.lower(), f"{link}_PORT": port, f"{link}_ADDR": "10.0.3.7"}
+    return {f"{prefix}_{name}": value for name, value in service.items()} | links
+
+
+class WithPort(Config):
+    """Fields that are called as variables of a Service end."""
+
+    port: str = ""
+    service_host: str = ""
+    previous_port: str = ""
+
+
+@pytest.mark.parametrize("name", ["shop", "hk-shop", "port"])
+@pytest.mark.parametrize("service", ["", "_PREVIOUS", "_LIVE_2"])
+@pytest.mark.parametrize("protocol", ["TCP", "UDP", "SCTP"])
+def test_variables_of_a_kubernetes_service_are_ignored(name: str, service: str, protocol: str) -> None:
+    """Of one that is called as the gateway, or longer; they claim no name that shares a beginning either."""
+    prefix = f"PAYMENTS_{name.upper().replace('-', '_')}"
+    environ = {f"{prefix}_{field.upper()}": value for field, value in GOOD.items()}
+    environ |= {f"{prefix}_PREVIOUS_KEY": "old"} | of_a_service("PAYMENTS", "8080", protocol)
+    config = built(environ=environ | of_a_service(f"{prefix}{service}", protocol=protocol), name=name)
+    assert config == Config("https://gateway.example", "u", Secret("k"), Secret("old"))
+
+
+def test_a_field_that_is_called_as_a_service_s_variable_is_set() -> None:
+    """Unless its value is the URL that only the kubelet writes."""
+    environ = {f"PAYMENTS_SHOP_{name.upper()}": value for name, value in GOOD.items()}
+
+    def given(**variables: str) -> WithPort:
+        more = {f"PAYMENTS_SHOP_{name}": value for name, value in variables.items()}
+        return build_config("shop", WithPort, settings_for("shop", None, environ | more))
+
+    assert given(PORT="8443").port == "8443"
+    assert given(SERVICE_HOST="a.example").service_host == "a.example"
+    for url in ("tcp://10.0.3.7:80", "udp://[2001:db8::1]:53"):
+        assert given(PORT=url, PREVIOUS_PORT=url) == given()
+    environ |= of_a_service("PAYMENTS_SHOP")
+    assert (given().port, given().service_host) == ("", "10.0.3.7")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PORT", "8443"), ("PORT", "http://10.0.3.7:80"), ("PORT_80", "80"), ("PORT_80_TCP", "80"), ("PORT_HTTP_TCP", "tcp://10.0.3.7:80"),
+        ("PORT_80_TCP_HOST", "10.0.3.7"), ("PORT_80_QUIC_ADDR", "10.0.3.7"), ("SERVICE", "10.0.3.7"), ("SERVICE_HOSTS", "10.0.3.7"), ("SERVICE_URL", "tcp://10.0.3.7:80"), ("HOST", "10.0.3.7"),
+    ],
+)  # fmt: skip
+def test_a_variable_that_only_resembles_a_service_s_is_named(variable: str, value: str) -> None:
+    environ = {f"PAYMENTS_SHOP_{name.upper()}": given for name, given in GOOD.items()}
+    assert f"unknown field PAYMENTS_SHOP_{variable};" in refused(environ=environ | {f"PAYMENTS_SHOP_{variable}": value})
+
+
+class Uid(StrEnum):
+    MAIN = "main"
+
+
+class Mixed(str, Enum):  # noqa: UP042 - as frameworks make choices
+    KEY = "the key"
+
+
+class Safe(str):
+    """Text as templates mark it, which shows itself in its own way."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "not this"
+
+    __repr__ = __str__
+
+
+def test_text_of_a_subclass_is_stored_as_plain_text() -> None:
+    """What is text for a type checker is text when run: values, keys, the provider's name and the gateway's."""
+    config = built(GOOD | {"uid": Uid.MAIN, "key": Mixed.KEY, Safe("base_url"): Safe("https://x.example/")})
+    assert config == Config("https://x.example", "main", Secret("the key"))
+    assert type(config.uid) is type(config.base_url) is type(config.key.reveal()) is str
+    settings = settings_for("shop", {"provider": Uid.MAIN})
+    assert (settings.provider, type(settings.provider)) == ("main", str)
+    texts = {"first": Safe("a"), "several": [Safe("b")], "named": {Safe("c"): Safe("d")}}
+    keys = build_config("shop", Keys, settings_for("shop", texts))
+    assert keys == Keys(Secret("a"), None, (Secret("b"),), {"c": Secret("d")})
+    held = [
+        keys.first.reveal(),
+        keys.several[0].reveal(),
+        *keys.named,
+        *(each.reveal() for each in keys.named.values()),
+    ]
+    assert {type(each) for each in held} == {str}
+    assert type(Secret(Safe("a")).reveal()) is str
+    assert "uid must not be blank" in refused(config=GOOD | {"uid": Safe(" ")})
+
+
+class Mode(StrEnum):
+    TEST = "test"
+
+
+def test_an_enum_of_the_provider_s_own_is_kept() -> None:
+    moded = msgspec.defstruct("Moded", [("mode", Mode)])
+    for given in (Mode.TEST, "test", Safe("test")):
+        assert build_config("shop", moded, settings_for("shop", {"mode": given})).mode is Mode.TEST  # type: ignore[attr-defined]
+
+
+def test_a_gateway_s_name_is_stored_as_plain_text(alipayhk_config: dict[str, str]) -> None:
+    class Name(StrEnum):
+        HK = "alipayhk"
+
+    with Gateway.open(Name.HK, alipayhk_config) as gateway:
+        assert (gateway.name, type(gateway.name)) == ("alipayhk", str)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -250,6 +414,29 @@ def test_a_file_that_is_not_as_it_should_be_is_named(tmp_path: Path, text: str) 
     file = tmp_path / "payments.toml"
     file.write_bytes(text.encode("latin-1"))
     assert "payments.toml" in refused(file=file)
+
+
+TEXT = '[gateways.shop]\nbase_url = "https://gateway.example"\nuid = "Käfer"\nkey = "k"\n'
+
+
+@pytest.mark.parametrize(
+    ("encoding", "problem"),
+    [
+        ("utf-8-sig", ""),
+        ("utf-16", "is UTF-16; save it as UTF-8"),
+        ("utf-16-le", "is UTF-16; save it as UTF-8"),
+        ("utf-16-be", "is UTF-16; save it as UTF-8"),
+        ("cp1252", "is not UTF-8; save it as UTF-8"),
+    ],
+)
+def test_the_encoding_of_a_file_is_utf_8_with_or_without_a_mark(tmp_path: Path, encoding: str, problem: str) -> None:
+    """Windows PowerShell writes UTF-16, and older editors a mark or their own code page."""
+    file = tmp_path / "payments.toml"
+    file.write_text(TEXT, encoding)
+    if problem:
+        assert refused(file=file) == f"{file} {problem}"
+    else:
+        assert built(file=file).uid == "Käfer"
 
 
 def test_the_file_is_found_by_variable_or_in_the_current_folder(

@@ -584,6 +584,24 @@ def test_an_unknown_provider_is_not_found(opening: Any) -> None:
         opening("octopus", {})
 
 
+def test_a_frozen_program_is_told_which_flags_it_lacks(
+    install: Any, opening: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider is metadata, and no module imports it: PyInstaller sees neither."""
+    install("unpacked", broken_by(ModuleNotFoundError("No module named 'unpacked'", name="unpacked")))
+    for name, error in (("octopus", ProviderNotFound), ("unpacked", ProviderContractError)):
+        with pytest.raises(error) as usual:
+            opening(name, {})
+        assert "frozen" not in str(usual.value)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "frozen", True, raising=False)
+            with pytest.raises(error) as caught:
+                opening(name, {})
+        for flag in ("--copy-metadata", "--hidden-import"):
+            assert flag in str(caught.value)
+        assert name in str(caught.value)
+
+
 @pytest.mark.parametrize("deadline", [0, -1, "10", None, float("nan"), float("inf"), True])
 def test_a_deadline_is_a_number_of_seconds(install: Any, opening: Any, deadline: Any) -> None:
     """When opening and in every call."""
