@@ -276,7 +276,7 @@ class Events(FakeProvider):
 
     def _event(self, event):
         read = super()._event(event)
-        return replace(read, charge=self.changed(read.charge, event)) if read.charge else read
+        return replace(read, charge=self.changed(read.charge, event)) if read.charge is not None else read
 
 
 class EventIdIsTheCharge(FakeProvider):
