@@ -14,11 +14,16 @@ HTML: `curl -X POST http://127.0.0.1:8000/buy` is the button.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import SimpleQueue
+from threading import Thread
+from time import monotonic, sleep
 from typing import Any
 
 from payments_core import (
@@ -27,11 +32,14 @@ from payments_core import (
     ChargeRequest,
     ConfigurationError,
     Gateway,
+    GatewayUnavailable,
     InvalidRequest,
     Money,
     OutcomeUnknown,
     PaymentError,
+    ProtocolViolation,
     ProviderContractError,
+    RateLimited,
     Subject,
     UnsupportedOperation,
     WebhookDelivery,
@@ -40,24 +48,39 @@ from payments_core import (
 )
 
 PRICE = Money.of("88.00", "HKD")
+PAUSE = 5.0  # seconds between two questions about one order, however many hints and pages ask for one
 MOST_BYTES = 256 * 1024  # of a body: no notification is longer
 
-# What nobody but this shop can put right. All else is the gateway's, or the network's, and may be better in a minute.
+# What only this shop can put right; and what may be better in a minute.
 OURS = (AuthorizationRejected, ConfigurationError, InvalidRequest, ProviderContractError, UnsupportedOperation)
+PASSING = (GatewayUnavailable, ProtocolViolation, RateLimited)
+
+log = logging.getLogger("shop")
+
+
+@dataclass
+class Order:
+    """A row of the table that a real shop has."""
+
+    amount: Money
+    provider_id: str = ""
+    paid: bool = False
+    questions: dict[str, WebhookEvent | None] = field(default_factory=dict)  # open ones, by the gateway's id to ask for
+    ask_at: float = 0.0
 
 
 class Shop:
-    """Orders in memory: a real shop has a table for them, and writes the row before it asks for money."""
+    """Orders and events in memory: a real shop has tables for them."""
 
     def __init__(self, gateway: Gateway, url: str) -> None:
         self._gateway = gateway
         self._url = url
-        self._provider_ids: dict[str, str] = {}
-        self._paid: set[str] = set()
+        self._orders: dict[str, Order] = {}
+        self._inbox: SimpleQueue[WebhookEvent] = SimpleQueue()
 
     def buy(self, order_id: str) -> dict[str, Any]:
-        """Ask for the money; what the page is to show next."""
-        self._provider_ids[order_id] = ""
+        """Ask for the money, and return what the page shows next."""
+        order = self._orders[order_id] = Order(PRICE)  # stored before the call: its answer can be lost
         request = ChargeRequest(
             order_id, PRICE, "Tea", notify_url=f"{self._url}/webhooks", return_url=f"{self._url}/orders/{order_id}"
         )
@@ -66,51 +89,82 @@ class Shop:
         except OutcomeUnknown as exc:
             if not exc.repeatable:
                 raise
-            charge = self._gateway.create_charge(request)  # the gateway keeps its key: the same call is the same charge
-        self._provider_ids[order_id] = charge.reference.provider_id
+            # The gateway keeps its key: the identical call is the same charge.
+            charge = self._gateway.create_charge(request, first_sent_at=exc.first_sent_at)
+        order.provider_id = charge.reference.provider_id
         action = charge.next_action
         fields = {name: getattr(action, name) for name in action.__struct_fields__} if action is not None else {}
         return {"order_id": order_id, "do": type(action).__name__, **fields}
 
     def receive(self, body: bytes, headers: Mapping[str, str]) -> Acknowledgement:
-        """Take a notification in; a forged one is `WebhookRejected`. One about an order of somebody else's changes nothing."""
+        """Store what a notification says, and only that: the gateway waits for the answer."""
         notification = self._gateway.parse_webhook(WebhookDelivery(body, headers))
         for event in notification.events:
-            order_id = self._order_of(event)
-            if order_id:
-                self._settle(order_id, event)
+            self._inbox.put(event)
         return notification.acknowledgement
 
     def is_paid(self, order_id: str) -> bool:
-        """Whether the order is paid; an open one is asked about, for a notification can be lost. `KeyError`: no such order."""
-        if order_id not in self._paid and self._provider_ids[order_id]:
-            self._settle(order_id)
-        return order_id in self._paid
+        """Return whether the order is paid, and have an open one asked about; raise `KeyError` for an unknown one."""
+        order = self._orders[order_id]
+        if order.provider_id or "order_id" in self._gateway.info.query_by:
+            order.questions.setdefault(order.provider_id, None)
+        return order.paid
+
+    def work(self) -> None:
+        """Settle for ever; a real shop does it in a process of its own."""
+        while True:
+            self.settle()
+            sleep(0.1)
+
+    def settle(self) -> None:
+        """Look at the events that are stored, then ask about each order whose turn it is."""
+        while not self._inbox.empty():
+            self._take(self._inbox.get())
+        for order_id, order in list(self._orders.items()):  # a copy: orders are made meanwhile
+            if order.questions and not order.paid and monotonic() >= order.ask_at:
+                order.ask_at = monotonic() + PAUSE
+                named, event = order.questions.popitem()  # first: what comes in from now on is another question
+                if not self._confirm(order_id, order, event):
+                    order.questions.setdefault(named, event)
+
+    def _take(self, event: WebhookEvent) -> None:
+        order_id, named = self._order_of(event), event.reference
+        if not order_id or named is None:
+            log.warning("event %s is about no charge of this shop", event.event_id)
+            return
+        order = self._orders[order_id]
+        if not event.authoritative or not self._confirm(order_id, order, event):
+            order.questions.setdefault(order.provider_id or named.provider_id, event)
 
     def _order_of(self, event: WebhookEvent) -> str:
-        if event.subject is not Subject.CHARGE or event.reference is None:
-            return ""
         named = event.reference
-        if named.order_id in self._provider_ids:
+        if event.subject is not Subject.CHARGE or named is None:
+            return ""
+        if named.order_id in self._orders:
             return named.order_id
-        # A copy, because orders are made meanwhile; and an order whose create has failed has "" for an id, as many events have.
-        orders = list(self._provider_ids.items())
-        return next((ours for ours, theirs in orders if theirs and theirs == named.provider_id), "")
+        # An order whose create has failed has "" for an id, as many events have.
+        ids = {order.provider_id: order_id for order_id, order in list(self._orders.items()) if order.provider_id}
+        return ids.get(named.provider_id, "")
 
-    def _settle(self, order_id: str, event: WebhookEvent | None = None) -> None:
-        provider_id = self._provider_ids[order_id]
-        if event is not None:
-            charge = self._gateway.confirm_event(event, order_id, PRICE, provider_id=provider_id)
-        else:
-            charge = self._gateway.confirm(order_id, PRICE, provider_id=provider_id)
-        if charge.is_paid:
-            self._paid.add(order_id)
+    def _confirm(self, order_id: str, order: Order, event: WebhookEvent | None) -> bool:
+        """Return False where the same question may have an answer later."""
+        try:
+            if event is not None:
+                charge = self._gateway.confirm_event(event, order_id, order.amount, provider_id=order.provider_id)
+            else:
+                charge = self._gateway.confirm(order_id, order.amount, provider_id=order.provider_id)
+        except PaymentError as exc:  # its text holds no secret
+            log.error("not settled: %s: %s", type(exc).__name__, exc)  # noqa: TRY400 - the text says it
+            return not isinstance(exc, PASSING)
+        order.paid = order.paid or charge.is_paid
+        return True
 
 
 class Page(BaseHTTPRequestHandler):
     """The three addresses."""
 
     shop: Shop
+    hosts: frozenset[str]  # its own names, lest a page of somebody else's buys, or reads, through the shopper's browser
     timeout = 30  # seconds, for whoever says nothing more
 
     def do_POST(self) -> None:
@@ -128,11 +182,11 @@ class Page(BaseHTTPRequestHandler):
         self._carry_out(self._get)
 
     def _post(self, body: bytes) -> None:
-        if self.path == "/buy":
-            self._answer(200, self.shop.buy(f"TEA{secrets.token_hex(8)}"))
-        elif self.path == "/webhooks":
+        if self.path == "/webhooks":
             told = self.shop.receive(body, dict(self.headers.items()))
             self._answer(told.status, told.body, told.headers)
+        elif self.path == "/buy":
+            self._answer(200, self.shop.buy(f"TEA{secrets.token_hex(8)}"))
         else:
             self._answer(404, {"problem": "no such address"})
 
@@ -143,7 +197,16 @@ class Page(BaseHTTPRequestHandler):
         except KeyError:
             self._answer(404, {"problem": "no such order"})
 
+    def _is_ours(self) -> bool:
+        """Return whether the request names this host, and comes from no page of another one."""
+        named = [each.lower() for each in self.headers.get_all("host", [])]
+        origins = [each.lower() for each in self.headers.get_all("origin", [])]
+        return len(named) == 1 and named[0] in self.hosts and all(each == f"http://{named[0]}" for each in origins)
+
     def _carry_out(self, work: Callable[..., None], *given: bytes) -> None:
+        if self.path != "/webhooks" and not self._is_ours():  # a notification comes from anywhere: it is signed
+            self._answer(403, {"problem": "this shop answers nobody but its own pages"})
+            return
         try:
             work(*given)
         except WebhookRejected as exc:
@@ -163,6 +226,7 @@ class Page(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Serve until Ctrl-C."""
+    logging.basicConfig()
     name = os.environ.get("PAYMENTS_GATEWAY", "")
     if not name:
         sys.exit("shop: say which gateway, one that payments.toml configures: PAYMENTS_GATEWAY=NAME python shop.py")
@@ -175,6 +239,8 @@ def main() -> None:
     url = f"http://127.0.0.1:{server.server_port}"
     with gateway:
         Page.shop = Shop(gateway, url)
+        Page.hosts = frozenset(f"{host}:{server.server_port}" for host in ("127.0.0.1", "localhost"))
+        Thread(target=Page.shop.work, daemon=True).start()
         print(f"{gateway.info.title}: {url}", flush=True)
         try:
             server.serve_forever()

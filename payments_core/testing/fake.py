@@ -283,11 +283,13 @@ class FakeProvider:
 
     def _event(self, event: _Event) -> WebhookEvent:
         """Complete, and so authoritative, where it carries a charge or a refund; of another kind, a hint."""
-        charge = self._charge(event.charge) if event.charge else None
-        refund = self._refund(event.refund) if event.refund else None
-        subject = Subject.CHARGE if charge else Subject.REFUND if refund else Subject.OTHER
-        reference = charge.reference if charge else refund.reference if refund else None
-        return WebhookEvent(self.info.id, subject, event.type, reference, event.id, charge, refund)
+        if event.charge is not None:
+            charge = self._charge(event.charge)
+            return WebhookEvent(self.info.id, Subject.CHARGE, event.type, charge.reference, event.id, charge)
+        if event.refund is not None:
+            refund = self._refund(event.refund)
+            return WebhookEvent(self.info.id, Subject.REFUND, event.type, refund.reference, event.id, refund=refund)
+        return WebhookEvent(self.info.id, Subject.OTHER, event.type, None, event.id)
 
 
 def _ids(reference: Reference) -> dict[str, str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 import socket
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from pytest_socket import SocketBlockedError
@@ -214,14 +216,16 @@ def test_live_is_recorded_from_the_environment_and_pointed_at_a_sandbox_says_so(
 # The leak gate.
 
 
-def scene(sandbox: Sandbox, policy: CassettePolicy, path: Path, canaries: dict[str, str]) -> None:
+def scene(
+    sandbox: Sandbox, policy: CassettePolicy, path: Path, canaries: dict[str, str], description: str = "A cup of tea"
+) -> None:
     """One token call and one create, recorded."""
     parameters = {"order_id": secrets.token_hex(8)}  # the sandbox refuses a second order of one id
     with (
         record(path, policy, Provenance("sandbox", "alipayhk"), parameters, base_url=sandbox.url, secrets=canaries),
         Gateway.open("alipayhk", sandbox.config) as gateway,
     ):
-        gateway.create_charge(ChargeRequest(parameters["order_id"], HKD, "A cup of tea"))
+        gateway.create_charge(ChargeRequest(parameters["order_id"], HKD, description))
 
 
 @pytest.fixture
@@ -243,22 +247,33 @@ def test_no_planted_secret_is_in_a_cassette(planted: Sandbox, canaries: dict[str
 
 
 def test_the_gate_stops_a_careless_policy(planted: Sandbox, canaries: dict[str, str], tmp_path: Path) -> None:
-    """The positive control of the gate: a policy that keeps the secret, and one that keeps the token."""
+    """The positive control of the gate: a policy that keeps a text with the secret in it, and one that keeps the token."""
+    token_rule, *others = POLICY.rules
+    keeps_header = Rule(path=others[0].path, request_headers=Fields(("content-type", "authorization")))
+    for rules, description, leak in (
+        (POLICY.rules, canaries["secret"], r"secret \((raw|json)\)"),
+        ((token_rule, keeps_header), "A cup of tea", r"access_token, masked value \d+ \(raw\)"),
+    ):
+        with pytest.raises(CassetteError, match=f"not written, because it would hold {leak}") as caught:
+            scene(planted, CassettePolicy(rules), tmp_path / "scene.yaml", canaries, description)
+        assert scan(str(caught.value), canaries) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_policy_that_keeps_the_secret_keeps_its_mask(
+    planted: Sandbox, canaries: dict[str, str], tmp_path: Path
+) -> None:
+    """A recorder above httpx, as any tracer, never sees a secret of the query."""
     token_rule, *others = POLICY.rules
     keeps_secret = Rule(
         path=token_rule.path,
         query=Fields(("grant_type", "client_secret"), masked=("uid",)),
         response_body=token_rule.response_body,
     )
-    keeps_header = Rule(path=others[0].path, request_headers=Fields(("content-type", "authorization")))
-    for rules, leak in (
-        ((keeps_secret, *others), r"secret \(url\)"),
-        ((token_rule, keeps_header), r"access_token, masked value \d+ \(raw\)"),
-    ):
-        with pytest.raises(CassetteError, match=f"not written, because it would hold {leak}") as caught:
-            scene(planted, CassettePolicy(rules), tmp_path / "scene.yaml", canaries)
-        assert scan(str(caught.value), canaries) == []
-    assert list(tmp_path.iterdir()) == []
+    scene(planted, CassettePolicy((keeps_secret, *others)), tmp_path / "scene.yaml", canaries)
+    (uri,) = re.findall(r"uri: (.*/auth\?.*)", (tmp_path / "scene.yaml").read_text())
+    assert dict(parse_qsl(urlsplit(uri).query))["client_secret"] == "MASKED"
+    assert scan_tree(tmp_path, canaries) == []
 
 
 def test_the_committed_cassettes_hold_no_credential_of_their_sandbox() -> None:

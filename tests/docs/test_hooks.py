@@ -326,12 +326,12 @@ def test_every_hook_is_called_with_what_the_page_says(install, opening):
     answer = Response(200, (("Request-Id", "r-1"),))
     gateway = opening("everything", ACME, transport=lambda request: answer, plugins=[nosy])
     reference = Reference("P1")
-    assert gateway.create_charge(ORDER).is_paid
-    assert gateway.get_status(reference).is_paid
+    assert gateway.create_charge(ORDER).require("P1", ORDER.amount).is_paid
+    assert gateway.get_status(reference).require("P1", ORDER.amount).is_paid
     assert gateway.parse_webhook(WebhookDelivery(b"body", {})).events[0].authoritative
-    assert gateway.complete_charge(reference, {"token": "x"}).is_paid
-    assert gateway.capture_charge(CaptureRequest(reference, "K1", ORDER.amount)).is_paid
-    assert gateway.cancel_charge(reference).is_paid
+    assert gateway.complete_charge(reference, {"token": "x"}).require("P1", ORDER.amount).is_paid
+    assert gateway.capture_charge(CaptureRequest(reference, "K1", ORDER.amount)).require("P1", ORDER.amount).is_paid
+    assert gateway.cancel_charge(reference).require("P1", ORDER.amount).is_paid
     assert gateway.refund_charge(RefundRequest(reference, "F1", ORDER.amount, "cold")).status is RefundStatus.PENDING
     assert gateway.get_refund(RefundReference("F1")).provider_id == "R1"
     with pytest.raises(WebhookRejected):

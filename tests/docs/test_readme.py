@@ -12,6 +12,8 @@ import subprocess
 import sys
 import textwrap
 import threading
+import types
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -24,9 +26,13 @@ from payments_core import (
     Gateway,
     Mismatch,
     Money,
+    OutcomeUnknown,
     PaymentError,
     PaymentStatus,
     Redirect,
+    Reference,
+    Subject,
+    WebhookEvent,
     WebhookRejected,
 )
 from payments_core.testing.faults import FaultGateway, LoseAnswer
@@ -232,6 +238,101 @@ def test_a_lost_answer_is_asked_about_and_not_sent_again(sandbox, shop):
     assert charge.next_action is None
     created = [request for request in sandbox.received if request.path.endswith("/create")]
     assert [request.json["merchant_order_id"] for request in created] == ["P1001", "P1002"]
+
+
+def test_a_lost_answer_of_a_keyed_gateway_is_repeated_with_its_first_time(shop):
+    """One that cannot be asked by the order id, and keeps keys."""
+    namespace, _, _, create_once = shop
+    execute(create_once, namespace)
+    lost = OutcomeUnknown("the answer was lost", repeatable=True)
+    lost.first_sent_at = datetime(2026, 11, 27, tzinfo=UTC)
+    sent = []
+
+    class Keyed:
+        info = types.SimpleNamespace(query_by={"provider_id"})
+
+        def create_charge(self, request, *, first_sent_at=None):
+            sent.append((request, first_sent_at))
+            if first_sent_at is None:
+                raise lost
+            return "the same charge"
+
+        close = staticmethod(lambda: None)
+
+    namespace["gateway"].close()
+    namespace["gateway"] = Keyed()
+    request = namespace["request"]
+    assert namespace["create_once"](request) == "the same charge"
+    assert sent == [(request, None), (request, lost.first_sent_at)]
+    lost.repeatable = False
+    with pytest.raises(OutcomeUnknown):
+        namespace["create_once"](request)
+    assert len(sent) == 3
+
+
+@pytest.mark.parametrize(
+    ("subject", "reference"),
+    [
+        (Subject.CHARGE, Reference("OTHER")),
+        (Subject.CHARGE, Reference(provider_id="unheard-of")),
+        (Subject.CHARGE, Reference("OTHER", "unheard-of")),
+        (Subject.CHARGE, None),
+        (Subject.REFUND, Reference("P1001")),
+        (Subject.DISPUTE, Reference("P1001")),
+        (Subject.OTHER, None),
+    ],
+)
+def test_an_event_about_no_order_of_the_shop_settles_nothing(sandbox, shop, subject, reference):
+    """Nobody is asked, and nothing is raised."""
+    namespace, _, _, _ = shop
+    before = len(sandbox.received)
+    assert namespace["settle"](WebhookEvent("alipayhk", subject, "x", reference, "1")) is False
+    assert len(sandbox.received) == before
+
+
+def test_the_receiver_asks_nothing_and_keeps_hints_with_one_id(sandbox, shop):
+    """The gateway waits for the answer; a second hint is a second reason to ask."""
+    namespace, _, _, _ = shop
+    provider_id = namespace["charge"].reference.provider_id
+    before = len(sandbox.received)
+    assert [sandbox.deliver(provider_id) for _ in range(2)] == [200, 200]
+    hints = [namespace["inbox"].get(timeout=10) for _ in range(2)]
+    assert len({each.event_id for each in hints}) == 1
+    assert len(sandbox.received) == before
+    sandbox.pay(provider_id, notify=False)
+    assert [namespace["settle"](each) for each in hints] == [True, True]
+
+
+@pytest.mark.once
+def test_the_blocks_of_the_readme_pass_mypy_strict(tmp_path):
+    """One after the other, as they are pasted; what awaits stands in a coroutine."""
+    parts = blocks("python")
+    awaits = [part for part in parts if "await " in part]
+    assert len(awaits) == 1
+    (tmp_path / "page.py").write_text(
+        "\n".join(
+            f"async def later() -> None:\n{textwrap.indent(part, '    ')}" if part in awaits else part for part in parts
+        )
+    )
+    checked = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--config-file=",
+            "--cache-dir",
+            str(tmp_path),
+            tmp_path / "page.py",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
+    assert checked.stdout == "Success: no issues found in 1 source file\n"
 
 
 def test_the_readme_has_no_block_that_is_not_executed():

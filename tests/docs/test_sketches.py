@@ -494,8 +494,8 @@ def test_an_approved_order_is_completed_once_and_then_only_asked_about(paypal):
         (200, order("APPROVED")), (201, order("COMPLETED", "COMPLETED")), (200, order("COMPLETED", "COMPLETED"))
     )
     reference = Reference(provider_id="O1")
-    assert gateway.complete_charge(reference, {"token": "O1", "PayerID": "X"}).is_paid
-    assert gateway.complete_charge(reference).is_paid
+    assert gateway.complete_charge(reference, {"token": "O1", "PayerID": "X"}).require("P1001", ORDER.amount).is_paid
+    assert gateway.complete_charge(reference).require("P1001", ORDER.amount).is_paid
     assert [(request.method, request.path) for request in gateway._transport.sent[1:]] == [
         ("GET", "/v2/checkout/orders/O1"),
         ("POST", "/v2/checkout/orders/O1/capture"),
@@ -507,7 +507,7 @@ def test_a_capture_that_somebody_else_made_is_asked_about(paypal):
     """Not rejected: the money came in."""
     already = {"name": "UNPROCESSABLE_ENTITY", "details": [{"issue": "ORDER_ALREADY_CAPTURED"}]}
     gateway = paypal((200, order("APPROVED")), (422, already), (200, order("COMPLETED", "COMPLETED")))
-    assert gateway.complete_charge(Reference(provider_id="O1")).is_paid
+    assert gateway.complete_charge(Reference(provider_id="O1")).require("P1001", ORDER.amount).is_paid
 
 
 def test_a_completed_order_with_a_pending_capture_is_not_paid(paypal):
@@ -533,7 +533,7 @@ def test_a_capture_that_paypal_declined_says_why(paypal, status, code, reason):
         answer["purchase_units"][0]["payments"]["captures"][0]["processor_response"] = {"response_code": code}
     charge = paypal((200, answer)).get_status(Reference(provider_id="O1"))
     assert (charge.reason, charge.raw_reason) == (reason, code if reason else "")
-    assert charge.is_paid is (reason is None)
+    assert charge.require("P1001", ORDER.amount).is_paid is (reason is None)
 
 
 def test_how_long_paypal_keeps_a_key_is_the_account_s(paypal):

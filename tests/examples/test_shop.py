@@ -16,6 +16,7 @@ import sys
 import time
 import types
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +24,19 @@ from typing import Any
 import pytest
 
 import payments_core
-from payments_core import Gateway, Notification, Reference, Secret, Subject, WebhookDelivery, WebhookEvent
+from payments_core import (
+    Charge,
+    ChargeRequest,
+    Gateway,
+    Money,
+    Notification,
+    PaymentStatus,
+    Reference,
+    Secret,
+    Subject,
+    WebhookDelivery,
+    WebhookEvent,
+)
 from payments_core.discovery import SANDBOX_GROUP, find_provider, load_entry
 from payments_core.testing.cassettes import BASE_URL, CassettePolicy, Provenance, read, record, replay
 from payments_core.testing.leaks import scan
@@ -123,6 +136,22 @@ def register(sandbox: Any, port: int) -> None:
         endpoint(f"http://127.0.0.1:{port}/webhooks")
 
 
+def is_paid(port: int, order_id: str) -> bool:
+    status, told = ask(port, "GET", f"/orders/{order_id}")
+    assert (status, told["order_id"]) == (200, order_id)
+    return told["paid"] is True
+
+
+def in_the_end_paid(port: int, order_id: str) -> bool:
+    """Poll as a page does; the shop asks the gateway now and then."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if is_paid(port, order_id):
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_a_shopper_pays_and_the_shop_knows(name: str, sandbox: Any, tmp_path: Path) -> None:
     """Over real HTTP on all sides: the shop's page, the gateway, and the gateway's notification."""
     settings = environment(name, dict(sandbox.config), tmp_path)
@@ -134,7 +163,7 @@ def test_a_shopper_pays_and_the_shop_knows(name: str, sandbox: Any, tmp_path: Pa
         (held,) = sandbox.charges(order_id)
         assert str(held.amount) == "88.00 HKD"
         register(sandbox, port)
-        assert ask(port, "GET", f"/orders/{order_id}") == (200, {"order_id": order_id, "paid": False})
+        assert is_paid(port, order_id) is False
         sandbox.pay(held.provider_id)
         delivery = sandbox.notification(held.provider_id)
         headers = dict(delivery.headers)
@@ -142,7 +171,7 @@ def test_a_shopper_pays_and_the_shop_knows(name: str, sandbox: Any, tmp_path: Pa
         assert forged[0] == 400
         told = ask(port, "POST", "/webhooks", delivery.body, headers)
         assert told[0] in {200, 204}, told
-        assert ask(port, "GET", f"/orders/{order_id}") == (200, {"order_id": order_id, "paid": True})
+        assert in_the_end_paid(port, order_id)
 
 
 def test_a_notification_that_is_lost_changes_nothing(name: str, sandbox: Any, tmp_path: Path) -> None:
@@ -152,10 +181,7 @@ def test_a_notification_that_is_lost_changes_nothing(name: str, sandbox: Any, tm
         (held,) = sandbox.charges(order_id)
         quietly = {"notify": False} if "notify" in inspect.signature(sandbox.pay).parameters else {}
         sandbox.pay(held.provider_id, **quietly)
-        until = time.monotonic() + 10
-        while not (answer := ask(port, "GET", f"/orders/{order_id}"))[1].get("paid") and time.monotonic() < until:
-            time.sleep(0.05)
-        assert answer == (200, {"order_id": order_id, "paid": True})
+        assert in_the_end_paid(port, order_id)
 
 
 def test_the_environments_differ_in_the_name_and_the_secrets_alone(tmp_path: Path) -> None:
@@ -210,6 +236,7 @@ def test_what_only_the_shop_can_put_right_is_a_mistake_of_its_own(shop: ModuleTy
     assert not issubclass(payments_core.OutcomeUnknown, shop.OURS)
     answered = []
     page = object.__new__(shop.Page)
+    page.path = "/webhooks"
     page._answer = lambda status, content, headers=(): answered.append((status, content["problem"]))
 
     def work() -> None:
@@ -267,69 +294,280 @@ def test_the_answer_to_a_notification_is_the_gateway_s_own_with_its_headers(tmp_
 # Whose event is it?
 
 
-class Believing:
-    """Believes every notification, and remembers which orders were asked about."""
+class Asked:
+    """Believes every notification, and remembers what it is asked; `answers` are raised, or say whether it is paid."""
 
-    def __init__(self, *references: Reference | None) -> None:
-        self.references = references
-        self.asked: list[str] = []
+    info = types.SimpleNamespace(query_by={"order_id", "provider_id"})
+
+    def __init__(self, *events: WebhookEvent) -> None:
+        self.events = events
+        self.asked: list[tuple[str, str]] = []
+        self.answers: list[bool | Exception] = []
 
     def parse_webhook(self, _: WebhookDelivery) -> Notification:
-        return Notification(
-            tuple(
-                WebhookEvent("x", Subject.CHARGE, "paid", reference, str(number))
-                for number, reference in enumerate(self.references)
-            )
-        )
+        return Notification(self.events)
 
-    def confirm_event(self, event: WebhookEvent, order_id: str, *_: Any, **__: Any) -> Any:
-        self.asked.append(order_id)
-        return types.SimpleNamespace(is_paid=True)
+    def confirm(self, order_id: str, _: Money, *, provider_id: str) -> Any:
+        self.asked.append((order_id, provider_id))
+        answer = self.answers.pop(0) if self.answers else False
+        if isinstance(answer, Exception):
+            raise answer
+        return types.SimpleNamespace(is_paid=answer)
+
+    def confirm_event(self, event: WebhookEvent, order_id: str, amount: Money, *, provider_id: str) -> Any:
+        assert event.reference is not None
+        return self.confirm(order_id, amount, provider_id=provider_id or event.reference.provider_id)
 
 
-def counter_of(shop: ModuleType, gateway: Believing, **orders: str) -> Any:
+def hint(order_id: str = "", provider_id: str = "", event_id: str = "1", subject: Subject = Subject.CHARGE) -> Any:
+    reference = Reference(order_id, provider_id) if order_id or provider_id else None
+    return WebhookEvent("x", subject, "paid", reference, event_id)
+
+
+def authoritative(order_id: str, event_id: str = "1") -> WebhookEvent:
+    charge = Charge("x", Reference(order_id), PaymentStatus.SUCCEEDED, "paid", Money.of("88.00", "HKD"))
+    return WebhookEvent("x", Subject.CHARGE, "paid", charge.reference, event_id, charge)
+
+
+class Hands:
+    """A clock whose hands are moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(shop: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Hands:
+    hands = Hands()
+    monkeypatch.setattr(shop, "monotonic", hands)
+    return hands
+
+
+def counter_of(shop: ModuleType, gateway: Asked, **orders: str) -> Any:
     counter = shop.Shop(gateway, "https://shop.example")
-    counter._provider_ids.update(orders)
+    counter._orders.update({order_id: shop.Order(shop.PRICE, named) for order_id, named in orders.items()})
     return counter
+
+
+def test_a_receiver_stores_and_asks_nothing(shop: ModuleType) -> None:
+    """The gateway waits for the answer, and delivers again where it waits too long."""
+    gateway = Asked(hint("TEA1"), authoritative("TEA1"))
+    counter = counter_of(shop, gateway, TEA1="lp_1")
+    assert counter.receive(b"", {}).status == 200
+    assert gateway.asked == []
+    counter.settle()
+    assert gateway.asked == [("TEA1", "lp_1")] * 2
 
 
 def test_an_order_whose_create_failed_swallows_no_event_of_another(shop: ModuleType) -> None:
     """It has no id of the gateway's, and neither have many events."""
-    gateway = Believing(Reference("TEA2"))
+    gateway = Asked(hint("TEA2"))
     counter = counter_of(shop, gateway, TEA1="", TEA2="lp_2")
     counter.receive(b"", {})
-    assert gateway.asked == ["TEA2"]
+    counter.settle()
+    assert gateway.asked == [("TEA2", "lp_2")]
 
 
 def test_an_order_is_found_by_its_own_id_first_and_else_by_the_gateway_s(shop: ModuleType) -> None:
-    gateway = Believing(Reference("TEA2", "lp_1"), Reference(provider_id="lp_1"))
-    counter_of(shop, gateway, TEA1="lp_1", TEA2="").receive(b"", {})
-    assert gateway.asked == ["TEA2", "TEA1"]
+    gateway = Asked(hint("TEA2", "lp_1"), hint(provider_id="lp_1"))
+    counter = counter_of(shop, gateway, TEA1="lp_1", TEA2="")
+    counter.receive(b"", {})
+    counter.settle()
+    assert sorted(gateway.asked) == [("TEA1", "lp_1"), ("TEA2", "lp_1")]
 
 
-def test_an_event_about_somebody_else_s_order_is_acknowledged_and_changes_nothing(shop: ModuleType) -> None:
-    gateway = Believing(Reference("OTHER"), Reference(provider_id="lp_9"), None)
+@pytest.mark.parametrize(
+    "event",
+    [
+        hint("OTHER"), hint(provider_id="lp_9"), hint(), authoritative("OTHER"), hint("TEA1", subject=Subject.REFUND),
+        hint("TEA1", subject=Subject.DISPUTE), hint(subject=Subject.OTHER),
+    ],
+)  # fmt: skip
+def test_an_event_that_is_about_no_charge_of_the_shop_is_acknowledged_and_changes_nothing(
+    shop: ModuleType, event: WebhookEvent
+) -> None:
+    gateway = Asked(event, authoritative("TEA2"))
+    gateway.answers = [True]
     counter = counter_of(shop, gateway, TEA1="", TEA2="lp_2")
     assert counter.receive(b"", {}).status == 200
-    assert (gateway.asked, counter._paid) == ([], set())
+    counter.settle()
+    assert gateway.asked == [("TEA2", "lp_2")]
+    assert {order_id: order.paid for order_id, order in counter._orders.items()} == {"TEA1": False, "TEA2": True}
 
 
 def test_orders_may_be_made_while_an_event_is_looked_up(shop: ModuleType) -> None:
     """Threads share the orders: the lookup goes over a copy."""
-    counter = counter_of(shop, Believing())
+    counter = counter_of(shop, Asked())
 
     class Growing(str):
         __slots__ = ()
 
-        def __eq__(self, other: object) -> bool:
-            counter._provider_ids[f"TEA{len(counter._provider_ids)}"] = "x"
-            return False
+        def __hash__(self) -> int:
+            counter._orders[f"NEW{len(counter._orders)}"] = shop.Order(shop.PRICE, "x")
+            return str.__hash__(self)
 
-        __hash__ = str.__hash__
+    counter._orders.update(TEA1=shop.Order(shop.PRICE, Growing("lp_1")), TEA2=shop.Order(shop.PRICE, Growing("lp_2")))
+    assert counter._order_of(hint(provider_id="lp_3")) == ""
+    assert len(counter._orders) > 2
 
-    counter._provider_ids.update(TEA1=Growing("lp_1"), TEA2=Growing("lp_2"))
-    event = WebhookEvent("x", Subject.CHARGE, "paid", Reference(provider_id="lp_3"), "1")
-    assert counter._order_of(event) == ""
+
+# How often is the gateway asked?
+
+
+def test_the_gateway_is_asked_about_an_order_once_in_a_pause(shop: ModuleType, clock: Hands) -> None:
+    gateway = Asked(hint("TEA1"), hint("TEA1", event_id="2"))
+    counter = counter_of(shop, gateway, TEA1="lp_1", TEA2="lp_2")
+    for _ in range(100):
+        counter.receive(b"", {})
+        assert not counter.is_paid("TEA1")
+        counter.settle()
+        clock.now += shop.PAUSE / 101
+    assert gateway.asked == [("TEA1", "lp_1")]
+    assert not counter.is_paid("TEA2")
+    counter.settle()
+    assert gateway.asked == [("TEA1", "lp_1"), ("TEA2", "lp_2")]
+
+
+@pytest.mark.parametrize("by", ["hint", "page"])
+def test_a_question_that_had_to_wait_is_asked_later(shop: ModuleType, clock: Hands, by: str) -> None:
+    """Whether or not anybody asks for it again; and a hint with the same id is no repetition."""
+    gateway = Asked(hint("TEA1"))
+    gateway.answers = [False, True]
+    counter = counter_of(shop, gateway, TEA1="lp_1")
+    for _ in range(2):
+        counter.receive(b"", {}) if by == "hint" else counter.is_paid("TEA1")
+        counter.settle()
+    assert len(gateway.asked) == 1
+    clock.now += shop.PAUSE
+    counter.settle()
+    assert len(gateway.asked) == 2
+    assert counter.is_paid("TEA1")
+    clock.now += shop.PAUSE
+    counter.settle()
+    assert len(gateway.asked) == 2, "a paid order was asked about"
+
+
+def test_hints_that_name_several_charges_are_all_asked_about(shop: ModuleType, clock: Hands) -> None:
+    """Where the answer to the create was lost, only a hint knows the gateway's id, and not every one is ours."""
+    gateway = Asked(hint("TEA1", "lp_1"), hint("TEA1", "lp_2"))
+    gateway.answers = [payments_core.Mismatch("is about another order"), True]
+    counter = counter_of(shop, gateway, TEA1="")
+    counter.receive(b"", {})
+    counter.settle()
+    clock.now += shop.PAUSE
+    counter.settle()
+    assert {named for _, named in gateway.asked} == {"lp_1", "lp_2"}
+    assert counter.is_paid("TEA1")
+
+
+@pytest.mark.parametrize("error", ["GatewayUnavailable", "RateLimited", "ProtocolViolation"])
+@pytest.mark.parametrize("event", [hint("TEA1"), authoritative("TEA1"), None])
+def test_a_question_without_an_answer_is_asked_again(
+    shop: ModuleType, clock: Hands, error: str, event: WebhookEvent | None
+) -> None:
+    gateway = Asked(*filter(lambda each: each is not None, [event]))
+    gateway.answers = [getattr(payments_core, error)("not now"), True]
+    counter = counter_of(shop, gateway, TEA1="lp_1")
+    counter.receive(b"", {})
+    if event is None:
+        counter.is_paid("TEA1")
+    for _ in range(2):
+        counter.settle()
+        clock.now += shop.PAUSE
+    assert counter.is_paid("TEA1")
+
+
+@pytest.mark.parametrize("error", ["Mismatch", "NotFound", "UnsupportedOperation", "InvalidRequest"])
+def test_an_answer_that_settles_nothing_is_not_asked_for_again(
+    shop: ModuleType, clock: Hands, error: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = Asked(hint("TEA1"))
+    gateway.answers = [getattr(payments_core, error)("no")]
+    counter = counter_of(shop, gateway, TEA1="lp_1")
+    counter.receive(b"", {})
+    for _ in range(3):
+        counter.settle()
+        clock.now += shop.PAUSE
+    assert len(gateway.asked) == 1
+    assert not counter._orders["TEA1"].paid
+    assert [record.getMessage() for record in caplog.records] == [f"not settled: {error}: no"]
+
+
+def test_an_order_that_cannot_be_asked_about_yet_waits_for_an_event(shop: ModuleType) -> None:
+    """Its create has no answer yet, and this gateway knows no order id."""
+    gateway = Asked()
+    gateway.info = types.SimpleNamespace(query_by={"provider_id"})
+    counter = counter_of(shop, gateway, TEA1="")
+    assert not counter.is_paid("TEA1")
+    counter.settle()
+    assert gateway.asked == []
+
+
+def test_a_create_that_is_repeated_says_when_it_was_sent_first(shop: ModuleType) -> None:
+    sent: list[tuple[ChargeRequest, Any]] = []
+    lost = payments_core.OutcomeUnknown("the answer was lost", repeatable=True)
+    lost.first_sent_at = datetime(2026, 11, 27, tzinfo=UTC)
+
+    class Losing(Asked):
+        def create_charge(self, request: ChargeRequest, *, first_sent_at: datetime | None = None) -> Charge:
+            sent.append((request, first_sent_at))
+            if first_sent_at is None:
+                raise lost
+            return Charge("x", Reference(request.order_id, "lp_1"), PaymentStatus.PENDING, "open", request.amount)
+
+    counter = counter_of(shop, Losing())
+    assert counter.buy("TEA1")["order_id"] == "TEA1"
+    assert sent == [(sent[0][0], None), (sent[0][0], lost.first_sent_at)]
+    lost.repeatable = False
+    with pytest.raises(payments_core.OutcomeUnknown):
+        counter.buy("TEA2")
+    assert len(sent) == 3
+    assert not counter.is_paid("TEA2"), "stored before it was sent"
+
+
+# Who may ask the shop?
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ("Host: {host}", 503),
+        ("Host: localhost:{port}\r\nOrigin: http://localhost:{port}", 503),
+        ("Host: {host}\r\nOrigin: http://{host}", 503),
+        ("Host: evil.example:{port}", 403),
+        ("Host: evil.example:{port}\r\nOrigin: http://evil.example:{port}", 403),
+        ("Host: 127.0.0.1", 403),
+        ("Host: {host}.evil.example", 403),
+        ("Host: {host}\r\nHost: evil.example", 403),
+        ("X-Forwarded-Host: {host}", 403),
+        ("Host: {host}\r\nOrigin: https://evil.example", 403),
+        ("Host: {host}\r\nOrigin: http://127.0.0.1:1", 403),
+        ("Host: {host}\r\nOrigin: http://localhost:{port}", 403),
+        ("Host: {host}\r\nOrigin: https://{host}", 403),
+        ("Host: {host}\r\nOrigin: null", 403),
+        ("Host: {host}\r\nOrigin: http://{host}\r\nOrigin: https://evil.example", 403),
+    ],
+)
+def test_the_shop_sells_through_its_own_pages_only(alone: int, headers: str, status: int) -> None:
+    """A page of somebody else's reaches it through the shopper's browser, by its address or by DNS rebinding."""
+    filled = headers.format(host=f"127.0.0.1:{alone}", port=alone)
+    assert raw(alone, f"POST /buy HTTP/1.1\r\n{filled}\r\nContent-Length: 0\r\n\r\n") == status
+    status = 404 if status == 503 else status
+    assert raw(alone, f"GET /orders/TEA1 HTTP/1.1\r\n{filled}\r\n\r\n") == status
+
+
+@pytest.mark.parametrize("headers", ["Host: shop.example", "Host: shop.example\r\nOrigin: https://gateway.example"])
+def test_a_notification_comes_from_anywhere_and_must_be_signed(alone: int, headers: str) -> None:
+    assert raw(alone, f"POST /webhooks HTTP/1.1\r\n{headers}\r\nContent-Length: 2\r\n\r\n{{}}") == 400
+
+
+def raw(port: int, request: str) -> int:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request.encode())
+        return int(connection.recv(20).split()[1])
 
 
 # From cassettes: what the shop sends, without a network.
@@ -346,7 +584,9 @@ def sell(shop: ModuleType, gateway: Gateway, pay: Any) -> None:
     counter = shop.Shop(gateway, "https://shop.example")
     bought = counter.buy("EXAMPLE1")
     assert bought["do"] in {"Redirect", "ShowQRCode"}
-    pay(counter._provider_ids["EXAMPLE1"])
+    pay(counter._orders["EXAMPLE1"].provider_id)
+    assert not counter.is_paid("EXAMPLE1")
+    counter.settle()
     assert counter.is_paid("EXAMPLE1")
 
 

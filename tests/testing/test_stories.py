@@ -186,9 +186,10 @@ def test_moves_and_controls_go_to_the_actor(play: Any) -> None:
 
 
 def test_expect_says_all_that_is_otherwise() -> None:
-    expect(PENDING, raw_status="open", is_paid=False)
+    matched = PENDING.require("P1", EUR)
+    expect(matched, raw_status="open", is_paid=False)
     with pytest.raises(AssertionError) as caught:
-        expect(PENDING, raw_status="paid", is_paid=0, paid_at=None)
+        expect(matched, raw_status="paid", is_paid=0, paid_at=None)
     assert str(caught.value) == "Charge: raw_status is 'open' and not 'paid'; is_paid is False and not 0"
 
 

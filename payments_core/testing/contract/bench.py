@@ -40,7 +40,7 @@ from payments_core.testing.sandbox import ContractSandbox
 
 from .rules import Rules
 
-__all__ = ["AtStep", "Bench", "Prepared", "StillClock", "Tap", "error_of", "told_as"]
+__all__ = ["AtStep", "Bench", "Prepared", "StillClock", "Tap", "error_of", "says_paid", "told_as"]
 
 # A call that is to run into its deadline is given this many seconds.
 SHORT: Final = 0.4
@@ -347,6 +347,12 @@ class Bench:
             rule.remove()
         self._injected.clear()
         self.between.clear()
+
+
+def says_paid(charge: Charge) -> bool:
+    """Tell whether a shop that waits for this very charge would call it paid."""
+    ids, amount = charge.reference, charge.amount
+    return amount is not None and charge.require(ids.order_id, amount, provider_id=ids.provider_id).is_paid
 
 
 def error_of(call: Callable[[], object]) -> PaymentError:

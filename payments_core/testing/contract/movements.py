@@ -102,10 +102,10 @@ class Movements(Rules):
                 with contextlib.suppress(InvalidRequest, Rejected):  # where it captures all or nothing
                     captured = gateway.capture_charge(CaptureRequest(reference, f"capture-{order_id}", asked))
                 held = [each.captured for each in bench.sandbox.charges(order_id)]
-                wanted = [[asked]] if captured else [[None], [Money(minor=0, currency=asked.currency)]]
+                wanted = [[asked]] if captured is not None else [[None], [Money(minor=0, currency=asked.currency)]]
                 assert held in wanted, f"asked to capture {asked} of {whole}, the gateway has taken {held}"
-                told = [captured] if captured else []
-                if captured and self.has("get_status"):
+                told = [captured] if captured is not None else []
+                if told and self.has("get_status"):
                     told.append(gateway.get_status(reference))
                 for each in told:
                     assert not _is_payment(each, order_id, whole, reference.provider_id), (

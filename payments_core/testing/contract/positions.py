@@ -52,6 +52,8 @@ _UNREADABLE: Final[dict[str, Fault]] = {
     "html-409": faults.HTML(status=409),
 }
 
+_REFUSED: Final[dict[str, Fault]] = {"401": faults.Unauthorized(), "403": faults.Forbidden()}
+
 
 class Positions(Rules):
     """The taxonomy of errors, operation by operation."""
@@ -137,14 +139,20 @@ class Positions(Rules):
                 assert error.retry_after == 3600
 
     @essential
-    @pytest.mark.parametrize("fault", [faults.Unauthorized(), faults.Forbidden()], ids=["401", "403"])
+    @pytest.mark.parametrize("fault", _REFUSED.values(), ids=_REFUSED)
     def test_refused_credentials_are_no_refused_charge(self, bench: Bench, fault: Fault) -> None:
-        """They are renewed once where they can be, and then `AuthorizationRejected`."""
+        """They are renewed where they can be, and then `AuthorizationRejected`; what may have moved money is unknown."""
         for operation, place, steps in self._each(bench):
-            error, prepared = self._fail(bench, operation, place, fault)
-            earlier = prepared.moves_money and any(not each.safe for each in steps[:place])
-            wanted = OutcomeUnknown if earlier else AuthorizationRejected
+            error, prepared = self._fail(bench, operation, place, fault, deadline=SHORT)
+            doubtful = steps[:place] if self._decided_before(fault) else steps[: place + 1]
+            exposed = [each for each in doubtful if not each.safe] if prepared.moves_money else []
+            wanted = OutcomeUnknown if exposed else AuthorizationRejected
             assert type(error) is wanted, f"{operation}, request {place + 1}: {error!r}"
+            self._check_unknown(bench, operation, error, exposed)
+
+    def _decided_before(self, fault: Fault) -> bool:
+        """Tell whether the gateway documents that it refuses so before it accepts anything."""
+        return (401 if isinstance(fault, faults.Unauthorized) else 403) in self.info().refusal_statuses
 
     # The authorization.
 
@@ -163,10 +171,16 @@ class Positions(Rules):
             assert len(bench.between.requests) == asked + 2 * len(steps)
 
     @needs("the provider has no `authorize`", lambda cls: cls.has("authorize"))
-    @pytest.mark.parametrize("fault", [faults.Unauthorized(), faults.Forbidden()], ids=["401", "403"])
+    @pytest.mark.parametrize("fault", _REFUSED.values(), ids=_REFUSED)
     def test_a_refused_token_is_renewed_once_and_the_charge_is_made_once(self, bench: Bench, fault: Fault) -> None:
-        """The flow runs again from its start, with the new token."""
+        """The flow runs again from its start, with the new token; but not where the charge may have been made."""
         steps = bench.steps("create_charge")
+        if not (self._decided_before(fault) or steps[0].safe or steps[0].idempotent):
+            error, prepared = self._fail(bench, "create_charge", 0, fault)
+            assert type(error) is OutcomeUnknown, f"a create that was answered so may have been accepted: {error!r}"
+            self._check_unknown(bench, "create_charge", error, steps[:1])
+            assert list(bench.sandbox.charges(prepared.order_id)) == []
+            return
         with bench.open() as gateway:
             prepared = bench.prepare("create_charge", gateway)
             bench.inject(AtStep(fault, 0, times=1))

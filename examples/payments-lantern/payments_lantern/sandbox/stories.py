@@ -66,7 +66,8 @@ def _request(parameters: Parameters) -> ChargeRequest:
 
 def _created(parameters: Parameters) -> Scene:
     charge = yield call("create_charge", _request(parameters))
-    expect(charge, status=PaymentStatus.REQUIRES_ACTION, raw_status="waiting", amount=_AMOUNT, is_paid=False)
+    expect(charge, status=PaymentStatus.REQUIRES_ACTION, raw_status="waiting", amount=_AMOUNT)
+    expect(charge.require(parameters["order_id"], _AMOUNT), is_paid=False)
     if type(charge.next_action) is not Redirect:
         raise AssertionError(f"the next action is {charge.next_action!r}")
 

@@ -93,8 +93,10 @@ def _create(channel: Channel, method: str, action: type[NextAction], notify_url:
         order_id = parameters["order_id"]
         request = ChargeRequest(order_id, _AMOUNT, "A cup of tea", method, channel, notify_url)
         charge = yield call("create_charge", request)
-        expect(charge, status=PaymentStatus.REQUIRES_ACTION, raw_status="PENDING", is_paid=False)
-        expect(charge.require(order_id, _AMOUNT).reference, order_id=order_id)
+        expect(charge, status=PaymentStatus.REQUIRES_ACTION, raw_status="PENDING")
+        matched = charge.require(order_id, _AMOUNT)
+        expect(matched, is_paid=False)
+        expect(matched.reference, order_id=order_id)
         if type(charge.next_action) is not action:
             raise AssertionError(f"the next action is {charge.next_action!r} and no {action.__name__}")
 
