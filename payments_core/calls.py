@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import GeneratorType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,7 +25,6 @@ from .errors import (
     ConfigurationError,
     InvalidRequest,
     Mismatch,
-    OutcomeUnknown,
     PaymentError,
     UnsupportedOperation,
     WebhookRejected,
@@ -47,21 +45,28 @@ from .models import (
 from .money import Money
 from .observers import OperationRecord
 from .plugins import Hook, Hooks, instance_info, where
-from .position import Call, fill_in
-from .requests import check_amount, check_charge_request, check_reference
-from .results import Results
+from .position import Call, check_repeat, fill_in
+from .requests import (
+    check_amount,
+    check_charge_request,
+    check_deadline,
+    check_due,
+    check_reference,
+    is_deadline,
+    order_id_of,
+    pairs_of,
+    typed,
+)
+from .results import Results, stands
 from .secrets import Secret
 from .status import PaymentStatus, RefundStatus
-from .webhooks import MAX_DELIVERY_BYTES, Notification, Subject, WebhookDelivery, WebhookEvent
+from .webhooks import MAX_DELIVERY_BYTES, Notification, WebhookDelivery, WebhookEvent
 
 __all__ = ["OpenedGateway"]
 
 logger = logging.getLogger("payments_core.gateway")
 
 T = TypeVar("T")
-
-# Seconds for which the status that an event carries is believed: later it may have been refunded, or disputed.
-_FRESH: Final = 300.0
 
 
 class OpenedGateway:
@@ -111,7 +116,7 @@ class OpenedGateway:
         stands in place of the settings `proxy` and `ca_file`. Raises `ConfigurationError`, `ProviderNotFound` or
         `ProviderContractError`.
         """
-        _check_deadline(deadline)
+        check_deadline(deadline)
         cls._check_transport(transport)
         if clock is not None and not all(
             callable(getattr(clock, each, None)) for each in ("now", "monotonic", "nonce")
@@ -162,11 +167,11 @@ class OpenedGateway:
             asked = check_charge_request(request, self.info)
             return self._hook(call, {"request": asked}, lambda result: self._results.charge_asked_for(result, asked))
 
-        return self._call("create_charge", deadline, work, _order_id(request), first_sent_at)
+        return self._call("create_charge", deadline, work, order_id_of(request), first_sent_at)
 
     def _get_status(self, reference: Reference, deadline: float | None) -> Effects[Charge]:
         return self._call(
-            "get_status", deadline, lambda call: self._ask(call, _typed(reference, Reference)), _order_id(reference)
+            "get_status", deadline, lambda call: self._ask(call, typed(reference, Reference)), order_id_of(reference)
         )
 
     def _ask(self, call: Call, reference: Reference) -> Effects[Charge]:
@@ -187,32 +192,32 @@ class OpenedGateway:
         first_sent_at: datetime | None,
     ) -> Effects[Charge]:
         def work(call: Call) -> Effects[Charge]:
-            asked = _typed(reference, Reference)
-            arguments = {"reference": asked, "returned": _pairs(returned)}
+            asked = typed(reference, Reference)
+            arguments = {"reference": asked, "returned": pairs_of(returned)}
             return self._hook(call, arguments, lambda result: self._results.same_charge(result, asked))
 
-        return self._call("complete_charge", deadline, work, _order_id(reference), first_sent_at)
+        return self._call("complete_charge", deadline, work, order_id_of(reference), first_sent_at)
 
     def _cancel_charge(
         self, reference: Reference, deadline: float | None, first_sent_at: datetime | None
     ) -> Effects[Charge]:
         def work(call: Call) -> Effects[Charge]:
-            asked = _typed(reference, Reference)
+            asked = typed(reference, Reference)
             return self._hook(call, {"reference": asked}, lambda result: self._results.same_charge(result, asked))
 
-        return self._call("cancel_charge", deadline, work, _order_id(reference), first_sent_at)
+        return self._call("cancel_charge", deadline, work, order_id_of(reference), first_sent_at)
 
     def _capture_charge(
         self, request: CaptureRequest, deadline: float | None, first_sent_at: datetime | None
     ) -> Effects[Charge]:
         def work(call: Call) -> Effects[Charge]:
-            asked = _typed(request, CaptureRequest)
+            asked = typed(request, CaptureRequest)
             check_amount(asked.amount, self.info)
             return self._hook(
                 call, {"request": asked}, lambda result: self._results.same_charge(result, asked.reference)
             )
 
-        return self._call("capture_charge", deadline, work, _order_id(request), first_sent_at)
+        return self._call("capture_charge", deadline, work, order_id_of(request), first_sent_at)
 
     def _refund_charge(
         self, request: RefundRequest, deadline: float | None, first_sent_at: datetime | None
@@ -227,10 +232,10 @@ class OpenedGateway:
             return refund
 
         def work(call: Call) -> Effects[Refund]:
-            check_amount(_typed(request, RefundRequest).amount, self.info)
+            check_amount(typed(request, RefundRequest).amount, self.info)
             return self._hook(call, {"request": request}, accept)
 
-        return self._call("refund_charge", deadline, work, _order_id(request), first_sent_at)
+        return self._call("refund_charge", deadline, work, order_id_of(request), first_sent_at)
 
     def _get_refund(self, reference: RefundReference, deadline: float | None) -> Effects[Refund]:
         return self._call(
@@ -238,10 +243,10 @@ class OpenedGateway:
             deadline,
             lambda call: self._hook(
                 call,
-                {"reference": _typed(reference, RefundReference)},
+                {"reference": typed(reference, RefundReference)},
                 lambda result: self._results.same_refund(result, reference),
             ),
-            _order_id(reference),
+            order_id_of(reference),
         )
 
     def _confirm(
@@ -250,53 +255,28 @@ class OpenedGateway:
         """Ask, then compare with what the caller knows; an id that only a hint named is asked about, not trusted."""
 
         def work(call: Call) -> Effects[Charge]:
-            _check_due(order_id, amount)
+            check_due(order_id, amount)
             charge = yield from self._ask(call, Reference(order_id, provider_id or hinted_id))
             return self._required(call, charge, amount, provider_id)
 
-        return self._call("confirm", deadline, work, _order_id(order_id))
+        return self._call("confirm", deadline, work, order_id_of(order_id))
 
     def _confirm_event(
         self, event: WebhookEvent, order_id: str, amount: Money, provider_id: str, deadline: float | None
     ) -> Effects[Charge]:
         def work(call: Call) -> Effects[Charge]:
-            _check_due(order_id, amount)
-            self._check_given(event)
+            check_due(order_id, amount)
+            self._results.check_given(event)
             charge = event.charge
-            if charge is None or (self._can_ask() and not self._stands(event, charge, provider_id)):
+            if charge is None or (self._can_ask() and not stands(event, provider_id, self._clock.now())):
                 hinted_id = event.reference.provider_id if event.reference is not None else ""
                 charge = yield from self._ask(call, Reference(order_id, provider_id or hinted_id))
             return self._required(call, charge, amount, provider_id)
 
-        return self._call("confirm", deadline, work, _order_id(order_id))
+        return self._call("confirm", deadline, work, order_id_of(order_id))
 
     def _can_ask(self) -> bool:
         return self._hooks.get("get_status") is not None
-
-    def _stands(self, event: WebhookEvent, charge: Charge, provider_id: str) -> bool:
-        """Whether the status that an event carries needs no asking: it is fresh, ours and about a known charge."""
-        if provider_id and not charge.reference.provider_id:
-            return False  # it could be another charge of the same order id
-        received_at = event.received_at
-        if not event.gateway or received_at is None:
-            return False  # not stamped by a gateway: made by hand, or stored by an older release
-        return abs((self._clock.now() - received_at).total_seconds()) <= _FRESH
-
-    def _check_given(self, event: WebhookEvent) -> None:
-        """Refuse an event that this gateway's parse_webhook could not have returned; anybody can make one by hand."""
-        problem = ""
-        try:
-            self._results.check_event(event)
-        except TypeError as exc:
-            problem = f"the event is none that parse_webhook returns: {exc}"
-        if not problem and event.gateway not in {"", self.name}:
-            problem = (
-                f"the event is of gateway {event.gateway}, and this is {self.name}: give it to the one it came from"
-            )
-        elif not problem and event.subject is not Subject.CHARGE:
-            problem = f"the event is about a {event.subject}: only one about a CHARGE says whether a charge is paid"
-        if problem:
-            raise InvalidRequest(problem, field="event")
 
     def _required(self, call: Call, charge: Charge, amount: Money, provider_id: str) -> Charge:
         try:
@@ -332,15 +312,15 @@ class OpenedGateway:
     ) -> Effects[T]:
         """Make one public call: with named errors, records for observers, and a line in the log."""
         limit = self._deadline if deadline is None else deadline
-        call = Call(operation, limit if _is_deadline(limit) else 0, order_id)
+        call = Call(operation, limit if is_deadline(limit) else 0, order_id)
         watched = self._hooks.observed("operation_finished")
         started_at = self._clock.now() if watched else None
         error: BaseException | None = None
         try:
             self._check_open()
-            _check_deadline(limit)
+            check_deadline(limit)
             if first_sent_at is not None:
-                self._check_repeat(call, first_sent_at)
+                check_repeat(call, self.info, first_sent_at, self._clock.now())
             result = yield from work(call)
         except PaymentError as exc:
             error = exc
@@ -363,23 +343,6 @@ class OpenedGateway:
             if started_at is not None:
                 self._record(call, started_at, error)
         raise error
-
-    def _check_repeat(self, call: Call, first_sent_at: object) -> None:
-        """Let a call repeat one whose outcome is unknown only while the gateway keeps the key of the first."""
-        if not isinstance(first_sent_at, datetime) or first_sent_at.tzinfo is None:
-            raise InvalidRequest(
-                "first_sent_at is when the call was first sent: an aware datetime, such as error.first_sent_at",
-                field="first_sent_at",
-            )
-        lifetime = self.info.key_lifetime
-        left = 0.0 if lifetime is None else lifetime - max((self._clock.now() - first_sent_at).total_seconds(), 0.0)
-        call.repeat(first_sent_at, left)
-        if left <= 0:
-            kept = "keeps no idempotency key" if lifetime is None else f"keeps a key for {lifetime:g} seconds only"
-            raise OutcomeUnknown(
-                f"{self.info.title} {kept}, so nothing was sent this time: "
-                "the first call may have been accepted, ask for the status"
-            )
 
     def _check_open(self) -> None:
         if self._closed:
@@ -509,49 +472,3 @@ class _Resumed(Hook):
         outcomes = [begun] if begun is not None else []
         self.name, self.accepts = hook.name, hook.accepts
         self._call = lambda arguments: outcomes.pop() if outcomes else hook(arguments)
-
-
-def _order_id(given: object) -> str:
-    """Return the order id of what a call was given: an id, a request or a reference; `""` where it names none."""
-    for _ in range(2):
-        if isinstance(given, str):
-            return given if given.isprintable() else ""
-        given = getattr(given, "order_id", None) or getattr(given, "reference", None)
-    return given if isinstance(given, str) else ""
-
-
-def _check_due(order_id: object, amount: object) -> None:
-    if type(amount) is not Money:
-        raise InvalidRequest("amount is the Money that was asked for", field="amount")
-    if not order_id:
-        raise InvalidRequest("order_id is the merchant order id that was asked for", field="order_id")
-
-
-def _pairs(returned: object) -> tuple[tuple[str, str], ...]:
-    """What the shopper came back with, as pairs of text."""
-    found: list[tuple[str, str]] = []
-    pairs = returned.items() if isinstance(returned, Mapping) else returned
-    if isinstance(pairs, Iterable) and not isinstance(pairs, str | bytes):
-        for pair in pairs:
-            if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(each, str) for each in pair)):
-                break
-            found.append((pair[0], pair[1]))
-        else:
-            return tuple(found)
-    raise InvalidRequest("returned is a mapping or pairs of text: the query or the form", field="returned")
-
-
-def _typed(value: Any, kind: type[T]) -> T:
-    if type(value) is not kind:
-        raise InvalidRequest(f"this call takes a {kind.__name__}", field=kind.__name__.lower())
-    return value
-
-
-def _is_deadline(deadline: object) -> bool:
-    # Compared and not converted: an integer can be longer than any float.
-    return isinstance(deadline, int | float) and not isinstance(deadline, bool) and 0 < deadline < math.inf
-
-
-def _check_deadline(deadline: object) -> None:
-    if not _is_deadline(deadline):
-        raise InvalidRequest("deadline is a number of seconds above zero", field="deadline")

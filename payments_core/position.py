@@ -26,7 +26,7 @@ from .errors import (
 from .fault import Fault
 from .info import ProviderInfo
 
-__all__ = ["LONGEST_CALL", "MONEY_OPERATIONS", "Call", "Run", "fill_in", "positioned"]
+__all__ = ["LONGEST_CALL", "MONEY_OPERATIONS", "Call", "Run", "check_repeat", "fill_in", "positioned"]
 
 LONGEST_CALL: Final = 86_400.0
 # The calls in which an unsafe request that got away makes every other fault an unknown outcome.
@@ -73,6 +73,24 @@ class Call:
         self.first_sent_at = first_sent_at
         self.exposed = self.repeats = True
         self.ends = min(self.ends, self.began + seconds)
+
+
+def check_repeat(call: Call, info: ProviderInfo, first_sent_at: object, now: datetime) -> None:
+    """Let a call repeat one whose outcome is unknown, while the gateway keeps the key of the first."""
+    if not isinstance(first_sent_at, datetime) or first_sent_at.tzinfo is None:
+        raise InvalidRequest(
+            "first_sent_at is when the call was first sent: an aware datetime, such as error.first_sent_at",
+            field="first_sent_at",
+        )
+    lifetime = info.key_lifetime
+    left = 0.0 if lifetime is None else lifetime - max((now - first_sent_at).total_seconds(), 0.0)
+    call.repeat(first_sent_at, left)
+    if left <= 0:
+        kept = "keeps no idempotency key" if lifetime is None else f"keeps a key for {lifetime:g} seconds only"
+        raise OutcomeUnknown(
+            f"{info.title} {kept}, so nothing was sent this time: "
+            "the first call may have been accepted, ask for the status"
+        )
 
 
 class Run:

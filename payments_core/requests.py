@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -12,7 +14,19 @@ from .info import ProviderInfo
 from .models import ChargeRequest, Reference
 from .money import Money
 
-__all__ = ["check_amount", "check_charge_request", "check_reference"]
+__all__ = [
+    "check_amount",
+    "check_charge_request",
+    "check_deadline",
+    "check_due",
+    "check_reference",
+    "is_deadline",
+    "order_id_of",
+    "pairs_of",
+    "typed",
+]
+
+T = TypeVar("T")
 
 
 def check_charge_request(request: ChargeRequest, info: ProviderInfo) -> ChargeRequest:
@@ -77,3 +91,53 @@ def _unused(request: ChargeRequest, info: ProviderInfo) -> None:
     for field, wanted in asked.items():
         if wanted and field not in info.charge_options:
             raise InvalidRequest(f"{info.title} has no {field}", field=field)
+
+
+def order_id_of(given: object) -> str:
+    """Return the order id of what a call was given: an id, a request or a reference; `""` where it names none."""
+    for _ in range(2):
+        if isinstance(given, str):
+            return given if given.isprintable() else ""
+        given = getattr(given, "order_id", None) or getattr(given, "reference", None)
+    return given if isinstance(given, str) else ""
+
+
+def check_due(order_id: object, amount: object) -> None:
+    """Raise `InvalidRequest` unless these are an order id and the Money that was asked for."""
+    if type(amount) is not Money:
+        raise InvalidRequest("amount is the Money that was asked for", field="amount")
+    if not order_id:
+        raise InvalidRequest("order_id is the merchant order id that was asked for", field="order_id")
+
+
+def pairs_of(returned: object) -> tuple[tuple[str, str], ...]:
+    """Return what the shopper came back with as pairs of text."""
+    found: list[tuple[str, str]] = []
+    pairs = returned.items() if isinstance(returned, Mapping) else returned
+    if isinstance(pairs, Iterable) and not isinstance(pairs, str | bytes):
+        for pair in pairs:
+            if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(each, str) for each in pair)):
+                break
+            found.append((pair[0], pair[1]))
+        else:
+            return tuple(found)
+    raise InvalidRequest("returned is a mapping or pairs of text: the query or the form", field="returned")
+
+
+def typed(value: Any, kind: type[T]) -> T:
+    """Return the value; raise `InvalidRequest` where it is of another type."""
+    if type(value) is not kind:
+        raise InvalidRequest(f"this call takes a {kind.__name__}", field=kind.__name__.lower())
+    return value
+
+
+def is_deadline(deadline: object) -> bool:
+    """Return True for a finite number of seconds above zero."""
+    # Compared and not converted: an integer can be longer than any float.
+    return isinstance(deadline, int | float) and not isinstance(deadline, bool) and 0 < deadline < math.inf
+
+
+def check_deadline(deadline: object) -> None:
+    """Raise `InvalidRequest` unless this is a finite number of seconds above zero."""
+    if not is_deadline(deadline):
+        raise InvalidRequest("deadline is a number of seconds above zero", field="deadline")

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import inspect
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
-from .errors import Accepted, Mismatch, WebhookRejected
+from .errors import Accepted, InvalidRequest, Mismatch, WebhookRejected
 from .info import ProviderInfo
 from .models import Charge, ChargeRequest, Reference, Refund, RefundReference
 from .webhooks import Acknowledgement, Notification, Subject, WebhookEvent
 
-__all__ = ["Results"]
+__all__ = ["Results", "stands"]
+
+# Seconds for which the status that an event carries is believed: later it may have been refunded, or disputed.
+_FRESH: Final = 300.0
 
 
 class Results:
@@ -104,6 +108,20 @@ class Results:
             received_at=received_at,
         )
 
+    def check_given(self, event: WebhookEvent) -> None:
+        """Raise `InvalidRequest` unless this gateway's parse_webhook may have returned this event about a charge."""
+        problem = ""
+        try:
+            self.check_event(event)
+        except TypeError as exc:
+            problem = f"the event is none that parse_webhook returns: {exc}"
+        if not problem and event.gateway not in {"", self._name}:
+            problem = f"the event is of gateway {event.gateway}, and this is {self._name}: give it to that one"
+        elif not problem and event.subject is not Subject.CHARGE:
+            problem = f"the event is about a {event.subject}: only one about a CHARGE says whether a charge is paid"
+        if problem:
+            raise InvalidRequest(problem, field="event")
+
     def check_event(self, event: object) -> None:
         """Raise `TypeError` unless parse_webhook may return this event."""
         if type(event) is not WebhookEvent or event.provider != self._info.id:
@@ -126,6 +144,15 @@ class Results:
             raise TypeError("an event that carries a refund is about that refund")
         elif event.refund.provider != self._info.id:
             raise TypeError("the Refund names another provider")
+
+
+def stands(event: WebhookEvent, provider_id: str, now: datetime) -> bool:
+    """Return True where the status that an event carries needs no asking: it is fresh, ours and of a known charge."""
+    if event.charge is None or (provider_id and not event.charge.reference.provider_id):
+        return False  # without an id of the gateway's it could be another charge of the same order id
+    if not event.gateway or event.received_at is None:
+        return False  # not stamped by a gateway: made by hand, or stored by an older release
+    return abs((now - event.received_at).total_seconds()) <= _FRESH
 
 
 def _same(answered: Reference, asked: Reference, request_id: str) -> None:

@@ -10,17 +10,14 @@ import asyncio
 import contextlib
 import functools
 import os
-import socket
 import ssl
 import threading
 import time
 import typing
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextvars import ContextVar
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any, Final, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
-import httpcore
 import httpx
 
 from .body import Body, Unreadable
@@ -28,6 +25,7 @@ from .errors import ConfigurationError, GatewayUnavailable, OutcomeUnknown, Paym
 from .flow import Request, Response
 from .forks import reset_in_children
 from .interrupts import Interrupted, bare, interrupt_behind
+from .network import AsyncBackend, Backend, Exchange, Stream, current
 from .secrets import Secret
 
 __all__ = ["AsyncHTTPTransport", "AsyncTransport", "HTTPTransport", "Transport"]
@@ -42,40 +40,10 @@ _LIMITS: Final = httpx.Limits(max_connections=_POOL_SIZE, max_keepalive_connecti
 _GRACE: Final = 0.5
 # A proxy that refuses was written to, and the gateway was not.
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-# Bytes that an async read takes at once.
-_MOST_READ: Final = 4096
 # Of a forked child: the loops of its parent, which must neither be closed nor collected.
 _inherited: list[object] = []
-# More than this is no deadline, and more than the operating system can wait for.
-_LONGEST: Final = 86_400.0
 
 
-class _Exchange:
-    """What is under way: when it must have ended, and whether a byte of it has left."""
-
-    __slots__ = ("abandoned", "ends", "waiting", "written")
-
-    def __init__(self, deadline: float) -> None:
-        self.ends = time.monotonic() + min(deadline, _LONGEST)
-        self.written = False
-        self.abandoned = False
-        self.waiting: asyncio.Timeout | None = None
-
-    def left(self) -> float:
-        return max(self.ends - time.monotonic(), 0.0)
-
-    def abandon(self) -> None:
-        """End what is under way at once, because its caller has gone: no further byte may leave."""
-        self.abandoned = True
-        if self.waiting is not None and not self.waiting.expired():
-            self.waiting.reschedule(0)
-
-
-# Network reads and writes look the current exchange up: httpx's own timeouts begin anew with every byte that drips in.
-_current: ContextVar[_Exchange] = ContextVar("payments_core_exchange")
-
-
-T = TypeVar("T")
 H = TypeVar("H", bound=httpx.HTTPTransport | httpx.AsyncHTTPTransport)
 
 
@@ -117,7 +85,7 @@ class HTTPTransport:
 
         def pool() -> httpx.HTTPTransport:
             made = httpx.HTTPTransport(verify=context, trust_env=False, limits=_LIMITS, proxy=checked_proxy)
-            _replace_backend(made._pool, _Backend(self._streams))  # noqa: SLF001
+            _replace_backend(made._pool, Backend(self._streams))  # noqa: SLF001
             return made
 
         self._make = pool
@@ -125,7 +93,7 @@ class HTTPTransport:
         reset_in_children(self)
 
     def _begin(self) -> None:
-        self._streams: WeakSet[_Stream] = WeakSet()
+        self._streams: WeakSet[Stream] = WeakSet()
         self._pools = _Pools(self._make)
         self._slots = threading.BoundedSemaphore(_POOLS * _POOL_SIZE)
 
@@ -139,28 +107,28 @@ class HTTPTransport:
 
     def send(self, request: Request, *, deadline: float) -> Response:
         """Send it; see the module for what is raised."""
-        outcome = self._outcome(request, _Exchange(deadline))
+        outcome = self._outcome(request, Exchange(deadline))
         # Raised from here and not where it was caught: no context, and no frame that holds the revealed request.
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
-    def _outcome(self, request: Request, exchange: _Exchange) -> Response | BaseException:
+    def _outcome(self, request: Request, exchange: Exchange) -> Response | BaseException:
         if not self._slots.acquire(timeout=exchange.left()):
             return GatewayUnavailable(_NO_SLOT)
         pool = self._pools.take()
-        token = _current.set(exchange)
+        token = current.set(exchange)
         try:
             return self._exchange(pool.http, request, exchange)
         except BaseException as exc:  # noqa: BLE001 - Ctrl-C, which must not carry httpx's frames along either
             return bare(exc)
         finally:
-            _current.reset(token)
+            current.reset(token)
             self._pools.give_back(pool)
             self._slots.release()
 
     def _exchange(
-        self, http: httpx.HTTPTransport, request: Request, exchange: _Exchange
+        self, http: httpx.HTTPTransport, request: Request, exchange: Exchange
     ) -> Response | PaymentError | Interrupted:
         try:
             answer = http.handle_request(_encode(request, exchange))
@@ -230,7 +198,7 @@ class AsyncHTTPTransport:
 
         def pool() -> httpx.AsyncHTTPTransport:
             made = httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=_LIMITS, proxy=checked_proxy)
-            _replace_backend(made._pool, _AsyncBackend())  # noqa: SLF001
+            _replace_backend(made._pool, AsyncBackend())  # noqa: SLF001
             return made
 
         self._make = pool
@@ -245,7 +213,7 @@ class AsyncHTTPTransport:
 
     async def send(self, request: Request, *, deadline: float) -> Response:
         """Send it; see the module for what is raised."""
-        exchange = _Exchange(deadline)
+        exchange = Exchange(deadline)
         mine = await self._mine()
         if not await mine.free_slot(exchange.left()):
             raise GatewayUnavailable(_NO_SLOT)
@@ -284,9 +252,9 @@ class AsyncHTTPTransport:
                 self._loops.pop(loop, None)
             await mine.close()
 
-    async def _outcome(self, mine: _Loop, request: Request, exchange: _Exchange) -> Response | BaseException:
+    async def _outcome(self, mine: _Loop, request: Request, exchange: Exchange) -> Response | BaseException:
         pool = mine.pools.take()
-        _current.set(exchange)
+        current.set(exchange)
         try:
             return await self._exchange(pool.http, request, exchange)
         except asyncio.CancelledError:
@@ -298,7 +266,7 @@ class AsyncHTTPTransport:
             mine.slots.release()
 
     async def _exchange(
-        self, http: httpx.AsyncHTTPTransport, request: Request, exchange: _Exchange
+        self, http: httpx.AsyncHTTPTransport, request: Request, exchange: Exchange
     ) -> Response | PaymentError | Interrupted:
         try:
             answer = await http.handle_async_request(_encode(request, exchange))
@@ -327,7 +295,7 @@ class AsyncHTTPTransport:
             await mine.guard.aclose()
 
 
-def _body(answer: httpx.Response, exchange: _Exchange) -> Body:
+def _body(answer: httpx.Response, exchange: Exchange) -> Body:
     body = Body(
         answer.status_code,
         tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw),
@@ -337,7 +305,7 @@ def _body(answer: httpx.Response, exchange: _Exchange) -> Body:
     return body
 
 
-def _fault(exc: Exception, exchange: _Exchange) -> PaymentError | Interrupted:
+def _fault(exc: Exception, exchange: Exchange) -> PaymentError | Interrupted:
     """What a caller may know of a transport's exception, without the exception: it holds the request."""
     if isinstance(exc, Interrupted):
         return Interrupted(exc.interrupt, sent=exc.sent)
@@ -426,7 +394,7 @@ class _Pools(Generic[H]):
         return [pool.http for pool in drained]
 
 
-def _encode(request: Request, exchange: _Exchange) -> httpx.Request:
+def _encode(request: Request, exchange: Exchange) -> httpx.Request:
     deadline = exchange.left()
     extensions: dict[str, Any] = {
         "timeout": {"connect": deadline, "read": deadline, "write": deadline, "pool": deadline}
@@ -518,156 +486,3 @@ def _replace_backend(pool: Any, backend: object) -> None:
     if not hasattr(pool, "_network_backend"):
         raise ConfigurationError("this release of httpcore is not supported: install httpcore 1.0")
     pool._network_backend = backend  # noqa: SLF001
-
-
-def _left(timeout: type[httpcore.TimeoutException]) -> float:
-    exchange = _current.get()
-    left = exchange.ends - time.monotonic()
-    if left <= 0 or exchange.abandoned:
-        raise timeout
-    return left
-
-
-def _step(operation: Callable[..., T], *arguments: Any) -> T:
-    """Take one step of a sync exchange; httpcore would take a signal handler's `TimeoutError` for its own."""
-    try:
-        return operation(*arguments)
-    except Exception as exc:
-        if (interrupt := interrupt_behind(exc)) is not None:
-            raise Interrupted(interrupt, sent=_current.get().written) from None
-        raise
-
-
-class _Stream(httpcore.NetworkStream):
-    """Cuts every wait to what is left of the deadline."""
-
-    def __init__(self, inner: httpcore.NetworkStream, streams: WeakSet[_Stream]) -> None:
-        self._inner = inner
-        self._streams = streams
-        streams.add(self)
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        return _step(self._inner.read, max_bytes, _left(httpcore.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        # In pieces, because the inner stream's timeout begins anew whenever the peer takes a few bytes.
-        for start in range(0, len(buffer), 4096):
-            left = _left(httpcore.WriteTimeout)
-            _current.get().written = True
-            _step(self._inner.write, buffer[start : start + 4096], left)
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002
-    ) -> httpcore.NetworkStream:
-        left = _left(httpcore.ConnectTimeout)
-        return _Stream(_step(self._inner.start_tls, ssl_context, server_hostname, left), self._streams)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
-
-class _Backend(httpcore.SyncBackend):
-    def __init__(self, streams: WeakSet[_Stream]) -> None:
-        self._streams = streams
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ARG002
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        # Looked up here, so that a name with many dead addresses shares one deadline among them.
-        try:
-            addresses = _step(functools.partial(socket.getaddrinfo, type=socket.SOCK_STREAM), host, port)
-        except OSError as exc:
-            raise httpcore.ConnectError(str(exc)) from exc
-        for others, (*_, address) in zip(range(len(addresses) - 1, 0, -1), addresses, strict=False):
-            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                return self._connect(str(address[0]), port, local_address, socket_options, others)
-        return self._connect(str(addresses[-1][4][0]), port, local_address, socket_options, 0)
-
-    def _connect(
-        self,
-        address: str,
-        port: int,
-        local_address: str | None,
-        socket_options: Iterable[Any] | None,
-        others: int,
-    ) -> httpcore.NetworkStream:
-        # An address that swallows what it is sent must leave the same time to each of the others.
-        left = _left(httpcore.ConnectTimeout) / (others + 1)
-        made = _step(super().connect_tcp, address, port, left, local_address, socket_options)
-        return _Stream(made, self._streams)
-
-
-async def _bounded(
-    error: type[httpcore.TimeoutException], operation: Callable[[], Awaitable[T]], *, writes: bool = False
-) -> T:
-    """Await one step of an exchange until its deadline, or until its caller has gone."""
-    exchange = _current.get()
-    timeout = asyncio.timeout(_left(error))
-    exchange.waiting = timeout
-    try:
-        async with timeout:
-            exchange.written |= writes
-            return await operation()
-    except TimeoutError:
-        if not timeout.expired():
-            raise
-    finally:
-        exchange.waiting = None
-    raise error
-
-
-class _AsyncStream(httpcore.AsyncNetworkStream):
-    """Cuts every wait to what is left of the deadline."""
-
-    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
-        self._inner = inner
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
-        # Little at a time: what was read is parsed without a pause, and a byte can be a piece of its own.
-        return await _bounded(httpcore.ReadTimeout, lambda: self._inner.read(min(max_bytes, _MOST_READ)))
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
-        await _bounded(httpcore.WriteTimeout, lambda: self._inner.write(buffer), writes=True)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002, ASYNC109
-    ) -> httpcore.AsyncNetworkStream:
-        inner = self._inner
-        return _AsyncStream(
-            await _bounded(httpcore.ConnectTimeout, lambda: inner.start_tls(ssl_context, server_hostname))
-        )
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
-
-class _AsyncBackend(httpcore.AnyIOBackend):
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ARG002, ASYNC109
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        connect = super().connect_tcp
-        return _AsyncStream(
-            await _bounded(httpcore.ConnectTimeout, lambda: connect(host, port, None, local_address, socket_options))
-        )

@@ -102,8 +102,8 @@ def is_in(module: str, package: str) -> bool:
 
 
 def httpx_elsewhere(module: Module) -> list[str]:
-    """httpx is the transport's, and nobody else's."""
-    allowed = module.name == "payments_core.transport"
+    """Allow httpx to the transport and its sockets, and to nobody else."""
+    allowed = module.name in {"payments_core.transport", "payments_core.network"}
     return [
         f"{module.name} imports {each.module}"
         for each in module.imports()
