@@ -88,7 +88,7 @@ class HTTPTransport:
             _replace_backend(made._pool, Backend(self._streams))  # noqa: SLF001
             return made
 
-        self._make = pool
+        self._make, self._proxied = pool, checked_proxy is not None
         self._begin()
         reset_in_children(self)
 
@@ -131,7 +131,7 @@ class HTTPTransport:
         self, http: httpx.HTTPTransport, request: Request, exchange: Exchange
     ) -> Response | PaymentError | Interrupted:
         try:
-            answer = http.handle_request(_encode(request, exchange))
+            answer = http.handle_request(_encode(request, exchange, proxied=self._proxied))
             body = _body(answer, exchange)
             try:
                 for chunk in typing.cast("Iterable[bytes]", answer.stream):
@@ -201,7 +201,7 @@ class AsyncHTTPTransport:
             _replace_backend(made._pool, AsyncBackend())  # noqa: SLF001
             return made
 
-        self._make = pool
+        self._make, self._proxied = pool, checked_proxy is not None
         self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
         self._lock = threading.Lock()
         reset_in_children(self)
@@ -269,7 +269,7 @@ class AsyncHTTPTransport:
         self, http: httpx.AsyncHTTPTransport, request: Request, exchange: Exchange
     ) -> Response | PaymentError | Interrupted:
         try:
-            answer = await http.handle_async_request(_encode(request, exchange))
+            answer = await http.handle_async_request(_encode(request, exchange, proxied=self._proxied))
             body = _body(answer, exchange)
             try:
                 async for chunk in typing.cast("typing.AsyncIterable[bytes]", answer.stream):
@@ -394,7 +394,7 @@ class _Pools(Generic[H]):
         return [pool.http for pool in drained]
 
 
-def _encode(request: Request, exchange: Exchange) -> httpx.Request:
+def _encode(request: Request, exchange: Exchange, *, proxied: bool) -> httpx.Request:
     deadline = exchange.left()
     extensions: dict[str, Any] = {
         "timeout": {"connect": deadline, "read": deadline, "write": deadline, "pool": deadline}
@@ -406,7 +406,9 @@ def _encode(request: Request, exchange: Exchange) -> httpx.Request:
         url = url.copy_with(raw_path=shown.encode("ascii"))
         if shown != target:
             # Whoever instruments httpx sees its URL and not httpcore's target: no trace holds the secret.
-            extensions["target"] = target.encode("ascii")
+            # A proxy that forwards in the clear wants the whole address as the target.
+            origin = f"http://{url.netloc.decode('ascii')}" if proxied and url.scheme == "http" else ""
+            extensions["target"] = f"{origin}{target}".encode("ascii")
     headers = [(name, value.reveal() if isinstance(value, Secret) else value) for name, value in request.headers]
     named = {name.lower() for name, _ in headers}
     headers += [(name, value) for name, value in _DEFAULT_HEADERS if name not in named]

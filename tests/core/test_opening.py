@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -713,7 +714,7 @@ def test_an_event_is_confirmed_in_one_way_for_every_provider(install: Any, openi
     """By its own charge where that stands for itself, else by asking; the money is compared in both cases."""
     paid = charge(status=PaymentStatus.SUCCEEDED)
     hint = WebhookEvent("good", Subject.CHARGE, "paid", Reference("P1"), "1")
-    whole = msgspec.structs.replace(hint, charge=paid)
+    whole = msgspec.structs.replace(hint, charge=paid, gateway="good", received_at=datetime.now(UTC))
     gateway = opened(install, opening, without(info=info(authoritative_webhooks=True)))
     assert gateway.confirm_event(whole, "P1", HKD).is_paid
     assert gateway.script.paths() == []
