@@ -24,10 +24,10 @@ from payments_core import (
     UnsupportedOperation,
 )
 
-from .charges import told
 from .console import Console
 from .encoding import charge_fields
-from .exits import Exit, Stop
+from .exits import Exit, Stop, ask_again
+from .moving import told
 from .opening import default_provider, gateway_in, open_gateway, provider_id, usual_amount, usual_currency
 from .parser import Commands, add_config
 from .shown import action_in_words, show_code
@@ -81,7 +81,7 @@ def _against_server(args: Namespace, file: Path, console: Console) -> Exit:
         show_authorized(console, authorize(gateway))
         args.gateway, args.order_id = name, request.order_id  # for the advice, should an outcome be unknown
         charge = gateway.create_charge(request)
-        with told(args, charge):
+        with told("the charge was made", ask_again(args, charge.reference.provider_id)):
             show_charged(console, charge)
         reference = Reference(request.order_id, charge.reference.provider_id)
         asked = gateway.get_status(reference).require(request.order_id, request.amount)

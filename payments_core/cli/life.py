@@ -18,6 +18,7 @@ from payments_core import (
     Mismatch,
     Money,
     PaymentError,
+    PaymentStatus,
     Reference,
     Subject,
     WebhookDelivery,
@@ -160,7 +161,7 @@ def _notified(
             return found
         # A shopper who declines may never be heard of, so ask.
         charge = gateway.get_status(charged)
-        if charge.status.is_final and not charge.is_paid:
+        if charge.status.is_final and charge.status is not PaymentStatus.SUCCEEDED:
             raise Stop(f"the charge is {charge.status}: nothing was paid")
     raise Stop(f"no notification about this charge arrived within {patience:.0f} s", advice)
 

@@ -45,6 +45,11 @@ COMMANDS = [
     "providers",
     "charge",
     "status",
+    "confirm",
+    "capture",
+    "cancel",
+    "refund",
+    "refund-status",
     "webhook verify",
     "webhook sign",
     "sandbox",
@@ -194,7 +199,8 @@ def test_the_sandbox_runs_until_ctrl_c_and_can_be_charged(spawn: Any, tmp_path: 
     paying = f"{told['url']}/_sandbox/orders/{charge['reference']['provider_id']}/pay"
     request = urllib.request.Request(paying, b"{}", {"Content-Type": "application/json"}, method="POST")
     urllib.request.urlopen(request, timeout=10).close()
-    assert spawn("status", "alipayhk", "--order-id", "A1", "--config", file, "--json").json["paid"] is True
+    asked = ("confirm", "alipayhk", "--order-id", "A1", "--amount", "1", "--currency", "HKD")
+    assert spawn(*asked, "--config", file, "--json").json["paid"] is True
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=30) == ("", "")
     assert process.returncode == 0
