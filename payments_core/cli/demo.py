@@ -24,11 +24,12 @@ from payments_core import (
     UnsupportedOperation,
 )
 
+from .configured import gateway_in
 from .console import Console
 from .encoding import charge_fields
 from .exits import Exit, Stop, ask_again
 from .moving import told
-from .opening import default_provider, gateway_in, open_gateway, provider_id, usual_amount, usual_currency
+from .opening import default_provider, open_gateway, provider_id, usual_amount, usual_currency
 from .parser import Commands, add_config
 from .shown import action_in_words, show_code
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-import tomllib
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from importlib.metadata import entry_points
@@ -21,7 +20,7 @@ __all__ = [
     "Sandbox",
     "account_of",
     "default_provider",
-    "gateway_in",
+    "existing",
     "open_gateway",
     "provider_id",
     "sandbox_factory",
@@ -51,31 +50,20 @@ class Sandbox(Protocol):
 
 def open_gateway(name: str, file: Path | None) -> Gateway:
     """The gateway `name`, configured by `file` or, without one, as everywhere: payments.toml and the environment."""
-    return Gateway.open(name, _existing(file))
+    return Gateway.open(name, existing(file))
 
 
 def account_of(name: str, file: Path | None) -> Account:
     """The provider of gateway `name`, and its typed configuration."""
     with redirect_stdout(sys.stderr):  # a plugin that prints when it is imported
-        return load_account(name, _existing(file))
+        return load_account(name, existing(file))
 
 
-def _existing(file: Path | None) -> Path | None:
+def existing(file: Path | None) -> Path | None:
+    """Return the file of `--config`; `Stop` where there is none."""
     if file is not None and not file.is_file():
         raise Stop(f"there is no file {file}", "Name a payments.toml with --config.", code=Exit.USAGE)
     return file
-
-
-def gateway_in(file: Path, provider: str) -> str:
-    """The one gateway that `file` has a section for, of `provider` where that is given; else the provider's name."""
-    try:
-        sections = tomllib.loads(file.read_text("utf-8-sig")).get("gateways")
-    except (OSError, ValueError):
-        sections = None  # opening it will say what is wrong
-    found = sections.items() if isinstance(sections, dict) else ()
-    gateways = {name: values for name, values in found if isinstance(values, dict)}
-    names = [name for name, values in gateways.items() if not provider or values.get("provider", name) == provider]
-    return names[0] if len(names) == 1 else provider or default_provider()
 
 
 def default_provider() -> str:
