@@ -25,6 +25,7 @@ __all__ = [
     "provider_id",
     "sandbox_factory",
     "start_sandbox",
+    "takes",
     "usual_amount",
     "usual_currency",
 ]
@@ -102,25 +103,32 @@ def sandbox_factory(name: str) -> Any:
     return factory
 
 
-def start_sandbox(name: str, port: int = 0, time_scale: float | None = None) -> Sandbox:
-    """The provider's sandbox, running on this machine; `time_scale` shortens its waits, where it has any."""
+def start_sandbox(
+    name: str, port: int = 0, time_scale: float | None = None, credentials: Mapping[str, Any] | None = None
+) -> Sandbox:
+    """Start the provider's sandbox on this machine, with these credentials where it takes them.
+
+    `time_scale` multiplies its waits, where it has any.
+    """
     factory = sandbox_factory(name)
     more = {} if time_scale is None else {"time_scale": time_scale}
-    for option, value in {"port": port, **more}.items():
-        if not _takes(factory, option, value):
+    options = {"port": port, **more, **(credentials or {})}
+    for option, value in options.items():
+        if not takes(factory, option, value):
             raise Stop(
                 f"the sandbox of {name} does not take {option}",
                 "Leave --time-scale out." if option in more else "",
                 code=Exit.USAGE,
             )
     try:
-        return cast("Sandbox", factory(port=port, **more))
+        return cast("Sandbox", factory(**options))
     except Exception as exc:  # noqa: BLE001 - a plugin's: a port in use, a value it refuses, a bug
         problem = str(exc) if isinstance(exc, OSError | ValueError) else f"{type(exc).__name__}: {exc}"
     raise Stop(f"the sandbox of {name} did not start: {problem}")
 
 
-def _takes(factory: Any, option: str, value: object) -> bool:
+def takes(factory: Any, option: str, value: object) -> bool:
+    """Tell whether a sandbox's factory has such an option."""
     try:
         inspect.signature(factory).bind_partial(**{option: value})
     except TypeError:
