@@ -11,7 +11,7 @@ from pathlib import Path
 
 from payments_core import PaymentError
 
-from . import changes, charges, demo, new_provider, providers, record, sandbox, webhook
+from . import changes, charges, demo, doctor, new_provider, providers, record, sandbox, webhook
 from .console import Console, OutputLost
 from .exits import Exit, Stop, advice, exit_of
 from .logs import HeldLogs, held_logs
@@ -52,7 +52,7 @@ def _main(argv: Sequence[str], logs: HeldLogs) -> int:
     try:
         _check_stdout()
         parser, commands = new_parser(version("payments-core"))
-        for command in (demo, providers, charges, changes, webhook, sandbox, record, new_provider):
+        for command in (demo, providers, doctor, charges, changes, webhook, sandbox, record, new_provider):
             command.add(commands)
         args = parse(parser, argv)
         code = args.run(args, console)

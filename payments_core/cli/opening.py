@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from payments_core import Gateway, Money, ProviderContractError, ProviderInfo, ProviderNotFound
+from payments_core import Gateway, ProviderContractError, ProviderNotFound, WebhookDelivery
 from payments_core.account import Account, load_account
 from payments_core.discovery import PROVIDER_GROUP, SANDBOX_GROUP, installed_providers, load_entry
 
@@ -26,8 +26,6 @@ __all__ = [
     "sandbox_factory",
     "start_sandbox",
     "takes",
-    "usual_amount",
-    "usual_currency",
 ]
 
 
@@ -45,13 +43,16 @@ class Sandbox(Protocol):
     def pay(self, provider_id: str) -> None:
         """The shopper approves."""
 
+    def notification(self, provider_id: str) -> WebhookDelivery:
+        """Return the signed notification of how the charge stands; only `payments doctor` asks for it."""
+
     def close(self) -> None:
         """It ends, at once."""
 
 
-def open_gateway(name: str, file: Path | None) -> Gateway:
-    """The gateway `name`, configured by `file` or, without one, as everywhere: payments.toml and the environment."""
-    return Gateway.open(name, existing(file))
+def open_gateway(name: str, file: Path | None, plugins: Sequence[object] = ()) -> Gateway:
+    """Open gateway `name`, configured by `file` or, without one, as everywhere: payments.toml and the environment."""
+    return Gateway.open(name, existing(file), plugins=plugins)
 
 
 def account_of(name: str, file: Path | None) -> Account:
@@ -74,19 +75,6 @@ def default_provider() -> str:
     if names:
         return names[0]
     raise ProviderNotFound("no provider with a sandbox is installed")
-
-
-def usual_currency(info: ProviderInfo) -> str:
-    """What is asked for where nobody says: HKD, or the provider's first currency."""
-    return "HKD" if "HKD" in info.currencies else min(info.currencies)
-
-
-def usual_amount(info: ProviderInfo, currency: str) -> Money:
-    """88 of the currency, or what is nearest to that within the provider's limits."""
-    amount = Money.of("88", currency)
-    least = [each for each in info.limits.minimum if each.currency == currency and each.minor > amount.minor]
-    most = [each for each in info.limits.maximum if each.currency == currency and each.minor < amount.minor]
-    return (least + most or [amount])[0]
 
 
 def provider_id(name: str) -> str:

@@ -18,8 +18,9 @@ from payments_core import ProviderInfo, installed_providers
 from .console import Console
 from .exits import Exit, Stop
 from .kept import keep, kept_section, port_of, toml_of
-from .opening import Sandbox, provider_id, sandbox_factory, start_sandbox, takes, usual_amount, usual_currency
+from .opening import Sandbox, provider_id, sandbox_factory, start_sandbox, takes
 from .parser import Commands
+from .usual import usual_amount, usual_currency
 
 __all__ = ["add"]
 

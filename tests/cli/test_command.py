@@ -43,6 +43,7 @@ from payments_core.testing.server import LoopbackServer, WebhookListener
 COMMANDS = [
     "demo",
     "providers",
+    "doctor",
     "charge",
     "status",
     "confirm",
