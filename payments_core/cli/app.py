@@ -15,9 +15,9 @@ from . import changes, charges, demo, doctor, new_provider, providers, record, s
 from .console import Console, OutputLost
 from .exits import Exit, Stop, advice, exit_of
 from .logs import HeldLogs, held_logs
-from .parser import new_parser, parse
+from .parser import Parser, new_parser, parse
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 # What a program can use of an error, where the error has it.
 _DETAILS = (
@@ -51,10 +51,7 @@ def _main(argv: Sequence[str], logs: HeldLogs) -> int:
     code: int = Exit.OK
     try:
         _check_stdout()
-        parser, commands = new_parser(version("payments-core"))
-        for command in (demo, providers, doctor, charges, changes, webhook, sandbox, record, new_provider):
-            command.add(commands)
-        args = parse(parser, argv)
+        args = parse(build_parser(), argv)
         code = args.run(args, console)
     except (PaymentError, Stop) as error:
         code = exit_of(error)
@@ -76,6 +73,14 @@ def _main(argv: Sequence[str], logs: HeldLogs) -> int:
         except OutputLost as error:
             lost = lost or error
     return int(code) if lost is None or code else _without_output(lost, console)
+
+
+def build_parser() -> Parser:
+    """Return the parser with every command."""
+    parser, commands = new_parser(version("payments-core"))
+    for command in (demo, providers, doctor, charges, changes, webhook, sandbox, record, new_provider):
+        command.add(commands)
+    return parser
 
 
 def _check_stdout() -> None:

@@ -34,6 +34,7 @@ __all__ = ["Watch", "examine"]
 
 _MOST_SKEW: Final = 60.0  # seconds
 _PATIENCE: Final = 5.0
+_OWN_CONNECTION: Final = "This machine itself can connect: the gateway differs by its proxy or its CA certificates."
 
 
 class Watch:
@@ -111,7 +112,7 @@ def _address(outcome: object, watch: Watch, base_url: str) -> Finding:
         return Finding("address", Result.FAILED, problem, advice)
     if isinstance(outcome, GatewayUnavailable) or not base_url:
         message = outcome.message if isinstance(outcome, PaymentError) else "nothing was sent"
-        return Finding("address", Result.FAILED, message, "A direct connection can be made: is it the proxy?")
+        return Finding("address", Result.FAILED, message, _OWN_CONNECTION)
     return Finding("address", Result.OK, "base_url can be connected to; nothing was asked of it")
 
 

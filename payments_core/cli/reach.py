@@ -8,8 +8,6 @@ import ssl
 from typing import Final
 from urllib.parse import urlsplit
 
-import httpx
-
 __all__ = ["why_unreachable"]
 
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
@@ -41,7 +39,7 @@ def why_unreachable(base_url: str, seconds: float) -> tuple[str, str]:
 
 def _tls_problem(connection: socket.socket, host: str) -> tuple[str, str]:
     try:
-        httpx.create_ssl_context(trust_env=False).wrap_socket(connection, server_hostname=host).close()
+        ssl.create_default_context().wrap_socket(connection, server_hostname=host).close()
     except ssl.SSLCertVerificationError as error:
         return (
             f"TLS: the certificate is not trusted: {error.verify_message}",
