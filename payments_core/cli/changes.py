@@ -8,10 +8,10 @@ from payments_core import CaptureRequest, Charge, Money, Refund, RefundReference
 
 from .console import Console
 from .encoding import charge_fields
-from .exits import Exit, Stop, ask_about_refund, ask_again
+from .exits import Exit, Stop, ask_about_refund, ask_again, never_again
 from .moving import attempted, told
 from .opening import open_gateway
-from .parser import Commands, add_amount, add_config, add_deadline, add_reference, charge_named
+from .parser import Commands, add_amount, add_config, add_deadline, add_first_sent_at, add_reference, charge_named
 from .shown import charge_lines, refund_lines
 
 __all__ = ["add"]
@@ -29,6 +29,7 @@ def add(commands: Commands) -> None:
     add_reference(capture)
     capture.add_argument("--capture-id", required=True, metavar="ID", help="your own id of this capture")
     add_amount(capture)
+    add_first_sent_at(capture)
     add_deadline(capture)
     add_config(capture)
 
@@ -54,6 +55,7 @@ def add(commands: Commands) -> None:
     refund.add_argument("--refund-id", required=True, metavar="ID", help="your own id of this refund")
     add_amount(refund)
     refund.add_argument("--reason", default="", metavar="TEXT", help="why, where the gateway keeps it")
+    add_first_sent_at(refund)
     add_deadline(refund)
     add_config(refund)
 
@@ -73,8 +75,8 @@ def add(commands: Commands) -> None:
 
 def _capture(args: Namespace, console: Console) -> Exit:
     request = CaptureRequest(charge_named(args), args.capture_id, Money.of(args.amount, args.currency))
-    with open_gateway(args.gateway, args.config) as gateway, attempted("the capture", ask_again(args)):
-        charge = gateway.capture_charge(request, deadline=args.deadline)
+    with open_gateway(args.gateway, args.config) as gateway, attempted("the capture", never_again(ask_again(args))):
+        charge = gateway.capture_charge(request, deadline=args.deadline, first_sent_at=args.first_sent_at)
     with told("the capture was made", ask_again(args, charge.reference.provider_id)):
         _show(console, charge, f"the gateway took the capture {args.capture_id} of {request.amount}")
     return Exit.OK
@@ -82,7 +84,10 @@ def _capture(args: Namespace, console: Console) -> Exit:
 
 def _cancel(args: Namespace, console: Console) -> Exit:
     asked = charge_named(args)
-    with open_gateway(args.gateway, args.config) as gateway, attempted("the cancellation", ask_again(args)):
+    with (
+        open_gateway(args.gateway, args.config) as gateway,
+        attempted("the cancellation", never_again(ask_again(args))),
+    ):
         charge = gateway.cancel_charge(asked, deadline=args.deadline)
     with told("the cancellation was answered", ask_again(args, charge.reference.provider_id)):
         _show(console, charge, f"the gateway answered the cancellation: the charge is {charge.status}")
@@ -95,8 +100,8 @@ def _refund(args: Namespace, console: Console) -> Exit:
     with open_gateway(args.gateway, args.config) as gateway:
         args.asks_refunds = "get_refund" in gateway.info.operations  # for the advice, should an outcome be unknown
         ask = ask_about_refund(args)
-        with attempted("the refund", ask):
-            refund = gateway.refund_charge(request, deadline=args.deadline)
+        with attempted("the refund", never_again(ask)):
+            refund = gateway.refund_charge(request, deadline=args.deadline, first_sent_at=args.first_sent_at)
     with told("the refund was made", ask):
         later = f"ask later how it ends: {ask}" if refund.status is RefundStatus.PENDING else ""
         _show_refund(console, refund, f"the gateway took the refund {args.refund_id} of {amount}", later)

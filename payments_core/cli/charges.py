@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from datetime import UTC, datetime
 
-from payments_core import Channel, Charge, ChargeRequest, Money
+from payments_core import Channel, Charge, ChargeRequest, Money, ProviderInfo
 
 from .console import Console
 from .encoding import charge_fields
-from .exits import Exit, Stop, ask_again
+from .exits import Exit, Stop, ask_again, never_again, repeat
 from .moving import attempted, told
 from .opening import open_gateway
-from .parser import Commands, add_amount, add_config, add_deadline, add_reference, charge_named
+from .parser import Commands, add_amount, add_config, add_deadline, add_first_sent_at, add_reference, charge_named
 from .shown import charge_lines, show_code
 
 __all__ = ["add"]
@@ -30,6 +31,7 @@ def add(commands: Commands) -> None:
     )
     charge.add_argument("--notify-url", default="", metavar="URL", help="where the gateway sends notifications")
     charge.add_argument("--return-url", default="", metavar="URL", help="where the shopper comes back to")
+    add_first_sent_at(charge)
     add_deadline(charge)
     add_config(charge)
 
@@ -73,12 +75,19 @@ def _charge(args: Namespace, console: Console) -> Exit:
         notify_url=args.notify_url,
         return_url=args.return_url,
     )
-    with open_gateway(args.gateway, args.config) as gateway, attempted("the charge", ask_again(args)):
-        charge = gateway.create_charge(request, deadline=args.deadline)
+    with open_gateway(args.gateway, args.config) as gateway, attempted("the charge", _go_on(args, gateway.info)):
+        charge = gateway.create_charge(request, deadline=args.deadline, first_sent_at=args.first_sent_at)
     with told("the charge was made", ask_again(args, charge.reference.provider_id)):
         _show(console, charge)
         show_code(console, charge.next_action)
     return Exit.OK
+
+
+def _go_on(args: Namespace, info: ProviderInfo) -> str:
+    """Say what to do after an interruption: a charge that no order id finds is known by its key alone."""
+    if "order_id" not in info.query_by and info.key_lifetime is not None:
+        return repeat(args.first_sent_at or datetime.now(UTC))
+    return never_again(ask_again(args))
 
 
 def _status(args: Namespace, console: Console) -> Exit:

@@ -34,7 +34,10 @@ __all__ = ["Watch", "examine"]
 
 _MOST_SKEW: Final = 60.0  # seconds
 _PATIENCE: Final = 5.0
-_OWN_CONNECTION: Final = "This machine itself can connect: the gateway differs by its proxy or its CA certificates."
+_OWN_CONNECTION: Final = "This machine itself can connect: do its CA certificates differ from `ca_file`?"
+_THROUGH_PROXY: Final = (
+    "The proxy answers: does it let this machine through to the gateway, and is its CA file in `ca_file`?"
+)
 
 
 class Watch:
@@ -73,7 +76,7 @@ class Watch:
 def examine(gateway: Gateway, watch: Watch, account: Account, deadline: float | None) -> list[Finding]:
     """Return what one harmless call says of the address, the credentials and the clock, and whether money moves."""
     outcome = _asked(gateway, account.provider, deadline)
-    address = _address(outcome, watch, getattr(account.config, "base_url", ""))
+    address = _address(outcome, watch, account)
     reached = address.result is Result.OK
     credentials = _credentials(outcome, watch) if reached else _finding("the gateway cannot be reached", Result.SKIPPED)
     return [address, credentials, _clock(watch), _money(gateway)]
@@ -104,16 +107,21 @@ def _of_nobody(gateway: Gateway, provider: str) -> Reference:
         return Reference(provider_id=made_up)
 
 
-def _address(outcome: object, watch: Watch, base_url: str) -> Finding:
+def _address(outcome: object, watch: Watch, account: Account) -> Finding:
     if watch.answered:
         return Finding("address", Result.OK, "base_url answers")
-    problem, advice = why_unreachable(base_url, _PATIENCE) if base_url else ("", "")
+    base_url, ways = getattr(account.config, "base_url", ""), account.connection
+    problem, advice = "", ""
+    if ways.proxy:
+        problem, advice = why_unreachable(ways.proxy.reveal(), _PATIENCE, setting="proxy")
+    elif base_url:
+        problem, advice = why_unreachable(base_url, _PATIENCE, ca_file=ways.ca_file)
     if problem:
         return Finding("address", Result.FAILED, problem, advice)
-    if isinstance(outcome, GatewayUnavailable) or not base_url:
+    if isinstance(outcome, GatewayUnavailable) or not (base_url or ways.proxy):
         message = outcome.message if isinstance(outcome, PaymentError) else "nothing was sent"
-        return Finding("address", Result.FAILED, message, _OWN_CONNECTION)
-    return Finding("address", Result.OK, "base_url can be connected to; nothing was asked of it")
+        return Finding("address", Result.FAILED, message, _THROUGH_PROXY if ways.proxy else _OWN_CONNECTION)
+    return Finding("address", Result.OK, "a connection can be made; nothing was asked")
 
 
 def _credentials(outcome: object, watch: Watch) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from argparse import Namespace
+from datetime import datetime
 from enum import IntEnum
 from typing import Final
 
@@ -26,7 +27,7 @@ from payments_core import (
     WebhookRejected,
 )
 
-__all__ = ["MEANINGS", "Exit", "Stop", "advice", "ask_about_refund", "ask_again", "exit_of"]
+__all__ = ["MEANINGS", "Exit", "Stop", "advice", "ask_about_refund", "ask_again", "exit_of", "never_again", "repeat"]
 
 
 class Exit(IntEnum):
@@ -137,10 +138,10 @@ def advice(error: PaymentError | Stop, args: Namespace) -> str:
             return error.advice
         case ConfigurationError() | ProviderContractError() if "pip install" in error.message:
             return "Install that, and run this again."
-        case OutcomeUnknown(repeatable=True) if error.operation in _KEYED:
-            return "It may have been accepted. Run the very same command again: the gateway knows it by its key."
+        case OutcomeUnknown(repeatable=True, first_sent_at=began) if error.operation in _KEYED:
+            return f"It may have been accepted. {repeat(began)}"
         case _ if isinstance(error, OutcomeUnknown) or _may_have_happened(error):
-            return f"It may have been accepted. Ask: {_ask(error, args)}; never just send it again."
+            return f"It may have been accepted. {never_again(_ask(error, args))}"
         case Rejected() if error.operation in _MADE:
             if error.definitive:
                 return "Nothing was accepted."
@@ -171,6 +172,17 @@ def _may_have_happened(error: PaymentError) -> bool:
 
 def _ask(error: PaymentError, args: Namespace) -> str:
     return ask_about_refund(args) if error.operation == "refund_charge" else ask_again(args)
+
+
+def never_again(ask: str) -> str:
+    """Say to ask with this command, and what not to do."""
+    return f"Ask: {ask}; never just send it again."
+
+
+def repeat(began: datetime | None) -> str:
+    """Say how to make the identical call once more, where the gateway knows it by its key."""
+    option = f" with --first-sent-at {began.isoformat()}" if began is not None else ""
+    return f"Run the very same command again{option}: the gateway knows it by its key."
 
 
 def ask_again(args: Namespace, provider_id: str = "") -> str:

@@ -6,22 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .console import OutputLost
-from .exits import Exit, Stop
+from .exits import Exit, Stop, never_again
 
 __all__ = ["attempted", "told"]
 
 
 @contextmanager
-def attempted(what: str, ask: str) -> Iterator[None]:
-    """Tell whoever interrupts a call that it may have been accepted, and how to ask."""
+def attempted(what: str, go_on: str) -> Iterator[None]:
+    """Tell whoever interrupts a call that it may have been accepted, and how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        raise Stop(
-            f"interrupted: {what} may have been accepted",
-            f"Ask: {ask}; never just send it again.",
-            code=Exit.INTERRUPTED,
-        ) from None
+        raise Stop(f"interrupted: {what} may have been accepted", go_on, code=Exit.INTERRUPTED) from None
 
 
 @contextmanager
@@ -32,6 +28,6 @@ def told(what: str, ask: str) -> Iterator[None]:
     except OutputLost as lost:
         raise Stop(
             f"{what}, and cannot be shown: {lost}",
-            f"Ask: {ask}; never just send it again.",
+            never_again(ask),
             code=Exit.BROKEN_PIPE if lost.went_away else Exit.UNKNOWN,
         ) from None

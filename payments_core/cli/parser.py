@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter, _SubParsersAction
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter, _SubParsersAction
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
@@ -20,6 +22,7 @@ __all__ = [
     "add_amount",
     "add_config",
     "add_deadline",
+    "add_first_sent_at",
     "add_reference",
     "charge_named",
     "new_parser",
@@ -81,6 +84,24 @@ def add_amount(parser: Parser, *, required: bool = True) -> None:
 def add_deadline(parser: Parser) -> None:
     """Add the deadline of the call."""
     parser.add_argument("--deadline", type=float, metavar="SECONDS", help="for the whole call (default: 10)")
+
+
+def add_first_sent_at(parser: Parser) -> None:
+    """Add the time at which an identical call, whose outcome is unknown, was first sent."""
+    parser.add_argument(
+        "--first-sent-at",
+        type=_time,
+        metavar="TIME",
+        help="to run the very same command again after its outcome was unknown: when it was first sent, as its error says",
+    )
+
+
+def _time(text: str) -> datetime:
+    with suppress(ValueError):
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is not None:
+            return time
+    raise ArgumentTypeError("a time has a date and an offset: 2026-11-27T10:04:44+00:00")
 
 
 def add_config(parser: Parser) -> None:

@@ -13,18 +13,18 @@ __all__ = ["why_unreachable"]
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
-def why_unreachable(base_url: str, seconds: float) -> tuple[str, str]:
+def why_unreachable(url: str, seconds: float, *, setting: str = "base_url", ca_file: str = "") -> tuple[str, str]:
     """Return what keeps a direct connection from being made, and what to do; two `""` where nothing does.
 
-    The host is never named: whoever asks knows it, and a secret that was pasted there would be shown.
+    The host is never named: whoever asks knows it, and a secret that was pasted into the setting would be shown.
     """
-    parts = urlsplit(base_url)
+    parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
         return (
-            "DNS: the host of base_url has no address",
+            f"DNS: the host of {setting} has no address",
             f"Is it spelt right, and can this machine look up names?{_proxy()}",
         )
     try:
@@ -32,18 +32,18 @@ def why_unreachable(base_url: str, seconds: float) -> tuple[str, str]:
     except OSError as error:
         problem = "no answer" if isinstance(error, TimeoutError) else error.strerror or type(error).__name__
         advice = f"Is the port right, and does a firewall let this machine out?{_proxy()}"
-        return f"TCP: no connection to port {port} of base_url's host: {problem}", advice
+        return f"TCP: no connection to port {port} of {setting}'s host: {problem}", advice
     with connection:
-        return _tls_problem(connection, host) if parts.scheme == "https" else ("", "")
+        return _tls_problem(connection, host, ca_file) if parts.scheme == "https" else ("", "")
 
 
-def _tls_problem(connection: socket.socket, host: str) -> tuple[str, str]:
+def _tls_problem(connection: socket.socket, host: str, ca_file: str) -> tuple[str, str]:
     try:
-        ssl.create_default_context().wrap_socket(connection, server_hostname=host).close()
+        ssl.create_default_context(cafile=ca_file or None).wrap_socket(connection, server_hostname=host).close()
     except ssl.SSLCertVerificationError as error:
         return (
             f"TLS: the certificate is not trusted: {error.verify_message}",
-            "Is this machine's clock right? If your company's proxy signs certificates, give the gateway the proxy's CA file.",
+            "Is this machine's clock right? If your company's proxy signs certificates, name the proxy's CA file in `ca_file`.",
         )
     except OSError as error:  # ssl.SSLError is one
         reason = getattr(error, "reason", "") or type(error).__name__
@@ -55,4 +55,4 @@ def _proxy() -> str:
     set_here = next((name for name in _PROXIES if os.environ.get(name)), "")
     if not set_here:
         return ""
-    return f" {set_here} is set here, and gateways never look at it: give the proxy to the gateway itself."
+    return f" {set_here} is set here, and gateways never look at it: name the proxy in the setting `proxy`."

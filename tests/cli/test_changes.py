@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import types
@@ -173,7 +174,9 @@ def test_a_refund_whose_answer_is_lost_says_how_to_go_on(
             ran = run(*words, "--json")
         assert (ran.code, ran.error["kind"], ran.error["accepted"]) == (7, "OutcomeUnknown", "UNKNOWN")
         assert ran.error["next"].startswith("It may have been accepted. Run the very same command again")
-        assert run(*words).code == 0
+        option = re.search("--first-sent-at [^:]+:[^:]+:[^:]+:[^:]+(?=:)", ran.error["next"])[0]
+        again = run(*words, *option.split(" "), "--json")
+        assert (again.code, again.json["refund_id"]) == (0, "R1")
     (held,) = stripe.charges("A1")
     assert held.refunded == Money.of("44", "HKD")
 
@@ -270,3 +273,56 @@ def test_a_charge_of_an_account_that_says_nothing_has_no_note(run: Any, tmp_path
 
     charge = Charge("x", Reference("A1"), PaymentStatus.PENDING, "open", TEA)
     assert not any("no money moves" in line for line in charge_lines(charge))
+
+
+# The very same command again.
+
+CHARGE = (
+    "charge",
+    "stripe",
+    "--order-id",
+    "A1",
+    *MONEY,
+    "--description",
+    "Tea",
+    "--return-url",
+    "https://shop.example/",
+)
+
+
+def test_a_repeated_charge_that_is_refused_is_never_called_safe_to_give_up(
+    run: Any, stripe: Sandbox, tmp_path: Path, write_toml: Any
+) -> None:
+    with FaultGateway(stripe.url) as between:
+        write_toml(tmp_path / "payments.toml", {**stripe.config, "base_url": between.url}, "stripe")
+        with between.inject(ForwardThen(Hang())):
+            lost = run(*CHARGE, "--deadline", "2", "--json")
+        assert (lost.code, lost.error["kind"]) == (7, "OutcomeUnknown")
+        at = lost.error["first_sent_at"]
+        assert f"--first-sent-at {at}: the gateway knows it by its key" in lost.error["next"]
+    refused = run(*CHARGE, "--deadline", "1", "--first-sent-at", at, "--json")
+    assert (refused.code, refused.error["accepted"]) == (7, "UNKNOWN"), "nobody listens, and the charge was made"
+    assert "Nothing was accepted" not in refused.err
+    write_toml(tmp_path / "payments.toml", stripe.config, "stripe")
+    again = run(*CHARGE, "--first-sent-at", at, "--json")
+    (held,) = stripe.charges("A1")
+    assert (again.code, again.json["reference"]["provider_id"]) == (0, held.provider_id)
+
+
+@pytest.mark.parametrize("time", ["soon", "2026-11-27", "2026-11-27T10:00:00"])
+def test_a_time_without_an_offset_is_a_usage_error(run: Any, shop: Path, stripe: Sandbox, time: str) -> None:
+    ran = run(*CHARGE, "--first-sent-at", time)
+    assert (ran.code, stripe.received) == (2, ())
+    assert "a time has a date and an offset" in ran.err
+
+
+def test_ctrl_c_during_a_charge_that_no_order_id_finds_says_how_to_repeat_it(
+    run: Any, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("payments_core.Gateway.create_charge", interrupted)
+    ran = run(*CHARGE, "--json")
+    assert ran.code == 130
+    assert re.match(r"Run the very same command again with --first-sent-at 20\d\d-\S+\+00:00: ", ran.error["next"])

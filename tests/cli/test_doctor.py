@@ -188,7 +188,7 @@ def test_a_certificate_that_nobody_trusts_is_named(run: Any, tmp_path: Path, san
                 connection, _ = server.accept()
                 with connection:
                     try:
-                        context.wrap_socket(connection, server_side=True)
+                        context.wrap_socket(connection, server_side=True).close()
                     except OSError:
                         continue
 
@@ -196,10 +196,30 @@ def test_a_certificate_that_nobody_trusts_is_named(run: Any, tmp_path: Path, san
         base_url = f"https://127.0.0.1:{server.getsockname()[1]}"
         write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": base_url})
         ran = run("doctor", "--deadline", "2", "--json")
+        trusted = reach.why_unreachable(base_url, 10, ca_file=str(TLS / "cert.pem"))
         ended.set()
+    assert trusted == ("", "")
     assert results(ran)["address"] == "failed"
     assert "TLS: the certificate is not trusted: " in message(ran, "address")
     assert "CA file" in message(ran, "address")
+
+
+def test_a_proxy_that_is_not_there_is_told_from_the_gateway(
+    run: Any, tmp_path: Path, sandbox: Any, write_toml: Any
+) -> None:
+    write_toml(tmp_path / "payments.toml", sandbox.config, proxy="http://user:hush-hush@127.0.0.1:9")
+    ran = run("doctor", "--deadline", "1", "--json")
+    assert results(ran)["address"] == "failed"
+    assert "TCP: no connection to port 9 of proxy's host" in message(ran, "address")
+    assert "hush" not in ran.out + ran.err
+
+
+def test_a_proxy_that_lets_nobody_through_is_named(run: Any, tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
+    with FaultGateway() as proxy, proxy.inject(Status(407)):
+        write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": "https://pay.invalid"}, proxy=proxy.url)
+        ran = run("doctor", "--deadline", "2", "--json")
+    assert results(ran)["address"] == "failed"
+    assert "does it let this machine through" in message(ran, "address")
 
 
 # The clock, and money.
