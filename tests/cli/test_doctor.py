@@ -22,7 +22,7 @@ from payments_core.testing.server import ReceivedDelivery, WebhookListener
 from payments_stripe.sandbox import Sandbox as StripeSandbox
 from payments_stripe.sandbox import make as make_stripe
 
-TLS = Path(__file__).parent / "tls"  # made for these tests, and signed by itself
+TLS = Path(__file__).parents[1] / "core" / "tls"  # made for tests, and signed by itself
 OK = {"settings": "ok", "plugin": "ok", "address": "ok", "credentials": "ok", "clock": "skipped", "money": "warning"}
 
 
