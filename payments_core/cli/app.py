@@ -11,17 +11,21 @@ from pathlib import Path
 
 from payments_core import PaymentError
 
-from . import charges, demo, new_provider, providers, record, sandbox, webhook
+from . import changes, charges, demo, doctor, new_provider, providers, record, sandbox, webhook
 from .console import Console, OutputLost
 from .exits import Exit, Stop, advice, exit_of
-from .parser import new_parser, parse
+from .logs import HeldLogs, held_logs
+from .parser import Parser, new_parser, parse
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 # What a program can use of an error, where the error has it.
 _DETAILS = (
+    "gateway",
     "provider",
     "operation",
+    "order_id",
+    "accepted",
     "request_id",
     "raw_code",
     "field",
@@ -29,6 +33,7 @@ _DETAILS = (
     "definitive",
     "retry_after",
     "repeatable",
+    "first_sent_at",
 )
 
 
@@ -36,20 +41,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is one of those that `payments --help` lists."""
     if sys.stderr is None:  # closed by the caller: what is said there is lost, and nothing else may get its number
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
-    argv = sys.argv[1:] if argv is None else argv
+    with held_logs() as logs:
+        return _main(sys.argv[1:] if argv is None else argv, logs)
+
+
+def _main(argv: Sequence[str], logs: HeldLogs) -> int:
     console, args = Console(json="--json" in argv), Namespace()
     lost: OutputLost | None = None
     code: int = Exit.OK
     try:
         _check_stdout()
-        parser, commands = new_parser(version("payments-core"))
-        for command in (demo, providers, charges, webhook, sandbox, record, new_provider):
-            command.add(commands)
-        args = parse(parser, argv)
+        args = parse(build_parser(), argv)
         code = args.run(args, console)
     except (PaymentError, Stop) as error:
         code = exit_of(error)
-        console.error(_details(error, code, args), _lines(error, args))
+        logged = logs.beyond(error.message)
+        console.error(_details(error, code, args, logged), _lines(error, args, logged))
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
         console.error(
@@ -68,6 +75,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(code) if lost is None or code else _without_output(lost, console)
 
 
+def build_parser() -> Parser:
+    """Return the parser with every command."""
+    parser, commands = new_parser(version("payments-core"))
+    for command in (demo, providers, doctor, charges, changes, webhook, sandbox, record, new_provider):
+        command.add(commands)
+    return parser
+
+
 def _check_stdout() -> None:
     if sys.stdout is None:
         raise Stop("there is no stdout to write to", "Nothing was done. `>/dev/null` throws the output away.")
@@ -84,15 +99,16 @@ def _without_output(lost: OutputLost, console: Console) -> Exit:
     return Exit.FAILED
 
 
-def _details(error: PaymentError | Stop, code: int, args: Namespace) -> dict[str, object]:
+def _details(error: PaymentError | Stop, code: int, args: Namespace, logged: list[str]) -> dict[str, object]:
     kind = ("Usage" if code == Exit.USAGE else "Failed") if isinstance(error, Stop) else type(error).__name__
     details = {name: getattr(error, name) for name in ("step", "reason", *_DETAILS) if hasattr(error, name)}
     if isinstance(error, Stop):
         details.pop("code", None)
         kind = "Interrupted" if code == Exit.INTERRUPTED else kind
-    known = {name: value for name, value in details.items() if value not in (None, "")}
+    details["logged"] = logged
+    known = {name: value for name, value in details.items() if value not in (None, "", [])}
     return {"kind": kind, "message": error.message, "exit_code": code, "next": advice(error, args), **known}
 
 
-def _lines(error: PaymentError | Stop, args: Namespace) -> list[str]:
-    return [f"payments: {error}", *(f"  {line}" for line in advice(error, args).splitlines())]
+def _lines(error: PaymentError | Stop, args: Namespace, logged: list[str]) -> list[str]:
+    return [f"payments: {error}", *(f"  {line}" for line in (*logged, *advice(error, args).splitlines()))]

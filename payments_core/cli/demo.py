@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 from argparse import Namespace
 from pathlib import Path
 
 from payments_core import (
     Authorization,
-    Channel,
     Charge,
     ChargeRequest,
     Gateway,
     InvalidRequest,
-    Limits,
     Money,
     PaymentError,
     ProviderInfo,
@@ -24,13 +20,15 @@ from payments_core import (
     UnsupportedOperation,
 )
 
-from .charges import told
+from .configured import gateway_in
 from .console import Console
 from .encoding import charge_fields
-from .exits import Exit, Stop
-from .opening import default_provider, gateway_in, open_gateway, provider_id, usual_amount, usual_currency
+from .exits import Exit, Stop, ask_again
+from .moving import told
+from .opening import default_provider, open_gateway, provider_id
 from .parser import Commands, add_config
 from .shown import action_in_words, show_code
+from .usual import new_order_id, usual_amount, usual_channel, usual_currency
 
 __all__ = ["add", "authorize", "choose", "demo_request", "show_authorized", "show_charged"]
 
@@ -81,7 +79,7 @@ def _against_server(args: Namespace, file: Path, console: Console) -> Exit:
         show_authorized(console, authorize(gateway))
         args.gateway, args.order_id = name, request.order_id  # for the advice, should an outcome be unknown
         charge = gateway.create_charge(request)
-        with told(args, charge):
+        with told("the charge was made", ask_again(args, charge.reference.provider_id)):
             show_charged(console, charge)
         reference = Reference(request.order_id, charge.reference.provider_id)
         asked = gateway.get_status(reference).require(request.order_id, request.amount)
@@ -97,18 +95,11 @@ def demo_request(args: Namespace, info: ProviderInfo, notify_url: str = "") -> C
     """What the demo asks for, where nothing else is said: 88 Hong Kong dollars, or what the provider takes instead."""
     currency = args.currency or usual_currency(info)
     amount = Money.of(args.amount, currency) if args.amount else usual_amount(info, currency)
-    order_id = args.order_id or _new_order_id(info.limits)
-    channel = Channel.WEB if Channel.WEB in info.channels else min(info.channels)
+    order_id = args.order_id or new_order_id(info.limits, "DEMO")
     return_url = args.return_url or notify_url  # on this machine, where the demo answers whoever comes back
     return ChargeRequest(
-        order_id, amount, "A demonstration", channel=channel, notify_url=notify_url, return_url=return_url
+        order_id, amount, "A demonstration", channel=usual_channel(info), notify_url=notify_url, return_url=return_url
     )
-
-
-def _new_order_id(limits: Limits) -> str:
-    names = f"DEMO{secrets.token_hex(8).upper()}", f"{secrets.randbelow(10**12):012}"
-    cut = [name[: limits.order_id_length] for name in names]
-    return next((name for name in cut if re.fullmatch(limits.order_id_pattern or ".*", name)), cut[0])
 
 
 def choose(error: PaymentError) -> str:

@@ -9,9 +9,9 @@ from datetime import datetime
 
 import msgspec
 
-from payments_core import Charge, Money, Secret
+from payments_core import Charge, Money, PaymentStatus, Secret
 
-__all__ = ["charge_fields", "encode", "plain"]
+__all__ = ["charge_fields", "encode", "paid", "plain"]
 
 
 def encode(value: object) -> str:
@@ -20,8 +20,15 @@ def encode(value: object) -> str:
 
 
 def charge_fields(charge: Charge) -> dict[str, object]:
-    """A charge's fields, and `paid`."""
-    return {**_fields(charge), "paid": charge.is_paid}
+    """Return a charge's fields, and `paid`."""
+    return {**_fields(charge), "paid": paid(charge)}
+
+
+def paid(charge: Charge) -> bool | None:
+    """Return None for a charge that succeeded and was compared with no order: it could be another, cheaper one."""
+    if charge.matched:
+        return charge.is_paid
+    return None if charge.status is PaymentStatus.SUCCEEDED else False
 
 
 def plain(value: object) -> object:

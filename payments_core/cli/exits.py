@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 from argparse import Namespace
+from datetime import datetime
 from enum import IntEnum
 from typing import Final
 
 from payments_core import (
+    Accepted,
     AuthorizationRejected,
     ConfigurationError,
     GatewayUnavailable,
@@ -25,7 +27,7 @@ from payments_core import (
     WebhookRejected,
 )
 
-__all__ = ["MEANINGS", "Exit", "Stop", "advice", "exit_of"]
+__all__ = ["MEANINGS", "Exit", "Stop", "advice", "ask_about_refund", "ask_again", "exit_of", "never_again", "repeat"]
 
 
 class Exit(IntEnum):
@@ -41,13 +43,14 @@ class Exit(IntEnum):
     UNKNOWN = 7
     UNBELIEVABLE = 8
     WEBHOOK = 9
+    NOT_PAID = 10
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 
 
 MEANINGS: Final = {
     Exit.OK: "it was done; what came of it is printed (a charge that is not paid yet is no failure)",
-    Exit.FAILED: "a step of the demo, or something on this machine, failed",
+    Exit.FAILED: "a step of the demo, a check of the doctor, or something on this machine failed",
     Exit.USAGE: "the command line is wrong",
     Exit.CONFIGURATION: "the configuration, the credentials or the installation must be fixed",
     Exit.INVALID: "the request is invalid or unsupported: nothing was sent",
@@ -56,6 +59,7 @@ MEANINGS: Final = {
     Exit.UNKNOWN: "the outcome is unknown, or could not be shown: ask with `payments status`, never just send again",
     Exit.UNBELIEVABLE: "the answer cannot be understood, or is about other money: not paid",
     Exit.WEBHOOK: "the notification is not to be believed",
+    Exit.NOT_PAID: "`payments confirm` asked, and the order is not paid (yet)",
     Exit.INTERRUPTED: "interrupted (Ctrl-C)",
     Exit.BROKEN_PIPE: "whoever read the output went away",
 }
@@ -90,6 +94,22 @@ _ADVICE: Final[dict[type[PaymentError], str]] = {
     Mismatch: "Treat the order as not paid, and let a person look at both.",
 }
 
+# What each call that moves money makes, and those that the gateway knows again by the caller's own id.
+_MADE: Final = {
+    "create_charge": "charge",
+    "capture_charge": "capture",
+    "cancel_charge": "cancellation",
+    "refund_charge": "refund",
+}
+_KEYED: Final = frozenset({"create_charge", "capture_charge", "refund_charge"})
+_ASKING: Final = frozenset({"get_status", "get_refund", "confirm"})
+_INSTEAD: Final = {
+    "refund_charge": "Refund it in the gateway's own portal.",
+    "get_refund": "`payments status` shows what is refunded, where the gateway says it.",
+    "capture_charge": "This gateway takes the money when the shopper approves: nothing is left to capture.",
+    "cancel_charge": "An unpaid charge ends by itself; the gateway's own portal may be able to close it earlier.",
+}
+
 
 class Stop(Exception):
     """Ends a command that no `PaymentError` ends: what happened, what to do next, and with which exit code."""
@@ -103,9 +123,11 @@ class Stop(Exception):
 
 
 def exit_of(error: PaymentError | Stop) -> Exit:
-    """The exit code that says what `error` means."""
+    """Return the exit code that says what `error` means."""
     if isinstance(error, Stop):
         return error.code
+    if _may_have_happened(error):
+        return Exit.UNKNOWN
     return next((_EXITS[kind] for kind in type(error).__mro__ if kind in _EXITS), Exit.FAILED)
 
 
@@ -116,20 +138,25 @@ def advice(error: PaymentError | Stop, args: Namespace) -> str:
             return error.advice
         case ConfigurationError() | ProviderContractError() if "pip install" in error.message:
             return "Install that, and run this again."
-        case OutcomeUnknown(repeatable=True) if error.operation == "create_charge":
-            return "It may have been accepted. Run the very same command again: the gateway knows it by its key."
-        case OutcomeUnknown():
-            return f"It may have been accepted. Ask: {ask_again(args)}; never just send it again."
-        case Rejected() if error.operation == "create_charge":
+        case OutcomeUnknown(repeatable=True, first_sent_at=began) if error.operation in _KEYED:
+            return f"It may have been accepted. {repeat(began)}"
+        case _ if isinstance(error, OutcomeUnknown) or _may_have_happened(error):
+            return f"It may have been accepted. {never_again(_ask(error, args))}"
+        case Rejected() if error.operation in _MADE:
             if error.definitive:
                 return "Nothing was accepted."
-            return f"The charge may exist all the same. Before giving up on it, ask: {ask_again(args)}"
+            made = _MADE[error.operation]
+            return f"The {made} may exist all the same. Before giving up on it, ask: {_ask(error, args)}"
         case Rejected():
             return "Check the ids; the request id is what the gateway's support asks for."
+        case UnsupportedOperation() if error.operation in _INSTEAD:
+            return f"Nothing was sent. {_INSTEAD[error.operation]}"
         case RateLimited(retry_after=seconds) if seconds is not None:
             return f"Nothing was accepted: run this again in {seconds:g} s."
         case RateLimited():
             return "Nothing was accepted: run this again, later."
+        case GatewayUnavailable() if error.operation in _ASKING:
+            return "That says nothing about the charge. It is safe to run this again."
         case WebhookRejected(reason="signature"):
             return "Answer 4xx and change nothing. If it is genuine: is the key right, and is the body byte for byte?"
         case WebhookRejected():
@@ -137,10 +164,48 @@ def advice(error: PaymentError | Stop, args: Namespace) -> str:
     return next((_ADVICE[kind] for kind in type(error).__mro__ if kind in _ADVICE), "")
 
 
+def _may_have_happened(error: PaymentError) -> bool:
+    """Tell whether a gateway that is out of reach now may have accepted what an earlier attempt sent."""
+    out_of_reach = isinstance(error, GatewayUnavailable | RateLimited)
+    return out_of_reach and error.operation in _MADE and error.accepted is not Accepted.NO
+
+
+def _ask(error: PaymentError, args: Namespace) -> str:
+    return ask_about_refund(args) if error.operation == "refund_charge" else ask_again(args)
+
+
+def never_again(ask: str) -> str:
+    """Say to ask with this command, and what not to do."""
+    return f"Ask: {ask}; never just send it again."
+
+
+def repeat(began: datetime | None) -> str:
+    """Say how to make the identical call once more, where the gateway knows it by its key."""
+    option = f" with --first-sent-at {began.isoformat()}" if began is not None else ""
+    return f"Run the very same command again{option}: the gateway knows it by its key."
+
+
 def ask_again(args: Namespace, provider_id: str = "") -> str:
-    """The command that asks about the charge that `args` are about."""
+    """Return the command that asks about the charge that `args` are about."""
+    return f"payments status{_named(args, provider_id)}"
+
+
+def ask_about_refund(args: Namespace) -> str:
+    """Return the command that asks about a refund; where refunds cannot be asked about, about its charge."""
+    if not getattr(args, "asks_refunds", True):
+        return f"{ask_again(args)} (it shows what is refunded)"
+    refund = getattr(args, "refund_id", "")
+    more = f" --refund-id {shlex.quote(refund)}" if refund else ""
+    return f"payments refund-status{_named(args, more=more)}"
+
+
+def _named(args: Namespace, provider_id: str = "", more: str = "") -> str:
     gateway, order = getattr(args, "gateway", None), getattr(args, "order_id", None)
-    named = f" {shlex.quote(gateway)} --order-id {shlex.quote(order)}" if gateway and order else ""
-    named += f" --provider-id {shlex.quote(provider_id)}" if named and provider_id else ""
-    file = f" --config {shlex.quote(str(args.config))}" if named and getattr(args, "config", None) else ""
-    return f"payments status{named}{file}"
+    charge = provider_id or getattr(args, "provider_id", "")
+    if not (gateway and (order or charge)):
+        return ""
+    named = f" {shlex.quote(gateway)}"
+    named += f" --order-id {shlex.quote(order)}" if order else ""
+    named += f" --provider-id {shlex.quote(charge)}" if charge else ""
+    file = f" --config {shlex.quote(str(args.config))}" if getattr(args, "config", None) else ""
+    return f"{named}{more}{file}"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import queue
 import time
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Final
-from urllib.parse import urlsplit
 
 from payments_core import (
     Charge,
@@ -18,6 +16,7 @@ from payments_core import (
     Mismatch,
     Money,
     PaymentError,
+    PaymentStatus,
     Reference,
     Subject,
     WebhookDelivery,
@@ -30,6 +29,7 @@ from .demo import authorize, choose, demo_request, show_authorized, show_charged
 from .encoding import charge_fields
 from .exits import Exit, Stop
 from .opening import Sandbox, start_sandbox
+from .posting import post
 from .shown import address_of
 
 try:
@@ -45,7 +45,6 @@ _UNHEARD: Final = (
     "The sandbox delivers to the charge's notify_url. If the gateway takes no address with a charge, give the sandbox a\n"
     "method register_endpoint(url): the demo calls it before the shopper pays."
 )
-_HOP: Final = {"host", "connection", "content-length", "transfer-encoding"}
 
 
 class _Inbox:
@@ -160,7 +159,7 @@ def _notified(
             return found
         # A shopper who declines may never be heard of, so ask.
         charge = gateway.get_status(charged)
-        if charge.status.is_final and not charge.is_paid:
+        if charge.status.is_final and charge.status is not PaymentStatus.SUCCEEDED:
             raise Stop(f"the charge is {charge.status}: nothing was paid")
     raise Stop(f"no notification about this charge arrived within {patience:.0f} s", advice)
 
@@ -208,7 +207,7 @@ def _forge(console: Console, inbox: _Inbox, genuine: ReceivedDelivery, url: str)
     place = len(genuine.body) // 2
     body = bytearray(genuine.body)
     body[place] ^= 1
-    status = _post(url, bytes(body), genuine.headers)
+    status = _posted(url, bytes(body), genuine.headers)
     if inbox.refused.empty() or not 400 <= status < 500:
         raise Stop(f"a forged notification was answered {status}")
     error = inbox.refused.get()
@@ -221,16 +220,11 @@ def _forge(console: Console, inbox: _Inbox, genuine: ReceivedDelivery, url: str)
     )
 
 
-def _post(url: str, body: bytes, headers: tuple[tuple[str, str], ...]) -> int:
-    target = urlsplit(url)
-    connection = http.client.HTTPConnection(target.netloc, timeout=_PATIENCE)
+def _posted(url: str, body: bytes, headers: tuple[tuple[str, str], ...]) -> int:
     try:
-        connection.request("POST", target.path, body, {k: v for k, v in headers if k.lower() not in _HOP})
-        return connection.getresponse().status
+        return post(url, body, headers, _PATIENCE)
     except OSError as error:
         problem = type(error).__name__
-    finally:
-        connection.close()
     raise Stop(f"the forged notification could not be posted: {problem}")
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from payments_core import Gateway, Money, ProviderContractError, ProviderInfo, ProviderNotFound
+from payments_core import Gateway, ProviderContractError, ProviderNotFound, WebhookDelivery
 from payments_core.account import Account, load_account
 from payments_core.discovery import PROVIDER_GROUP, SANDBOX_GROUP, installed_providers, load_entry
 
@@ -21,13 +20,12 @@ __all__ = [
     "Sandbox",
     "account_of",
     "default_provider",
-    "gateway_in",
+    "existing",
     "open_gateway",
     "provider_id",
     "sandbox_factory",
     "start_sandbox",
-    "usual_amount",
-    "usual_currency",
+    "takes",
 ]
 
 
@@ -45,37 +43,29 @@ class Sandbox(Protocol):
     def pay(self, provider_id: str) -> None:
         """The shopper approves."""
 
+    def notification(self, provider_id: str) -> WebhookDelivery:
+        """Return the signed notification of how the charge stands; only `payments doctor` asks for it."""
+
     def close(self) -> None:
         """It ends, at once."""
 
 
-def open_gateway(name: str, file: Path | None) -> Gateway:
-    """The gateway `name`, configured by `file` or, without one, as everywhere: payments.toml and the environment."""
-    return Gateway.open(name, _existing(file))
+def open_gateway(name: str, file: Path | None, plugins: Sequence[object] = ()) -> Gateway:
+    """Open gateway `name`, configured by `file` or, without one, as everywhere: payments.toml and the environment."""
+    return Gateway.open(name, existing(file), plugins=plugins)
 
 
 def account_of(name: str, file: Path | None) -> Account:
     """The provider of gateway `name`, and its typed configuration."""
     with redirect_stdout(sys.stderr):  # a plugin that prints when it is imported
-        return load_account(name, _existing(file))
+        return load_account(name, existing(file))
 
 
-def _existing(file: Path | None) -> Path | None:
+def existing(file: Path | None) -> Path | None:
+    """Return the file of `--config`; `Stop` where there is none."""
     if file is not None and not file.is_file():
         raise Stop(f"there is no file {file}", "Name a payments.toml with --config.", code=Exit.USAGE)
     return file
-
-
-def gateway_in(file: Path, provider: str) -> str:
-    """The one gateway that `file` has a section for, of `provider` where that is given; else the provider's name."""
-    try:
-        sections = tomllib.loads(file.read_text("utf-8-sig")).get("gateways")
-    except (OSError, ValueError):
-        sections = None  # opening it will say what is wrong
-    found = sections.items() if isinstance(sections, dict) else ()
-    gateways = {name: values for name, values in found if isinstance(values, dict)}
-    names = [name for name, values in gateways.items() if not provider or values.get("provider", name) == provider]
-    return names[0] if len(names) == 1 else provider or default_provider()
 
 
 def default_provider() -> str:
@@ -85,19 +75,6 @@ def default_provider() -> str:
     if names:
         return names[0]
     raise ProviderNotFound("no provider with a sandbox is installed")
-
-
-def usual_currency(info: ProviderInfo) -> str:
-    """What is asked for where nobody says: HKD, or the provider's first currency."""
-    return "HKD" if "HKD" in info.currencies else min(info.currencies)
-
-
-def usual_amount(info: ProviderInfo, currency: str) -> Money:
-    """88 of the currency, or what is nearest to that within the provider's limits."""
-    amount = Money.of("88", currency)
-    least = [each for each in info.limits.minimum if each.currency == currency and each.minor > amount.minor]
-    most = [each for each in info.limits.maximum if each.currency == currency and each.minor < amount.minor]
-    return (least + most or [amount])[0]
 
 
 def provider_id(name: str) -> str:
@@ -114,25 +91,32 @@ def sandbox_factory(name: str) -> Any:
     return factory
 
 
-def start_sandbox(name: str, port: int = 0, time_scale: float | None = None) -> Sandbox:
-    """The provider's sandbox, running on this machine; `time_scale` shortens its waits, where it has any."""
+def start_sandbox(
+    name: str, port: int = 0, time_scale: float | None = None, credentials: Mapping[str, Any] | None = None
+) -> Sandbox:
+    """Start the provider's sandbox on this machine, with these credentials where it takes them.
+
+    `time_scale` multiplies its waits, where it has any.
+    """
     factory = sandbox_factory(name)
     more = {} if time_scale is None else {"time_scale": time_scale}
-    for option, value in {"port": port, **more}.items():
-        if not _takes(factory, option, value):
+    options = {"port": port, **more, **(credentials or {})}
+    for option, value in options.items():
+        if not takes(factory, option, value):
             raise Stop(
                 f"the sandbox of {name} does not take {option}",
                 "Leave --time-scale out." if option in more else "",
                 code=Exit.USAGE,
             )
     try:
-        return cast("Sandbox", factory(port=port, **more))
+        return cast("Sandbox", factory(**options))
     except Exception as exc:  # noqa: BLE001 - a plugin's: a port in use, a value it refuses, a bug
         problem = str(exc) if isinstance(exc, OSError | ValueError) else f"{type(exc).__name__}: {exc}"
     raise Stop(f"the sandbox of {name} did not start: {problem}")
 
 
-def _takes(factory: Any, option: str, value: object) -> bool:
+def takes(factory: Any, option: str, value: object) -> bool:
+    """Tell whether a sandbox's factory has such an option."""
     try:
         inspect.signature(factory).bind_partial(**{option: value})
     except TypeError:

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import textwrap
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter, _SubParsersAction
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter, _SubParsersAction
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
+
+from payments_core import Reference
 
 from .console import Console
 from .exits import MEANINGS, Exit, Stop
 
-__all__ = ["Commands", "Parser", "Run", "add_config", "new_parser", "parse"]
+__all__ = [
+    "Commands",
+    "Parser",
+    "Run",
+    "add_amount",
+    "add_config",
+    "add_deadline",
+    "add_first_sent_at",
+    "add_reference",
+    "charge_named",
+    "new_parser",
+    "parse",
+]
 
 Run: TypeAlias = Callable[[Namespace, Console], Exit]
 
@@ -44,6 +60,48 @@ class Commands:
         """A command that has commands of its own."""
         parser: Parser = self._action.add_parser(name, help=summary, description=summary)
         return Commands(parser.add_subparsers(title="commands", metavar="COMMAND", required=True))
+
+
+def add_reference(parser: Parser) -> None:
+    """Add the two ids of a charge; `charge_named` reads them."""
+    parser.add_argument("--order-id", default="", metavar="ID", help="the merchant's own id of the order")
+    parser.add_argument("--provider-id", default="", metavar="ID", help="the gateway's own id of the charge")
+
+
+def charge_named(args: Namespace) -> Reference:
+    """Return the charge that the command line names; `Stop` where it names none."""
+    if not args.order_id and not args.provider_id:
+        raise Stop("name the charge", "Give --order-id or --provider-id.", code=Exit.USAGE)
+    return Reference(args.order_id, args.provider_id)
+
+
+def add_amount(parser: Parser, *, required: bool = True) -> None:
+    """Add an amount and its currency."""
+    parser.add_argument("--amount", required=required, metavar="88.00", help="in major units")
+    parser.add_argument("--currency", required=required, metavar="HKD", help="ISO 4217")
+
+
+def add_deadline(parser: Parser) -> None:
+    """Add the deadline of the call."""
+    parser.add_argument("--deadline", type=float, metavar="SECONDS", help="for the whole call (default: 10)")
+
+
+def add_first_sent_at(parser: Parser) -> None:
+    """Add the time at which an identical call, whose outcome is unknown, was first sent."""
+    parser.add_argument(
+        "--first-sent-at",
+        type=_time,
+        metavar="TIME",
+        help="to run the very same command again after its outcome was unknown: when it was first sent, as its error says",
+    )
+
+
+def _time(text: str) -> datetime:
+    with suppress(ValueError):
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is not None:
+            return time
+    raise ArgumentTypeError("a time has a date and an offset: 2026-11-27T10:04:44+00:00")
 
 
 def add_config(parser: Parser) -> None:

@@ -1,35 +1,48 @@
-"""`payments providers`: what is installed, and what each can do."""
+"""`payments providers`: what is installed, what each can do, and which gateways are configured with it."""
 
 from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import redirect_stdout
+from typing import Final
 
 from payments_core import InstalledProvider, Limits, PaymentError, ProviderInfo, installed_providers
 
+from .configured import ConfiguredGateway, configured_gateways, looked_at
 from .console import Console, rows
 from .exits import Exit
-from .opening import sandbox_factory
-from .parser import Commands
+from .opening import existing, sandbox_factory
+from .parser import Commands, add_config
+from .shown import NO_MONEY
 
 __all__ = ["add"]
+
+_NO_GATEWAY: Final = [f"  {line}" for line in rows([("gateways", "none is configured here")])]
 
 
 def add(commands: Commands) -> None:
     """Register the command."""
-    commands.new(
+    parser = commands.new(
         "providers",
         _run,
-        "list the installed providers",
-        "Lists every installed provider: what it can do, and what it takes. One that cannot be used is listed with its\n"
-        "problem, and harms nothing: the exit code is 0 all the same.",
+        "list the installed providers, and the gateways that are configured",
+        "Lists every installed provider: what it can do, what it takes, and the gateways that are configured with it, none\n"
+        "of whose values is shown. What cannot be used is listed with its problem, and harms nothing: the exit code is 0\n"
+        "all the same. `payments doctor` asks the gateways.",
     )
+    add_config(parser)
 
 
-def _run(_: Namespace, console: Console) -> Exit:
+def _run(args: Namespace, console: Console) -> Exit:
     with redirect_stdout(sys.stderr):  # a plugin that prints when it is imported
-        providers = [_described(each) for each in installed_providers()]
+        installed = installed_providers()
+        configured = [looked_at(each, args.config) for each in configured_gateways(existing(args.config))]
+        known = {each.name for each in installed}
+        missing = sorted({each.provider for each in configured} - known)
+        providers = [_described(each, configured) for each in installed]
+        providers += [_not_installed(name, configured) for name in missing]
     console.result(
         [data for data, _ in providers],
         (line for _, lines in providers for line in lines) if providers else ["no provider is installed"],
@@ -37,12 +50,13 @@ def _run(_: Namespace, console: Console) -> Exit:
     return Exit.OK
 
 
-def _described(each: InstalledProvider) -> tuple[dict[str, object], list[str]]:
+def _described(each: InstalledProvider, configured: Sequence[ConfiguredGateway]) -> tuple[dict[str, object], list[str]]:
     package = {"distribution": each.distribution, "version": each.version}
-    info = each.info
+    info, gateways = each.info, [one for one in configured if one.provider == each.name]
     if info is None:
         broken: dict[str, object] = {"id": each.name, **package, "usable": False, "problem": each.problem}
-        return broken, [f"{each.name}  ({each.distribution} {each.version}) cannot be used", f"  {each.problem}", ""]
+        head = f"{each.name}  ({each.distribution} {each.version}) cannot be used"
+        return broken | {"gateways": gateways}, [head, f"  {each.problem}", *_gateway_lines(gateways), ""]
     data: dict[str, object] = {
         "id": info.id,
         "title": info.title,
@@ -61,11 +75,29 @@ def _described(each: InstalledProvider) -> tuple[dict[str, object], list[str]]:
         "charge_options": info.charge_options,
         "sandbox": each.sandbox,
         "sandbox_problem": _sandbox_problem(each),
+        "gateways": gateways,
     }
-    return data, _lines(info, data)
+    return data, _lines(info, data, gateways)
 
 
-def _lines(info: ProviderInfo, data: dict[str, object]) -> list[str]:
+def _not_installed(name: str, configured: Sequence[ConfiguredGateway]) -> tuple[dict[str, object], list[str]]:
+    gateways = [each for each in configured if each.provider == name]
+    problem = f"no provider {name!r} is installed"
+    data: dict[str, object] = {"id": name, "distribution": "", "version": "", "usable": False, "problem": problem}
+    return data | {"gateways": gateways}, [f"{name}  is not installed", *_gateway_lines(gateways), ""]
+
+
+def _gateway_lines(gateways: Sequence[ConfiguredGateway]) -> list[str]:
+    return [f"  {line}" for each in gateways for line in rows([("gateway", _in_words(each))])]
+
+
+def _in_words(gateway: ConfiguredGateway) -> str:
+    money = {True: "moves money", False: NO_MONEY, None: "does not say whether money moves"}
+    state = f"cannot be opened: {gateway.problem}" if gateway.problem else money[gateway.moves_money]
+    return f"{gateway.name}, of {' and '.join(gateway.sources)}: {state}"
+
+
+def _lines(info: ProviderInfo, data: dict[str, object], gateways: Sequence[ConfiguredGateway]) -> list[str]:
     described = rows(
         [
             ("contract", info.contract),
@@ -80,7 +112,7 @@ def _lines(info: ProviderInfo, data: dict[str, object]) -> list[str]:
         ]
     )
     head = f"{info.id}  {info.title} ({data['distribution']} {data['version']})"
-    return [head, *(f"  {line}" for line in described), ""]
+    return [head, *(f"  {line}" for line in described), *(_gateway_lines(gateways) or _NO_GATEWAY), ""]
 
 
 def _sandbox_problem(each: InstalledProvider) -> str:

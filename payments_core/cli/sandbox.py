@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
+import shlex
 import sys
 import threading
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, redirect_stdout
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from payments_core import ProviderInfo, installed_providers
 
 from .console import Console
 from .exits import Exit, Stop
-from .opening import Sandbox, provider_id, start_sandbox, usual_amount, usual_currency
+from .kept import keep, kept_section, port_of, toml_of
+from .opening import Sandbox, provider_id, sandbox_factory, start_sandbox, takes
 from .parser import Commands
+from .usual import usual_amount, usual_currency
 
 __all__ = ["add"]
 
@@ -28,7 +32,7 @@ def add(commands: Commands) -> None:
         _run,
         "run a provider's gateway on this machine",
         "Runs a provider's sandbox on this machine's loopback address until Ctrl-C, which is its normal end (exit code 0).\n"
-        "No money moves. The credentials that it prints are made up.",
+        "No money moves. The credentials that it prints are made up, and others at each start unless --keep names a file.",
     )
     parser.add_argument("name", metavar="NAME", help="an installed provider that has a sandbox; - is read as _")
     parser.add_argument("--port", type=_port, default=0, metavar="N", help="0 to 65535 (default: any free one)")
@@ -42,13 +46,24 @@ def add(commands: Commands) -> None:
         help="an address of this machine that gets all notifications, once for each; for a gateway that takes no "
         "address with a charge",
     )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FILE",
+        help="keep its section in this payments.toml: the next start with it has the same credentials and port (charges "
+        "are not kept)",
+    )
 
 
 def _run(args: Namespace, console: Console) -> Exit:
     name = provider_id(args.name)
-    with closing(start_sandbox(name, args.port, args.time_scale)) as sandbox:
+    kept = kept_section(args.keep, name) if args.keep is not None else None
+    with closing(_started(name, args, kept)) as sandbox:
         _register(name, sandbox, args.endpoint)
-        toml = _toml(name, sandbox)
+        if args.keep is not None and kept is None:
+            _check_keepable(name, sandbox)
+            keep(args.keep, name, sandbox.config)
+        toml = toml_of(name, sandbox.config)
         try:
             console.result(
                 {
@@ -56,11 +71,10 @@ def _run(args: Namespace, console: Console) -> Exit:
                     "url": sandbox.url,
                     "config": dict(sandbox.config),
                     "toml": toml,
+                    "kept": args.keep and str(args.keep),
                     "endpoints": args.endpoint,
                 },
-                _lines(
-                    name, sandbox.url, toml, takes_endpoints=hasattr(sandbox, "register_endpoint"), given=args.endpoint
-                ),
+                _lines(name, sandbox, args),
             )
             threading.Event().wait()
         except KeyboardInterrupt:
@@ -97,24 +111,59 @@ def _register(name: str, sandbox: Sandbox, endpoints: Sequence[str]) -> None:
         register(url)
 
 
-def _lines(name: str, url: str, toml: str, *, takes_endpoints: bool, given: Sequence[str]) -> list[str]:
+def _started(name: str, args: Namespace, kept: Mapping[str, Any] | None) -> Sandbox:
+    if kept is None:
+        return start_sandbox(name, args.port, args.time_scale)
+    port = port_of(kept)
+    if args.port not in {0, port}:
+        raise Stop(
+            f"{args.keep} keeps port {port} for the sandbox of {name}",
+            f"Leave --port out, or delete [gateways.{name}] from the file.",
+            code=Exit.USAGE,
+        )
+    credentials = {field: value for field, value in kept.items() if field != "base_url"}
+    return start_sandbox(name, port, args.time_scale, credentials)
+
+
+def _check_keepable(name: str, sandbox: Sandbox) -> None:
+    """Refuse to keep what the next start could not be given."""
+    factory = sandbox_factory(name)
+    for field, value in sandbox.config.items():
+        if field != "base_url" and value != "" and not takes(factory, field, value):
+            raise Stop(
+                f"the sandbox of {name} always makes up its {field}: it cannot be kept",
+                f"Leave --keep out, or let its make() take {field}=.",
+                code=Exit.USAGE,
+            )
+
+
+def _lines(name: str, sandbox: Sandbox, args: Namespace) -> list[str]:
+    url, config = sandbox.url, f" --config {shlex.quote(str(args.keep))}" if args.keep else ""
     return [
         f"The sandbox of {name} is at {url}. No money moves. Ctrl-C ends it.",
         "",
-        "Configure a gateway for it: payments.toml, with credentials made up for this run,",
-        "",
-        *(f"    {line}" for line in toml.splitlines()),
+        *_configured(name, sandbox, args.keep),
         "",
         f"Charge: payments charge {name} --order-id {' '.join(_example(name))} --description Tea \\",
-        "            --return-url https://shop.example/",
+        f"            --return-url https://shop.example/{config}",
         f"Pay:    open the address that the charge answers, or {url}",
-        *_notified(name, given, takes_endpoints=takes_endpoints),
+        *_notified(name, args.endpoint, takes_endpoints=hasattr(sandbox, "register_endpoint")),
         "",
         "For tests, each a POST of JSON (content type application/json), ID being the gateway's own id of the charge:",
         f"    {url}/_sandbox/orders/ID/pay         the shopper pays",
         f"    {url}/_sandbox/orders/ID/cancel      the shopper declines",
         f"    {url}/_sandbox/orders/ID/deliver     the notification is sent once more",
-        f"GET {url}/_sandbox/orders lists the charges. The provider's README has the rest.",
+        f"GET {url}/_sandbox/orders lists the charges. docs/testing.md has every control.",
+    ]
+
+
+def _configured(name: str, sandbox: Sandbox, kept: Path | None) -> list[str]:
+    if kept is not None:
+        return [f"{kept} configures a gateway for it, with credentials made up once: [gateways.{name}]"]
+    return [
+        "Configure a gateway for it: payments.toml, with credentials made up for this run (--keep FILE keeps them),",
+        "",
+        *(f"    {line}" for line in toml_of(name, sandbox.config).splitlines()),
     ]
 
 
@@ -142,9 +191,3 @@ def _example(name: str) -> tuple[str, ...]:
 def _order_id(info: ProviderInfo) -> str:
     pattern = info.limits.order_id_pattern
     return "A1" if info.limits.order_id_length > 1 and (not pattern or re.fullmatch(pattern, "A1")) else "ID"
-
-
-def _toml(name: str, sandbox: Sandbox) -> str:
-    # JSON's strings and numbers are TOML's too.
-    values = (f"{field} = {json.dumps(value)}" for field, value in sandbox.config.items() if value != "")
-    return "\n".join([f"[gateways.{name}]", *values])

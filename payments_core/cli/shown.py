@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from payments_core import AwaitShopper, CallSDK, Charge, Complete, NextAction, Redirect, ShowQRCode, SubmitForm
+from payments_core import (
+    AwaitShopper,
+    CallSDK,
+    Charge,
+    Complete,
+    NextAction,
+    Redirect,
+    Refund,
+    ShowQRCode,
+    SubmitForm,
+)
 
 from .console import Console, rows
-from .encoding import encode
+from .encoding import encode, paid
 
-__all__ = ["action_in_words", "address_of", "charge_lines", "show_code"]
+__all__ = ["NO_MONEY", "action_in_words", "address_of", "charge_lines", "refund_lines", "show_code"]
+
+NO_MONEY = "no money moves (sandbox or test account)"
 
 
 def charge_lines(charge: Charge) -> list[str]:
@@ -24,15 +36,38 @@ def charge_lines(charge: Charge) -> list[str]:
             ("expires", charge.expires_at),
             ("captured", charge.captured),
             ("refunded", charge.refunded),
+            ("disputed", charge.disputed),
             ("request id", charge.request_id),
+            ("note", NO_MONEY if charge.moves_money is False else ""),
         ]
     )
 
 
 def _paid(charge: Charge) -> str:
-    if not charge.is_paid:
-        return "no"
-    return f"yes, at {charge.paid_at}" if charge.paid_at else "yes"
+    match paid(charge):
+        case None:
+            return "not compared with an order: `payments confirm` compares it, and says"
+        case True:
+            return f"yes, at {charge.paid_at}" if charge.paid_at else "yes"
+        case _:
+            return "no"
+
+
+def refund_lines(refund: Refund) -> list[str]:
+    """Describe a refund, one fact a line."""
+    charge = refund.reference
+    return rows(
+        [
+            ("status", f"{refund.status} (the gateway says {refund.raw_status})"),
+            ("amount", refund.amount or "the answer does not say"),
+            ("refund id", refund.refund_id),
+            ("provider id", refund.provider_id),
+            ("order id", charge.order_id if charge else ""),
+            ("of charge", charge.provider_id if charge else ""),
+            ("created", refund.created_at),
+            ("request id", refund.request_id),
+        ]
+    )
 
 
 def action_in_words(action: NextAction | None) -> str:

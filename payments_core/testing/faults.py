@@ -28,6 +28,8 @@ from types import TracebackType
 from typing import Final, Protocol, Self, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
+from ._fault_arguments import Checked, check_fault, check_rule
+
 __all__ = [
     "HTML",
     "Answer",
@@ -274,8 +276,10 @@ class FaultGateway:
 
         `path` is the request's whole path, or its last segments: `payments/query` matches `/v1/payments/query` and not
         `/v1/mypayments/query`. Rules are tried in the order they were injected, and one that is used up leaves the
-        request to the next: a sequence of faults reads from top to bottom.
+        request to the next: a sequence of faults reads from top to bottom. What is no fault is a `TypeError` here.
         """
+        check_fault(fault)
+        check_rule(method, path, times)
         rule = Rule(fault, method, path, times, _remove=self._remove)
         with self._lock:
             self._rules.append(rule)
@@ -519,7 +523,7 @@ class _Client:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(Checked):
     """Exactly this answer: bytes as they are, any other value as compact JSON."""
 
     body: object
@@ -532,7 +536,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Status:
+class Status(Checked):
     """This status, with an empty body unless there is one."""
 
     code: int
@@ -544,7 +548,7 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Unauthorized:
+class Unauthorized(Checked):
     """401: the token is not accepted."""
 
     body: bytes = b'{"error":"invalid_token"}'
@@ -554,7 +558,7 @@ class Unauthorized:
 
 
 @dataclass(frozen=True)
-class Forbidden:
+class Forbidden(Checked):
     """403: the token does not allow it."""
 
     body: bytes = b'{"error":"forbidden"}'
@@ -564,7 +568,7 @@ class Forbidden:
 
 
 @dataclass(frozen=True)
-class TooManyRequests:
+class TooManyRequests(Checked):
     """429, with Retry-After (seconds, an HTTP date, nonsense) unless it is None."""
 
     retry_after: str | None = "1"
@@ -576,7 +580,7 @@ class TooManyRequests:
 
 
 @dataclass(frozen=True)
-class Redirect:
+class Redirect(Checked):
     """A redirect, which nobody should follow."""
 
     location: str
@@ -587,7 +591,7 @@ class Redirect:
 
 
 @dataclass(frozen=True)
-class HTML:
+class HTML(Checked):
     """A maintenance page, with whatever status the load balancer thinks fit."""
 
     status: int = 200
@@ -601,7 +605,7 @@ class HTML:
 
 
 @dataclass(frozen=True)
-class WrongContentType:
+class WrongContentType(Checked):
     """A body that would be right, declared to be something else."""
 
     body: bytes = b"{}"
@@ -612,7 +616,7 @@ class WrongContentType:
 
 
 @dataclass(frozen=True)
-class DoubledHeader:
+class DoubledHeader(Checked):
     """A valid answer in which one header stands twice."""
 
     name: str = "content-type"
@@ -624,7 +628,7 @@ class DoubledHeader:
 
 
 @dataclass(frozen=True)
-class DeepJSON:
+class DeepJSON(Checked):
     """Valid JSON nested deeper than recursive parsers bear."""
 
     depth: int = 100_000
@@ -634,7 +638,7 @@ class DeepJSON:
 
 
 @dataclass(frozen=True)
-class BadUTF8:
+class BadUTF8(Checked):
     """JSON with bytes in a string that are not UTF-8."""
 
     body: bytes = b'{"message":"\xff\xfe\xc3("}'
@@ -644,7 +648,7 @@ class BadUTF8:
 
 
 @dataclass(frozen=True)
-class BadGzip:
+class BadGzip(Checked):
     """A body that claims to be gzip and is not."""
 
     body: bytes = b'{"claims":"to be gzip"}'
@@ -654,7 +658,7 @@ class BadGzip:
 
 
 @dataclass(frozen=True)
-class GzipBomb:
+class GzipBomb(Checked):
     """About a thousandth of `size` on the wire, which expands to `size` bytes of valid JSON.
 
     Valid, so that nothing but a cap on the expanded bytes can refuse it. It is built on first use and kept.
@@ -669,7 +673,7 @@ class GzipBomb:
 
 
 @dataclass(frozen=True)
-class Oversize:
+class Oversize(Checked):
     """Valid JSON of `size` bytes, uncompressed, written as fast as the client reads."""
 
     size: int = 8_000_000
@@ -686,7 +690,7 @@ class Oversize:
 
 
 @dataclass(frozen=True)
-class Reset:
+class Reset(Checked):
     """RST after the whole request was read."""
 
     def play(self, exchange: Exchange) -> bool:
@@ -695,7 +699,7 @@ class Reset:
 
 
 @dataclass(frozen=True)
-class CloseEarly:
+class CloseEarly(Checked):
     """FIN after the whole request was read, without a byte of an answer."""
 
     def play(self, exchange: Exchange) -> bool:
@@ -703,7 +707,7 @@ class CloseEarly:
 
 
 @dataclass(frozen=True)
-class Hang:
+class Hang(Checked):
     """Silence after the whole request was read, until the client leaves or the gateway closes."""
 
     def play(self, exchange: Exchange) -> bool:
@@ -712,7 +716,7 @@ class Hang:
 
 
 @dataclass(frozen=True)
-class DripHeaders:
+class DripHeaders(Checked):
     """A valid answer, one byte per `interval` seconds from its first byte on."""
 
     interval: float = 0.2
@@ -723,7 +727,7 @@ class DripHeaders:
 
 
 @dataclass(frozen=True)
-class DripBody:
+class DripBody(Checked):
     """A valid answer whose headers come at once and whose body comes one byte per `interval` seconds."""
 
     interval: float = 0.2
@@ -735,7 +739,7 @@ class DripBody:
 
 
 @dataclass(frozen=True)
-class Truncate:
+class Truncate(Checked):
     """A body that ends, with FIN, `missing` bytes before its declared length."""
 
     body: bytes = b'{"code":0,"data":{"amount":"1'
@@ -747,7 +751,7 @@ class Truncate:
 
 
 @dataclass(frozen=True)
-class Raw:
+class Raw(Checked):
     """Exactly these bytes, then FIN."""
 
     data: bytes
@@ -758,7 +762,7 @@ class Raw:
 
 
 @dataclass(frozen=True)
-class Delay:
+class Delay(Checked):
     """Wait, then forward, or do what `then` says; also when the client has given up, as a slow network does."""
 
     seconds: float
@@ -771,7 +775,7 @@ class Delay:
 
 
 @dataclass(frozen=True)
-class ForwardThen:
+class ForwardThen(Checked):
     """Forward the request, so that its effect happens, drop the answer, and do what `fault` says."""
 
     fault: Fault
@@ -782,7 +786,7 @@ class ForwardThen:
 
 
 @dataclass(frozen=True)
-class LoseAnswer:
+class LoseAnswer(Checked):
     """Forward the request, so that its effect happens, and reset the connection: the answer is lost on the way."""
 
     def play(self, exchange: Exchange) -> bool:
@@ -799,8 +803,6 @@ def _bomb(size: int) -> bytes:
 
 
 def _padded_json(size: int) -> Iterator[bytes]:
-    if size < 2:
-        raise ValueError("the shortest JSON object has 2 bytes")
     yield b"{}"
     spaces = b" " * 1_000_000
     for start in range(2, size, len(spaces)):

@@ -43,8 +43,14 @@ from payments_core.testing.server import LoopbackServer, WebhookListener
 COMMANDS = [
     "demo",
     "providers",
+    "doctor",
     "charge",
     "status",
+    "confirm",
+    "capture",
+    "cancel",
+    "refund",
+    "refund-status",
     "webhook verify",
     "webhook sign",
     "sandbox",
@@ -194,7 +200,8 @@ def test_the_sandbox_runs_until_ctrl_c_and_can_be_charged(spawn: Any, tmp_path: 
     paying = f"{told['url']}/_sandbox/orders/{charge['reference']['provider_id']}/pay"
     request = urllib.request.Request(paying, b"{}", {"Content-Type": "application/json"}, method="POST")
     urllib.request.urlopen(request, timeout=10).close()
-    assert spawn("status", "alipayhk", "--order-id", "A1", "--config", file, "--json").json["paid"] is True
+    asked = ("confirm", "alipayhk", "--order-id", "A1", "--amount", "1", "--currency", "HKD")
+    assert spawn(*asked, "--config", file, "--json").json["paid"] is True
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=30) == ("", "")
     assert process.returncode == 0
@@ -257,6 +264,70 @@ def test_what_a_sandbox_does_not_take_is_named(run: Any, words: tuple[str, ...],
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
     assert "port and" not in ran.err
+
+
+def kept(name: str, file: Path, *words: str) -> dict[str, Any]:
+    """Start a sandbox that keeps its section, and end it."""
+    process = started(name, "--json", "--keep", str(file), *words)
+    told = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    return json.loads(told)
+
+
+@pytest.mark.parametrize("name", ["alipayhk", "stripe"])
+def test_a_kept_sandbox_starts_again_with_the_same_credentials_and_address(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "kept.toml"
+    first = kept(name, file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert tomllib.loads(file.read_text())["gateways"][name].items() <= first["config"].items()
+    content = file.read_text()
+    again = kept(name, file)
+    assert (again["config"], file.read_text()) == (first["config"], content)
+
+
+def test_a_kept_section_stands_behind_what_the_file_holds(tmp_path: Path) -> None:
+    file = tmp_path / "payments.toml"
+    file.write_text('# mine\n[gateways.stripe]\napi_key = "sk_test_1"')
+    told = kept("alipayhk", file)
+    text = file.read_text()
+    assert text.startswith('# mine\n[gateways.stripe]\napi_key = "sk_test_1"\n')
+    gateways = tomllib.loads(text)["gateways"]
+    assert gateways["stripe"] == {"api_key": "sk_test_1"}
+    assert gateways["alipayhk"].items() <= told["config"].items()
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "words", "said"),
+    [
+        ("stripe", 'base_url = "https://api.stripe.com"\napi_key = "sk_live_1"', (), "is no sandbox's"),
+        ("stripe", 'api_key = "sk_live_1"', (), "is no sandbox's"),
+        ("stripe", 'base_url = "http://127.0.0.1:x"', (), "is no sandbox's"),
+        ("stripe", 'provider = "alipayhk"', (), "is of another provider"),
+        ("stripe", 'base_url = "http://127.0.0.1:8123"', ("--port", "8124"), "keeps port 8123"),
+        ("stripe", 'base_url = "http://127.0.0.1:8123"\nsecret = "x"', (), "does not take secret"),
+        ("lantern", None, (), "always makes up its api_key: it cannot be kept"),
+    ],
+)
+def test_a_section_that_is_no_kept_sandbox_s_is_left_alone(
+    run: Any, tmp_path: Path, name: str, section: str | None, words: tuple[str, ...], said: str
+) -> None:
+    file = tmp_path / "payments.toml"
+    if section is not None:
+        file.write_text(f"[gateways.{name}]\n{section}\n")
+    before = file.read_text() if file.exists() else None
+    ran = run("sandbox", name, "--keep", file, *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+    assert "sk_live_1" not in ran.err
+    assert (file.read_text() if file.exists() else None) == before
+
+
+def test_a_file_that_cannot_be_written_is_named(run: Any, tmp_path: Path) -> None:
+    ran = run("sandbox", "alipayhk", "--keep", tmp_path / "nowhere" / "kept.toml")
+    assert (ran.code, ran.out) == (2, "")
+    assert "kept.toml cannot be written: No such file" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import certifi
 
-from payments_core.cli.opening import gateway_in
+from payments_core.cli.configured import gateway_in
 
 STATUS = ("status", "alipayhk", "--order-id", "A1")
 

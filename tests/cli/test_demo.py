@@ -199,7 +199,9 @@ def test_a_forgery_that_is_believed_is_no_success(run: Any, monkeypatch: pytest.
 
 
 def test_other_money_that_is_believed_is_no_success(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payments_core.models.Charge.require", lambda self, *_, **__: self)
+    monkeypatch.setattr(
+        "payments_core.models.Charge.require", lambda self, *_, **__: structs.replace(self, matched=True)
+    )
     failed(run("demo", "--json"), "mismatch_refused", "an answer about 88.01 HKD was taken")
 
 

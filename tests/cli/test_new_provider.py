@@ -332,7 +332,7 @@ def test_every_status_is_unknown(octopus: Any) -> None:
     assert mapping.STATUSES == {}
     body = b'{"id":"1","order_id":"P1","amount":"1.00","currency":"EUR","status":"paid"}'
     charge = mapping.charge("octopus", Response(200, body=body))
-    assert (charge.status, charge.is_paid) == (PaymentStatus.UNKNOWN, False)
+    assert (charge.status, charge.require("P1", charge.amount).is_paid) == (PaymentStatus.UNKNOWN, False)
     with pytest.raises(Exception, match="declined") as refused:
         raise mapping.refusal(Response(402, body=b'{"error":"declined"}'))
     assert refused.value.definitive is False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,3 +169,82 @@ def test_a_provider_without_a_sandbox_is_told_apart(run: Any) -> None:
     ran = run("demo", "--provider", "nobody", "--json")
     assert (ran.code, ran.error["kind"]) == (3, "ProviderNotFound")
     assert "payments providers" in ran.error["next"]
+
+
+# The gateways that are configured.
+
+
+def gateways(run: Any, *words: object) -> dict[str, Any]:
+    ran = run("providers", "--json", *words)
+    assert ran.code == 0, ran.err
+    return {each["name"]: each for one in ran.json for each in one["gateways"]}
+
+
+def test_configured_gateways_are_shown_beside_their_provider_without_a_value(
+    run: Any, sandbox: Any, tmp_path: Path, write_toml: Any
+) -> None:
+    file = write_toml(tmp_path / "payments.toml", sandbox.config, "shop-hk", provider="alipayhk")
+    with file.open("a") as more:
+        more.write('[gateways.old]\nprovider = "gone"\n[gateways.stripe]\napi_key = "sk_test_hush-hush"\n')
+    found = gateways(run)
+    assert found["shop-hk"] == {
+        "name": "shop-hk",
+        "provider": "alipayhk",
+        "sources": ["payments.toml"],
+        "moves_money": False,
+        "problem": "",
+    }
+    assert "no provider 'gone' is installed" in found["old"]["problem"]
+    assert "webhook_key missing" in found["stripe"]["problem"]
+    ran = run("providers")
+    assert "shop-hk, of payments.toml: no money moves" in ran.out
+    assert "gone  is not installed" in ran.out
+    assert "none is configured here" in ran.out, "as for lantern"
+    for value in (*sandbox.config.values(), "hush-hush"):
+        assert not value or value not in ran.out + ran.err
+
+
+def test_a_gateway_that_the_environment_configures_is_shown(
+    run: Any, sandbox: Any, tmp_path: Path, write_toml: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone, with a provider of its own, and over a section of the file."""
+    for field, value in sandbox.config.items():
+        monkeypatch.setenv(f"PAYMENTS_ALIPAYHK_{field.upper()}", value)
+        monkeypatch.setenv(f"PAYMENTS_SHOP_LIVE_{field.upper()}", value)
+    monkeypatch.setenv("PAYMENTS_SHOP_LIVE_PROVIDER", "alipayhk")
+    write_toml(tmp_path / "payments.toml", {**sandbox.config, "uid": ""}, "till-1", provider="alipayhk")
+    monkeypatch.setenv("PAYMENTS_TILL_1_UID", "39172931")
+    found = gateways(run)
+    assert {name: each["sources"] for name, each in found.items()} == {
+        "alipayhk": ["the environment"],
+        "shop_live": ["the environment"],
+        "till-1": ["payments.toml", "the environment"],
+    }
+    assert {each["problem"] for each in found.values()} == {""}
+
+
+def test_variables_that_are_no_field_of_a_provider_configure_nothing(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kubelet sets such ones for a Service of that name."""
+    monkeypatch.setenv("PAYMENTS_ALIPAYHK_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("PAYMENTS_ALIPAYHK_PORT", "tcp://10.0.0.1:80")
+    assert gateways(run) == {}
+
+
+def test_a_secret_in_a_mounted_file_is_enough_to_be_shown(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYMENTS_STRIPE_API_KEY_FILE", "/nowhere/key")
+    assert "PAYMENTS_STRIPE_API_KEY_FILE names cannot be read" in gateways(run)["stripe"]["problem"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"[gateways", "is not TOML"), (b"gateways = 1", "has no sections"), (b"\xff\xfe", "cannot be read")],
+)
+def test_a_file_that_cannot_be_read_is_named(run: Any, tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "payments.toml").write_bytes(content)
+    ran = run("providers", "--json")
+    assert (ran.code, said in ran.error["message"]) == (3, True)
+
+
+def test_a_file_with_a_byte_order_mark_is_read(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "payments.toml").write_bytes(b"\xef\xbb\xbf[gateways.stripe]\n")
+    assert list(gateways(run)) == ["stripe"]

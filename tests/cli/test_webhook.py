@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
+
+from payments_alipayhk import AlipayHKProvider
 
 BODY = b'{"notify_type":"payment_success","data":{"order_id":"C99","merchant_order_id":"A1"}}'
 
@@ -116,3 +119,33 @@ def test_a_sandbox_that_cannot_sign_is_unsupported(
     monkeypatch.delattr("payments_alipayhk.sandbox.make.sign")
     ran = run("webhook", "sign", "alipayhk", "--body", body, "--json")
     assert (ran.code, ran.error["kind"]) == (4, "UnsupportedOperation")
+
+
+def test_nothing_is_signed_for_a_gateway_that_may_move_money(
+    run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, body: Path
+) -> None:
+    """A sandbox says that it moves none, by its address; an address elsewhere says nothing."""
+    write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": "https://pay.example"})
+    ran = run("webhook", "sign", "alipayhk", "--body", body, "--json")
+    assert (ran.code, ran.out) == (4, "")
+    assert "base_url is not on this machine" in ran.error["message"]
+    assert "payments sandbox alipayhk" in ran.error["next"]
+
+
+@pytest.mark.parametrize("base_url", ["https://pay.example", "http://127.0.0.1:8801"])
+def test_nothing_is_signed_with_a_live_key_wherever_its_base_url_is(
+    run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, body: Path, monkeypatch: pytest.MonkeyPatch, base_url: str
+) -> None:
+    write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": base_url})
+    monkeypatch.setattr(AlipayHKProvider, "info", structs.replace(AlipayHKProvider.info, moves_money=True))
+    ran = run("webhook", "sign", "alipayhk", "--body", body, "--json")
+    assert (ran.code, ran.out) == (4, "")
+    assert "moves real money" in ran.error["message"]
+
+
+def test_a_test_account_elsewhere_is_signed_for(
+    run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, body: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": "https://pay.example"})
+    monkeypatch.setattr(AlipayHKProvider, "info", structs.replace(AlipayHKProvider.info, moves_money=False))
+    assert run("webhook", "sign", "alipayhk", "--body", body).out.startswith("Signature: ")

@@ -1,12 +1,18 @@
 """docs/testing.md cannot drift: its blocks are tests that run, and its tables are the kit's."""
 
+import dataclasses
 import inspect
+import json
 import re
 import subprocess
 import sys
 import textwrap
 import threading
+import urllib.error
+import urllib.request
 from pathlib import Path
+
+import pytest
 
 from payments_alipayhk import sandbox as alipayhk
 from payments_core.cli import main
@@ -15,6 +21,7 @@ from payments_core.testing.contract import ProviderContract, Refusal
 from payments_core.testing.contract.rules import Rules
 from payments_core.testing.fake_machine import MAGIC
 from payments_core.testing.sandbox import ContractSandbox
+from payments_stripe import sandbox as stripe
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "testing.md").read_text("utf-8")
@@ -55,15 +62,90 @@ def test_the_way_out_for_other_bodies_is_told_in_the_page_and_in_the_tutorial():
     assert "`VERBATIM`" in (ROOT / "docs" / "writing-a-provider.md").read_text("utf-8").partition("## Limits")[2]
 
 
-def test_every_fault_is_in_the_table():
-    said = {
-        name
-        for line in section("A gateway that fails on purpose").splitlines()
-        for name in re.findall(r"`(\w+)`", line)
-    }
-    kinds = {name for name in faults.__all__ if hasattr(getattr(faults, name), "play")} - {"Fault"}
-    assert kinds - said == set()
-    assert len(kinds) > 20
+def fault_rows():
+    """The table of faults, as the classes have it: their arguments with the defaults, and the docstring's first line."""
+    kinds = [getattr(faults, name) for name in faults.__all__ if hasattr(getattr(faults, name), "play")]
+    for kind in kinds:
+        if kind is not faults.Fault:
+            yield f"| `{kind.__name__}({', '.join(map(argument, dataclasses.fields(kind)))})` | {first_line(kind)} |"
+
+
+def argument(field):
+    """One argument of a fault; a default that is long is left out."""
+    if field.default is dataclasses.MISSING:
+        return field.name
+    shown = repr(field.default)
+    return f"{field.name}={shown}" if len(shown) < 30 else f"{field.name}=..."
+
+
+def first_line(kind):
+    return inspect.getdoc(kind).splitlines()[0]
+
+
+def test_the_table_of_faults_is_made_from_the_classes():
+    found = re.findall(r"^\| `[A-Z]\w+\(.*$", section("A gateway that fails on purpose"), re.MULTILINE)
+    assert found == list(fault_rows()), "run python tests/docs/test_testing.py"
+    assert len(found) > 20
+
+
+def controls():
+    """The rows of the table of controls: method, path, fields, sandboxes, what it is called in Python."""
+    for line in re.findall(r"^\| `(?:GET|POST) /.*$", section("The controls of the sandboxes"), re.MULTILINE):
+        route, fields, of, python, _ = [cell.strip() for cell in line.strip("| ").split(" |", 4)]
+        for name in of.split(", "):
+            yield (
+                name,
+                *route.strip("`").split(" "),
+                tuple(fields.replace("`", "").split(", ") if fields else ()),
+                python,
+            )
+
+
+@pytest.mark.parametrize("sandbox", [alipayhk, stripe], ids=["alipayhk", "stripe"])
+def test_the_controls_of_the_sandboxes_are_those_of_the_page(sandbox):
+    """Each route, its fields, and its name in Python."""
+    name = sandbox.__name__.split(".")[0].removeprefix("payments_")
+    said = {(method, path): (fields, python) for of, method, path, fields, python in controls() if of == name}
+    with sandbox.make() as running:
+        (mount,) = [each for each in running.app._app.routes if each.path == "/_sandbox"]
+        existing = {
+            (method, re.sub(r"\{\w+\}", "ID", route.path))
+            for route in mount.routes
+            for method in route.methods - {"HEAD"}
+        }
+        assert set(said) == existing
+        for (method, path), (fields, python) in said.items():
+            if python:
+                assert hasattr(running, re.match(r"`(\w+)", python)[1]), python
+            if method == "POST":
+                assert fields_taken(running, path) == {field.strip("[]") for field in fields}, path
+    parameters = set(inspect.signature(sandbox.make).parameters)
+    options = re.findall(
+        r"^\| ((?:`\w+`(?:, )?)+) \| ([a-z, ]+) \|", section("The controls of the sandboxes"), re.MULTILINE
+    )
+    assert {each for names, of in options if name in of.split(", ") for each in re.findall(r"\w+", names)} == parameters
+
+
+def fields_taken(running, path):
+    """Which fields a control takes: it says so itself to whoever gives another one, and all that it requires."""
+    given = {}
+    for _ in range(5):
+        request = urllib.request.Request(
+            f"{running.url}/_sandbox{path}",
+            json.dumps({**given, "nonsense": 1}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        with refused.value as answer:
+            said = json.loads(answer.read())["error"]
+        if required := re.fullmatch(r"(\w+) is required", said):
+            given[required[1]] = "x"
+        elif wrong := re.fullmatch(r"(\w+) must be int", said):
+            given[wrong[1]] = 1
+        else:
+            break
+    return set(re.search("it has (.*)", said)[1].split(", ")) - {"none"}
 
 
 def test_the_attributes_and_methods_are_the_contract_s():
@@ -164,3 +246,10 @@ def test_the_parts_are_the_kit_s():
 def test_the_fixtures_are_the_plugin_s():
     found = {name for name, value in vars(plugin).items() if "fixture" in type(value).__name__.lower()}
     assert set(rows("Fixtures")) == {name for name in found if not name.startswith("_")}
+
+
+if __name__ == "__main__":
+    path = ROOT / "docs" / "testing.md"
+    head, _, rest = path.read_text("utf-8").partition("| what is done |\n|---|---|\n")
+    rest = rest.partition("\n\n")[2]
+    path.write_text("\n".join([head + "| what is done |", "|---|---|", *fault_rows(), "", rest]), "utf-8")

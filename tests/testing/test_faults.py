@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from payments_core.testing import faults
+from payments_core.testing._fault_arguments import Checked
 from payments_core.testing.faults import (
     HTML,
     Answer,
@@ -684,3 +685,65 @@ def until(condition, seconds=10):
             return False
         time.sleep(0.01)
     return True
+
+
+# What a fault is made of.
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "said"),
+    [
+        (lambda: Answer(b"{}", status="500"), TypeError, "Answer: status must be a whole number"),
+        (lambda: Answer(object()), TypeError, "Answer: body must be bytes, or a value that JSON can hold"),
+        (lambda: Answer({1, 2}), TypeError, "Answer: body must be bytes, or a value that JSON can hold"),
+        (lambda: Answer({}, headers={"retry-after": "1"}), TypeError, "Answer: headers must be pairs of text"),
+        (lambda: Answer({}, headers=(("retry-after", 1),)), TypeError, "Answer: headers must be text"),
+        (lambda: Answer({}, headers=(("x", "a\r\nb"),)), TypeError, "Answer: headers must be one line"),
+        (lambda: Status(999), ValueError, "Status: code is an HTTP status from 100 to 599, not 999"),
+        (lambda: Status(True), TypeError, "Status: code must be a whole number"),
+        (lambda: Unauthorized("no"), TypeError, "Unauthorized: body must be bytes"),
+        (lambda: TooManyRequests(30), TypeError, "TooManyRequests: retry_after must be text"),
+        (lambda: Redirect("https://例え.example"), TypeError, "Redirect: location must be Latin-1 text"),
+        (lambda: DoubledHeader("x", ("a",)), TypeError, "DoubledHeader: values must be two texts"),
+        (lambda: DeepJSON(0), ValueError, "DeepJSON: depth is at least 1"),
+        (lambda: GzipBomb(1), ValueError, "GzipBomb: size is at least 2"),
+        (lambda: Oversize(8e6), TypeError, "Oversize: size must be a whole number"),
+        (lambda: DripBody(interval=-1), ValueError, "DripBody: interval is at least 0"),
+        (lambda: DripHeaders(interval="fast"), TypeError, "DripHeaders: interval must be a number"),
+        (lambda: DripBody(interval=float("nan")), ValueError, "DripBody: interval is at least 0"),
+        (lambda: Truncate(missing=0), ValueError, "Truncate: missing is at least 1"),
+        (lambda: Raw("HTTP/1.1 200 OK"), TypeError, "Raw: data must be bytes"),
+        (lambda: Delay(-0.5), ValueError, "Delay: seconds is at least 0"),
+        (lambda: Delay(float("inf")), ValueError, "Delay: seconds is at least 0, and finite"),
+        (lambda: Delay(1, then=Reset), TypeError, r"Delay: then must be an instance: Reset\(\)"),
+        (lambda: ForwardThen("reset"), TypeError, r"ForwardThen: fault must have a method play\(exchange\)"),
+    ],
+)
+def test_a_wrong_argument_is_named_where_the_fault_is_made(make, kind, said):
+    with pytest.raises(kind, match=said):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "said"),
+    [
+        ({"fault": LoseAnswer}, TypeError, r"the fault must be an instance: LoseAnswer\(\)"),
+        ({"fault": "lose-answer"}, TypeError, r"the fault must have a method play\(exchange\)"),
+        ({"method": 1}, TypeError, "method is text"),
+        ({"path": ""}, TypeError, "path is text"),
+        ({"path": "/payments?id=1"}, ValueError, "path is matched without the query"),
+        ({"times": 0}, ValueError, "times is at least 1, not 0"),
+        ({"times": 1.0}, TypeError, "times is a whole number"),
+    ],
+)
+def test_what_cannot_be_injected_is_refused_at_once(gateway, arguments, kind, said):
+    with pytest.raises(kind, match=said):
+        gateway.inject(**{"fault": Reset(), **arguments})
+    assert talk(gateway).startswith(b"HTTP/1.1 502"), "and no rule is left behind"
+
+
+def test_every_fault_checks_its_arguments():
+    """A fault that is added without the check is found here."""
+    kinds = [getattr(faults, name) for name in faults.__all__ if hasattr(getattr(faults, name), "play")]
+    unchecked = {kind.__name__ for kind in kinds if not issubclass(kind, Checked)}
+    assert unchecked == {"Fault"}

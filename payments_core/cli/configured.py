@@ -1,0 +1,115 @@
+"""The gateways that are configured here: the sections of payments.toml, and those that the environment alone makes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from payments_core import ConfigurationError, PaymentError
+from payments_core.config import CONFIG_FILE
+from payments_core.discovery import PROVIDER_GROUP, find_provider
+
+from .opening import default_provider, open_gateway
+
+__all__ = ["ConfiguredGateway", "configured_gateways", "gateway_in", "looked_at", "sections_of"]
+
+
+class ConfiguredGateway(msgspec.Struct, frozen=True):
+    """One configured gateway, without a value: `sources` are the file and the environment, as far as they name it."""
+
+    name: str
+    provider: str
+    sources: tuple[str, ...]
+    moves_money: bool | None = None
+    problem: str = ""
+
+
+def configured_gateways(file: Path | None = None) -> list[ConfiguredGateway]:
+    """Return every configured gateway, by name; a file that cannot be read is a `ConfigurationError`."""
+    stated_file = os.environ.get("PAYMENTS_CONFIG", "")
+    if file is None and stated_file and not Path(stated_file).is_file():
+        raise ConfigurationError(f"PAYMENTS_CONFIG names {stated_file}, which is not a file")
+    path = file or Path(stated_file or CONFIG_FILE)
+    sections = sections_of(path)
+    variables = [name.removeprefix("PAYMENTS_") for name in os.environ if name.startswith("PAYMENTS_")]
+    alone = _named_by_environment(variables, {_prefix(name) for name in sections})
+    found = []
+    for name in sorted({*sections, *alone}):
+        named = [str(path)] if name in sections else []
+        named += ["the environment"] if any(each.startswith(_prefix(name)) for each in variables) else []
+        section = sections.get(name)
+        stated = os.environ.get(f"PAYMENTS_{_prefix(name)}PROVIDER")
+        provider = stated or (section.get("provider", name) if isinstance(section, dict) else name)
+        found.append(ConfiguredGateway(name, str(provider), tuple(named)))
+    return found
+
+
+def looked_at(gateway: ConfiguredGateway, file: Path | None = None) -> ConfiguredGateway:
+    """Open the gateway, which sends nothing, and say whether it moves money, or what keeps it from opening."""
+    try:
+        with redirect_stdout(sys.stderr), open_gateway(gateway.name, file) as opened:
+            return msgspec.structs.replace(gateway, moves_money=opened.moves_money)
+    except PaymentError as error:
+        return msgspec.structs.replace(gateway, problem=error.message)
+
+
+def sections_of(path: Path) -> Mapping[str, Any]:
+    """Return the sections of the gateways in a file, by their names; none where there is no file."""
+    try:
+        gateways = tomllib.loads(path.read_text("utf-8-sig")).get("gateways", {})
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        problem = f"is not TOML: {error}"
+    except (OSError, ValueError, RecursionError) as error:
+        problem = f"cannot be read ({type(error).__name__})"
+    else:
+        if isinstance(gateways, dict):
+            return gateways
+        problem = "has no sections [gateways.NAME]"
+    raise ConfigurationError(f"{path} {problem}")
+
+
+def gateway_in(file: Path, provider: str) -> str:
+    """Return the one gateway of `file`, of `provider` where that is given; else the provider's name."""
+    try:
+        sections = sections_of(file)
+    except ConfigurationError:
+        sections = {}  # opening it will say what is wrong
+    gateways = {name: values for name, values in sections.items() if isinstance(values, dict)}
+    names = [name for name, values in gateways.items() if not provider or values.get("provider", name) == provider]
+    return names[0] if len(names) == 1 else provider or default_provider()
+
+
+def _named_by_environment(variables: list[str], known: set[str]) -> set[str]:
+    """Return the gateways that variables alone make: named after a provider, or with a provider of their own."""
+    others = [each for each in variables if not any(each.startswith(prefix) for prefix in known)]
+    named = {each.removesuffix("_PROVIDER").lower() for each in others if each.endswith("_PROVIDER")}
+    for provider in {entry.name for entry in entry_points(group=PROVIDER_GROUP)}:
+        fields = _fields(provider)
+        given = {each.removeprefix(_prefix(provider)).lower() for each in others if each.startswith(_prefix(provider))}
+        if fields & {field.removesuffix("_file") for field in given} or fields & given:
+            named.add(provider)
+    return named - {""}
+
+
+def _fields(provider: str) -> set[str]:
+    """Return the fields of a provider's configuration; none where the plugin is broken."""
+    try:
+        with redirect_stdout(sys.stderr):
+            config_type = getattr(find_provider(provider), "config_type", None)
+        return set(getattr(config_type, "__struct_fields__", ()))
+    except PaymentError:
+        return set()
+
+
+def _prefix(name: str) -> str:
+    return f"{name.upper().replace('-', '_')}_"

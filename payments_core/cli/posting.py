@@ -1,0 +1,32 @@
+"""One POST of a notification, as a gateway makes it: no redirect is followed."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import urlsplit
+
+__all__ = ["post"]
+
+_HOP: Final = frozenset({"host", "connection", "content-length", "transfer-encoding"})
+
+
+def post(url: str, body: bytes, headers: Iterable[tuple[str, str]], seconds: float) -> int:
+    """Post `body` and return the status that is answered; an `OSError` where nobody answers."""
+    target = urlsplit(url)
+    connection = (
+        http.client.HTTPSConnection(target.netloc, timeout=seconds, context=ssl.create_default_context())
+        if target.scheme == "https"
+        else http.client.HTTPConnection(target.netloc, timeout=seconds)
+    )
+    path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+    try:
+        connection.request("POST", path, body, {k: v for k, v in headers if k.lower() not in _HOP})
+        return connection.getresponse().status
+    except http.client.HTTPException as error:
+        problem = type(error).__name__
+    finally:
+        connection.close()
+    raise OSError(f"no HTTP answer ({problem})")

@@ -1,0 +1,58 @@
+"""Why a gateway cannot be reached from here: its name, its port or its certificate."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from typing import Final
+from urllib.parse import urlsplit
+
+__all__ = ["why_unreachable"]
+
+_PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+def why_unreachable(url: str, seconds: float, *, setting: str = "base_url", ca_file: str = "") -> tuple[str, str]:
+    """Return what keeps a direct connection from being made, and what to do; two `""` where nothing does.
+
+    The host is never named: whoever asks knows it, and a secret that was pasted into the setting would be shown.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return (
+            f"DNS: the host of {setting} has no address",
+            f"Is it spelt right, and can this machine look up names?{_proxy()}",
+        )
+    try:
+        connection = socket.create_connection((host, port), timeout=seconds)
+    except OSError as error:
+        problem = "no answer" if isinstance(error, TimeoutError) else error.strerror or type(error).__name__
+        advice = f"Is the port right, and does a firewall let this machine out?{_proxy()}"
+        return f"TCP: no connection to port {port} of {setting}'s host: {problem}", advice
+    with connection:
+        return _tls_problem(connection, host, ca_file) if parts.scheme == "https" else ("", "")
+
+
+def _tls_problem(connection: socket.socket, host: str, ca_file: str) -> tuple[str, str]:
+    try:
+        ssl.create_default_context(cafile=ca_file or None).wrap_socket(connection, server_hostname=host).close()
+    except ssl.SSLCertVerificationError as error:
+        return (
+            f"TLS: the certificate is not trusted: {error.verify_message}",
+            "Is this machine's clock right? If your company's proxy signs certificates, name the proxy's CA file in `ca_file`.",
+        )
+    except OSError as error:  # ssl.SSLError is one
+        reason = getattr(error, "reason", "") or type(error).__name__
+        return f"TLS: the handshake failed: {reason}", "Does base_url begin with https where the server speaks http?"
+    return "", ""
+
+
+def _proxy() -> str:
+    set_here = next((name for name in _PROXIES if os.environ.get(name)), "")
+    if not set_here:
+        return ""
+    return f" {set_here} is set here, and gateways never look at it: name the proxy in the setting `proxy`."

@@ -1,0 +1,328 @@
+"""`payments confirm`, `capture`, `cancel`, `refund` and `refund-status`."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payments_core import (
+    Accepted,
+    ChargeRequest,
+    Gateway,
+    GatewayUnavailable,
+    Money,
+    OutcomeUnknown,
+    RateLimited,
+    Rejected,
+)
+from payments_core.cli import exits
+from payments_core.testing.faults import FaultGateway, ForwardThen, Hang
+from payments_stripe.sandbox import Sandbox, make
+
+TEA = Money.of("88.00", "HKD")
+MONEY = ("--amount", "88.00", "--currency", "HKD")
+HALF = ("--amount", "44.00", "--currency", "HKD")
+
+
+@pytest.fixture
+def stripe() -> Iterator[Sandbox]:
+    with make() as running:
+        yield running
+
+
+@pytest.fixture
+def shop(stripe: Sandbox, tmp_path: Path, write_toml: Any) -> Path:
+    return write_toml(tmp_path / "payments.toml", stripe.config, "stripe")
+
+
+def charged(stripe: Sandbox, *, paid: bool = True, method: str = "alipay", capture: bool = True) -> str:
+    """Make a charge of order A1, and return the gateway's id."""
+    with Gateway.open("stripe", stripe.config) as gateway:
+        request = ChargeRequest(
+            "A1", TEA, "Tea", method=method, capture=capture, return_url="https://shop.example/back"
+        )
+        made = gateway.create_charge(request).reference.provider_id
+    if paid:
+        stripe.pay(made)
+    return made
+
+
+# payments confirm.
+
+
+def test_confirm_ends_with_0_only_when_the_order_is_paid(run: Any, shop: Path, stripe: Sandbox) -> None:
+    made = charged(stripe, paid=False)
+    words = ("confirm", "stripe", "--order-id", "A1", "--provider-id", made, *MONEY)
+    ran = run(*words, "--json")
+    assert (ran.code, ran.json["paid"], ran.err) == (10, False, "")
+    stripe.pay(made)
+    assert (run(*words).code, run(*words, "--json").json["paid"]) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [(("--amount", "88.01"), "amount"), (("--currency", "USD"), "currency"), (("--order-id", "A2"), "order_id")],
+)
+def test_confirm_refuses_an_answer_about_another_order_or_other_money(
+    run: Any, shop: Path, stripe: Sandbox, change: tuple[str, str], field: str
+) -> None:
+    made = charged(stripe)
+    ran = run("confirm", "stripe", "--order-id", "A1", "--provider-id", made, *MONEY, *change, "--json")
+    assert (ran.code, ran.out, ran.error["kind"], ran.error["field"]) == (8, "", "Mismatch", field)
+
+
+def test_a_refunded_order_is_not_confirmed(run: Any, shop: Path, stripe: Sandbox) -> None:
+    made = charged(stripe)
+    refund = ("refund", "stripe", "--provider-id", made, "--refund-id", "R1", *MONEY)
+    assert run(*refund).code == 0
+    ran = run("confirm", "stripe", "--order-id", "A1", "--provider-id", made, *MONEY, "--json")
+    assert (ran.code, ran.json["paid"]) == (10, False)
+
+
+# payments refund, capture and cancel.
+
+
+def test_a_refund_is_made_once_for_each_id(run: Any, shop: Path, stripe: Sandbox) -> None:
+    made = charged(stripe)
+    words = ("refund", "stripe", "--provider-id", made, "--refund-id", "R1", *HALF)
+    ran = run(*words)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("the gateway took the refund R1 of 44.00 HKD\n")
+    ask = f"payments refund-status stripe --provider-id {made} --refund-id R1"
+    assert ran.out.endswith(f"ask later how it ends: {ask}\n")
+    assert run(*words, "--json").json["amount"] == {"minor": 4400, "currency": "HKD", "text": "44.00"}
+    (held,) = stripe.charges("A1")
+    assert held.refunded == Money.of("44", "HKD")
+    asked = run("refund-status", "stripe", "--refund-id", "R1", "--provider-id", made, "--json")
+    assert (asked.code, asked.json["refund_id"], asked.json["status"]) == (0, "R1", "PENDING")
+    unknown = run("refund-status", "stripe", "--refund-id", "R2", "--provider-id", made, "--json")
+    assert (unknown.code, unknown.error["kind"]) == (5, "NotFound")
+
+
+def test_a_refund_of_more_than_was_paid_is_refused(run: Any, shop: Path, stripe: Sandbox) -> None:
+    made = charged(stripe)
+    ran = run("refund", "stripe", "--provider-id", made, "--refund-id", "R1", "--amount", "88.01", "--currency", "HKD")
+    assert ran.code in {4, 5}
+    (held,) = stripe.charges("A1")
+    assert held.refunded is None or held.refunded.minor == 0
+
+
+def test_an_authorized_charge_is_captured(run: Any, shop: Path, stripe: Sandbox) -> None:
+    made = charged(stripe, method="card", capture=False)
+    words = ("capture", "stripe", "--provider-id", made, "--capture-id", "C1", *MONEY)
+    ran = run(*words)
+    assert ran.code == 0, ran.err
+    assert ran.out.startswith("the gateway took the capture C1 of 88.00 HKD\n")
+    (held,) = stripe.charges("A1")
+    assert held.captured == TEA
+
+
+def test_an_unpaid_charge_is_cancelled_and_a_paid_one_stays_paid(run: Any, shop: Path, stripe: Sandbox) -> None:
+    made = charged(stripe, paid=False)
+    ran = run("cancel", "stripe", "--provider-id", made)
+    assert (ran.code, "the charge is CANCELLED" in ran.out) == (0, True)
+    with Gateway.open("stripe", stripe.config) as gateway:
+        request = ChargeRequest("A2", TEA, "Tea", method="alipay", return_url="https://shop.example/back")
+        other = gateway.create_charge(request).reference.provider_id
+    stripe.pay(other)
+    assert run("cancel", "stripe", "--provider-id", other, "--json").json["status"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("refund", "alipayhk", "--order-id", "A1", "--refund-id", "R1", *MONEY), "in the gateway's own portal"),
+        (("capture", "alipayhk", "--order-id", "A1", "--capture-id", "C1", *MONEY), "nothing is left to capture"),
+        (("cancel", "alipayhk", "--order-id", "A1"), "ends by itself"),
+        (("refund-status", "alipayhk", "--refund-id", "R1"), "`payments status`"),
+    ],
+)
+def test_what_a_provider_cannot_do_says_what_to_do_instead(
+    run: Any, toml: Path, sandbox: Any, words: tuple[str, ...], said: str
+) -> None:
+    ran = run(*words)
+    assert (ran.code, ran.out, sandbox.received) == (4, "", ())
+    assert said in ran.err
+
+
+@pytest.mark.parametrize("command", ["refund", "capture", "cancel", "refund-status"])
+def test_a_command_that_names_nothing_is_a_usage_error(run: Any, toml: Path, command: str) -> None:
+    more = {"refund": ("--refund-id", "R1", *MONEY), "capture": ("--capture-id", "C1", *MONEY)}.get(command, ())
+    ran = run(command, "alipayhk", *more, "--json")
+    assert (ran.code, ran.error["kind"]) == (2, "Usage")
+
+
+# Where nobody knows.
+
+
+def test_a_refund_whose_answer_is_lost_says_how_to_go_on(
+    run: Any, stripe: Sandbox, tmp_path: Path, write_toml: Any
+) -> None:
+    made = charged(stripe)
+    with FaultGateway(stripe.url) as between:
+        write_toml(tmp_path / "payments.toml", {**stripe.config, "base_url": between.url}, "stripe")
+        words = ("refund", "stripe", "--provider-id", made, "--refund-id", "R1", *HALF, "--deadline", "3")
+        with between.inject(ForwardThen(Hang()), method="POST", path="/v1/refunds"):
+            ran = run(*words, "--json")
+        assert (ran.code, ran.error["kind"], ran.error["accepted"]) == (7, "OutcomeUnknown", "UNKNOWN")
+        assert ran.error["next"].startswith("It may have been accepted. Run the very same command again")
+        option = re.search("--first-sent-at [^:]+:[^:]+:[^:]+:[^:]+(?=:)", ran.error["next"])[0]
+        again = run(*words, *option.split(" "), "--json")
+        assert (again.code, again.json["refund_id"]) == (0, "R1")
+    (held,) = stripe.charges("A1")
+    assert held.refunded == Money.of("44", "HKD")
+
+
+@pytest.mark.parametrize(
+    ("operation", "asks_refunds", "said"),
+    [
+        ("refund_charge", True, "payments refund-status shop --provider-id P1 --refund-id R1; never just send it"),
+        ("refund_charge", False, "payments status shop --provider-id P1 (it shows what is refunded); never just"),
+        ("capture_charge", True, "payments status shop --provider-id P1; never just send it"),
+        ("cancel_charge", True, "payments status shop --provider-id P1; never just send it"),
+    ],
+)
+def test_an_unknown_outcome_without_a_key_is_asked_about(operation: str, asks_refunds: bool, said: str) -> None:
+    args = types.SimpleNamespace(gateway="shop", provider_id="P1", refund_id="R1", asks_refunds=asks_refunds)
+    error = OutcomeUnknown("lost")
+    error.operation = operation
+    assert said in exits.advice(error, args)
+    refused = Rejected("no")
+    refused.operation = operation
+    assert "may exist all the same" in exits.advice(refused, args)
+
+
+@pytest.mark.parametrize("kind", [GatewayUnavailable, RateLimited])
+def test_a_gateway_out_of_reach_after_an_unknown_outcome_is_never_called_safe_to_repeat(kind: Any) -> None:
+    args = types.SimpleNamespace(gateway="shop", order_id="A1")
+    error = kind("busy")
+    error.operation = "create_charge"
+    assert exits.exit_of(error) == exits.Exit.UNAVAILABLE
+    error.accepted = Accepted.UNKNOWN
+    assert exits.exit_of(error) == exits.Exit.UNKNOWN
+    assert "Nothing was accepted" not in exits.advice(error, args)
+    assert "payments status shop --order-id A1" in exits.advice(error, args)
+    error.operation = "get_status"
+    assert exits.exit_of(error) == exits.Exit.UNAVAILABLE
+
+
+def test_ctrl_c_during_a_refund_says_that_it_may_have_been_accepted(
+    run: Any, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("payments_core.Gateway.refund_charge", interrupted)
+    ran = run("refund", "stripe", "--provider-id", "pi_1", "--refund-id", "R1", *MONEY)
+    assert ran.code == 130
+    assert "the refund may have been accepted" in ran.err
+    assert "payments refund-status stripe --provider-id pi_1 --refund-id R1" in ran.err
+
+
+@pytest.mark.linux
+def test_a_refund_that_cannot_be_written_down_is_one_to_ask_about(shop: Path, stripe: Sandbox) -> None:
+    made = charged(stripe)
+    words = ["refund", "stripe", "--provider-id", made, "--refund-id", "R1", *MONEY]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "payments_core.cli", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env=os.environ,
+            check=False,
+        )
+    assert done.returncode == 7
+    assert "the refund was made, and cannot be shown" in done.stderr
+    assert f"payments refund-status stripe --provider-id {made} --refund-id R1" in done.stderr
+
+
+# What the core logs.
+
+
+def test_no_log_line_stands_between_the_lines_of_a_command(spawn: Any, toml: Path) -> None:
+    made = spawn("charge", "alipayhk", "--order-id", "A1", *MONEY, "--description", "Tea")
+    assert (made.code, made.err) == (0, "")
+    assert made.out.count("no money moves (sandbox or test account)") == 1
+    ran = spawn("confirm", "alipayhk", "--order-id", "A1", "--amount", "89", "--currency", "HKD", "--json")
+    assert len(ran.err.splitlines()) == 1
+    assert ran.error["kind"] == "Mismatch"
+    assert "logged" not in ran.error
+
+
+def test_where_a_plugin_s_bug_is_stands_under_its_error(run: Any, toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payments_alipayhk.mapping.query", lambda reference: {}["nothing"])
+    ran = run("status", "alipayhk", "--order-id", "A1", "--json")
+    assert ran.code == 3
+    assert "possible bug of the provider: KeyError at " in ran.error["logged"][0]
+    assert "possible bug of the provider: KeyError at " in run("status", "alipayhk", "--order-id", "A1").err
+
+
+def test_a_charge_of_an_account_that_says_nothing_has_no_note(run: Any, tmp_path: Path, write_toml: Any) -> None:
+    from payments_core import Charge, PaymentStatus, Reference
+    from payments_core.cli.shown import charge_lines
+
+    charge = Charge("x", Reference("A1"), PaymentStatus.PENDING, "open", TEA)
+    assert not any("no money moves" in line for line in charge_lines(charge))
+
+
+# The very same command again.
+
+CHARGE = (
+    "charge",
+    "stripe",
+    "--order-id",
+    "A1",
+    *MONEY,
+    "--description",
+    "Tea",
+    "--return-url",
+    "https://shop.example/",
+)
+
+
+def test_a_repeated_charge_that_is_refused_is_never_called_safe_to_give_up(
+    run: Any, stripe: Sandbox, tmp_path: Path, write_toml: Any
+) -> None:
+    with FaultGateway(stripe.url) as between:
+        write_toml(tmp_path / "payments.toml", {**stripe.config, "base_url": between.url}, "stripe")
+        with between.inject(ForwardThen(Hang())):
+            lost = run(*CHARGE, "--deadline", "2", "--json")
+        assert (lost.code, lost.error["kind"]) == (7, "OutcomeUnknown")
+        at = lost.error["first_sent_at"]
+        assert f"--first-sent-at {at}: the gateway knows it by its key" in lost.error["next"]
+    refused = run(*CHARGE, "--deadline", "1", "--first-sent-at", at, "--json")
+    assert (refused.code, refused.error["accepted"]) == (7, "UNKNOWN"), "nobody listens, and the charge was made"
+    assert "Nothing was accepted" not in refused.err
+    write_toml(tmp_path / "payments.toml", stripe.config, "stripe")
+    again = run(*CHARGE, "--first-sent-at", at, "--json")
+    (held,) = stripe.charges("A1")
+    assert (again.code, again.json["reference"]["provider_id"]) == (0, held.provider_id)
+
+
+@pytest.mark.parametrize("time", ["soon", "2026-11-27", "2026-11-27T10:00:00"])
+def test_a_time_without_an_offset_is_a_usage_error(run: Any, shop: Path, stripe: Sandbox, time: str) -> None:
+    ran = run(*CHARGE, "--first-sent-at", time)
+    assert (ran.code, stripe.received) == (2, ())
+    assert "a time has a date and an offset" in ran.err
+
+
+def test_ctrl_c_during_a_charge_that_no_order_id_finds_says_how_to_repeat_it(
+    run: Any, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("payments_core.Gateway.create_charge", interrupted)
+    ran = run(*CHARGE, "--json")
+    assert ran.code == 130
+    assert re.match(r"Run the very same command again with --first-sent-at 20\d\d-\S+\+00:00: ", ran.error["next"])

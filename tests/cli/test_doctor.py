@@ -1,0 +1,376 @@
+"""`payments doctor`: each thing that can be wrong is found, and nothing is charged."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from payments_alipayhk import AlipayHKProvider
+from payments_core import Gateway, PaymentError, UnsupportedOperation, WebhookDelivery
+from payments_core.cli import examine, reach
+from payments_core.testing.faults import HTML, FaultGateway, Status
+from payments_core.testing.server import ReceivedDelivery, WebhookListener
+from payments_stripe.sandbox import Sandbox as StripeSandbox
+from payments_stripe.sandbox import make as make_stripe
+
+TLS = Path(__file__).parents[1] / "core" / "tls"  # made for tests, and signed by itself
+OK = {"settings": "ok", "plugin": "ok", "address": "ok", "credentials": "ok", "clock": "skipped", "money": "warning"}
+
+
+@pytest.fixture
+def stripe(tmp_path: Path, write_toml: Any) -> Iterator[StripeSandbox]:
+    with make_stripe() as running:
+        write_toml(tmp_path / "payments.toml", running.config, "stripe")
+        yield running
+
+
+def results(ran: Any, gateway: str = "") -> dict[str, str]:
+    """Return how each check ended; of the only gateway, or of the one that is named."""
+    found = [each for each in ran.json["gateways"] if gateway in {"", each["gateway"]}]
+    assert len(found) == 1
+    return {each["check"]: each["result"] for each in found[0]["checks"]}
+
+
+def message(ran: Any, check: str) -> str:
+    (found,) = [each for each in ran.json["gateways"][0]["checks"] if each["check"] == check]
+    return f"{found['message']} {found['next']}"
+
+
+# One thing wrong at a time.
+
+
+def test_a_gateway_in_order_passes_every_check_and_is_charged_nothing(run: Any, toml: Path, sandbox: Any) -> None:
+    ran = run("doctor", "--json")
+    assert (ran.code, ran.err, ran.json["failed"]) == (0, "", 0)
+    assert results(ran) == OK
+    assert {each.path for each in sandbox.received} == {"/mch-api/v1/auth"}
+    said = run("doctor")
+    assert (said.code, "No check failed." in said.out) == (0, True)
+    assert "no money moves (sandbox or test account)" in said.out
+    for value in sandbox.config.values():
+        assert not value or value not in said.out + ran.out
+
+
+def test_without_an_authorization_step_a_charge_that_nobody_made_is_asked_about(
+    run: Any, stripe: StripeSandbox
+) -> None:
+    ran = run("doctor", "--json")
+    assert (ran.code, results(ran)) == (0, OK)
+    assert [each.method for each in stripe.received] == ["GET"]
+
+
+def test_refused_credentials_are_named_as_that(run: Any, tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
+    write_toml(tmp_path / "payments.toml", {**sandbox.config, "client_secret": "hush-hush-hush"})
+    ran = run("doctor", "--json")
+    assert (ran.code, results(ran)) == (1, OK | {"credentials": "failed"})
+    assert "hush" not in ran.out + ran.err
+
+
+def test_a_refused_key_is_named_without_an_authorization_step(
+    run: Any, tmp_path: Path, stripe: StripeSandbox, write_toml: Any
+) -> None:
+    write_toml(tmp_path / "payments.toml", {**stripe.config, "api_key": "sk_test_hush_hush_hush"}, "stripe")
+    ran = run("doctor", "--json")
+    assert (ran.code, results(ran)) == (1, OK | {"credentials": "failed"})
+    assert "hush" not in ran.out + ran.err
+
+
+@pytest.mark.parametrize("fault", [Status(503), HTML()])
+def test_an_answer_that_is_not_the_gateway_s_proves_no_credentials(
+    run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, fault: Any
+) -> None:
+    with FaultGateway(sandbox.url) as between, between.inject(fault):
+        write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": between.url})
+        ran = run("doctor", "--deadline", "2", "--json")
+    assert (ran.code, results(ran)) == (1, OK | {"credentials": "failed"})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"uid": ""}, "uid missing"), ({"uid": " 1"}, "uid must not begin"), ({"base_url": "ftp://x"}, "base_url must")],
+)
+def test_incomplete_settings_are_named_by_their_field(
+    run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, change: dict[str, str], said: str
+) -> None:
+    write_toml(tmp_path / "payments.toml", {**sandbox.config, **change})
+    ran = run("doctor", "alipayhk", "--json")
+    assert (ran.code, results(ran)) == (1, {"settings": "failed"})
+    assert said in message(ran, "settings")
+    assert sandbox.received == ()
+
+
+def test_a_plugin_that_is_not_installed_and_a_broken_one_are_named(
+    run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_toml(tmp_path / "payments.toml", sandbox.config, "shop", provider="gone")
+    ran = run("doctor", "--json")
+    assert (ran.code, results(ran)) == (1, {"plugin": "failed"})
+    write_toml(tmp_path / "payments.toml", sandbox.config, "shop", provider="alipayhk")
+    monkeypatch.setattr(AlipayHKProvider, "info", structs.replace(AlipayHKProvider.info, contract=99))
+    ran = run("doctor", "--json")
+    assert (ran.code, results(ran)) == (1, {"plugin": "failed"})
+    assert "contract 99" in message(ran, "plugin")
+
+
+def test_all_gateways_are_looked_at_or_those_that_are_named(
+    run: Any, toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with toml.open("a") as more:
+        more.write("[gateways.stripe]\n")
+    ran = run("doctor", "--json")
+    assert (ran.code, [each["gateway"] for each in ran.json["gateways"]]) == (1, ["alipayhk", "stripe"])
+    assert run("doctor", "alipayhk").code == 0
+    assert results(run("doctor", "alipayhk", "nobody", "--json"), "nobody") == {"plugin": "failed"}
+
+
+def test_nothing_configured_and_a_broken_file_are_errors_of_the_configuration(run: Any, tmp_path: Path) -> None:
+    ran = run("doctor", "--json")
+    assert (ran.code, ran.error["message"]) == (3, "no gateway is configured here")
+    (tmp_path / "payments.toml").write_text("[gateways")
+    assert run("doctor").code == 3
+    assert results(run("doctor", "alipayhk", "--json")) == {"settings": "failed"}
+    assert run("doctor", "--config", "nowhere.toml").code == 2
+
+
+# The address.
+
+
+def test_a_port_on_which_nobody_listens_is_told_from_a_name_that_nobody_has(
+    run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": "http://127.0.0.1:9"})
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.internal:3128")
+    ran = run("doctor", "--deadline", "1", "--json")
+    assert results(ran) == OK | {"address": "failed", "credentials": "skipped"}
+    assert message(ran, "address").startswith("TCP: no connection to port 9 of base_url's host: Connection refused")
+    assert "HTTPS_PROXY is set here, and gateways never look at it" in message(ran, "address")
+    assert "proxy.internal" not in ran.out
+    write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": "https://hush-hush.invalid"})
+    ran = run("doctor", "--deadline", "1", "--json")
+    assert message(ran, "address").startswith("DNS: the host of base_url has no address")
+    assert "hush" not in ran.out
+
+
+def test_a_port_that_speaks_no_tls_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1024)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        problem, advice = reach.why_unreachable(f"https://127.0.0.1:{server.getsockname()[1]}", 10)
+        thread.join(10)
+    assert problem.startswith("TLS: the handshake failed: ")
+    assert "https where the server speaks http" in advice
+
+
+def test_a_certificate_that_nobody_trusts_is_named(run: Any, tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ended = threading.Event()
+
+        def answer() -> None:
+            while not ended.is_set():
+                connection, _ = server.accept()
+                with connection:
+                    try:
+                        context.wrap_socket(connection, server_side=True).close()
+                    except OSError:
+                        continue
+
+        threading.Thread(target=answer, daemon=True).start()
+        base_url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": base_url})
+        ran = run("doctor", "--deadline", "2", "--json")
+        trusted = reach.why_unreachable(base_url, 10, ca_file=str(TLS / "cert.pem"))
+        ended.set()
+    assert trusted == ("", "")
+    assert results(ran)["address"] == "failed"
+    assert "TLS: the certificate is not trusted: " in message(ran, "address")
+    assert "CA file" in message(ran, "address")
+
+
+def test_a_proxy_that_is_not_there_is_told_from_the_gateway(
+    run: Any, tmp_path: Path, sandbox: Any, write_toml: Any
+) -> None:
+    write_toml(tmp_path / "payments.toml", sandbox.config, proxy="http://user:hush-hush@127.0.0.1:9")
+    ran = run("doctor", "--deadline", "1", "--json")
+    assert results(ran)["address"] == "failed"
+    assert "TCP: no connection to port 9 of proxy's host" in message(ran, "address")
+    assert "hush" not in ran.out + ran.err
+
+
+def test_a_proxy_that_lets_nobody_through_is_named(run: Any, tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
+    with FaultGateway() as proxy, proxy.inject(Status(407)):
+        write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": "https://pay.invalid"}, proxy=proxy.url)
+        ran = run("doctor", "--deadline", "2", "--json")
+    assert results(ran)["address"] == "failed"
+    assert "does it let this machine through" in message(ran, "address")
+
+
+# The clock, and money.
+
+
+@pytest.mark.parametrize(
+    ("ahead", "result", "said"),
+    [(0, "ok", "within "), (50, "ok", "within "), (-120, "warning", "ahead of"), (600, "warning", "behind")],
+)
+def test_a_clock_that_is_wrong_is_a_warning(
+    run: Any,
+    tmp_path: Path,
+    elsewhere: Any,
+    write_toml: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    ahead: int,
+    result: str,
+    said: str,
+) -> None:
+    """The gateway's, by the Date of its answer, is `ahead` seconds ahead of this machine's."""
+    usual = BaseHTTPRequestHandler.date_time_string
+    monkeypatch.setattr(
+        BaseHTTPRequestHandler, "date_time_string", lambda self, _=None: usual(self, time.time() + ahead)
+    )
+    write_toml(tmp_path / "payments.toml", elsewhere.config)
+    ran = run("doctor", "--json")
+    assert (ran.code, results(ran)["clock"]) == (0, result)
+    assert said in message(ran, "clock")
+    assert (elsewhere.calls.token, elsewhere.calls.create, elsewhere.calls.query) == (1, [], [])
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 31 Feb 2026 00:00:00 GMT"])
+def test_a_date_that_is_none_is_not_compared(
+    run: Any, tmp_path: Path, elsewhere: Any, write_toml: Any, monkeypatch: pytest.MonkeyPatch, date: str
+) -> None:
+    monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda self, _=None: date)
+    write_toml(tmp_path / "payments.toml", elsewhere.config)
+    assert results(run("doctor", "--json"))["clock"] == "skipped"
+
+
+@pytest.mark.parametrize(("moves", "result"), [(True, "ok"), (None, "ok"), (False, "warning")])
+def test_whether_money_moves_is_said(moves: bool | None, result: str) -> None:
+    found = examine._money(type("Opened", (), {"moves_money": moves})())
+    assert found.result == result
+
+
+# The notify URL.
+
+
+@pytest.fixture
+def shop(sandbox: Any) -> Iterator[Callable[..., WebhookListener]]:
+    """Open a shop's webhook address, which answers what is believed and what is not."""
+    opened = []
+
+    def shop_(believed: int = 200, refused: int = 400) -> WebhookListener:
+        gateway = Gateway.open("alipayhk", sandbox.config)
+
+        def respond(delivery: ReceivedDelivery) -> int:
+            try:
+                gateway.parse_webhook(WebhookDelivery(delivery.body, delivery.headers))
+            except PaymentError:
+                return refused
+            return believed
+
+        opened.append(WebhookListener(respond=respond))
+        return opened[-1]
+
+    yield shop_
+    for each in opened:
+        each.close()
+
+
+@pytest.mark.parametrize(
+    ("answers", "wanted"),
+    [
+        ((200, 400), {"forged": "ok", "notified": "ok"}),
+        ((204, 401), {"forged": "ok", "notified": "ok"}),
+        ((200, 200), {"forged": "failed", "notified": "ok"}),
+        ((200, 500), {"forged": "failed", "notified": "ok"}),
+        ((404, 400), {"forged": "ok", "notified": "failed"}),
+        ((302, 400), {"forged": "ok", "notified": "failed"}),
+        ((500, 400), {"forged": "ok", "notified": "failed"}),
+    ],
+)
+def test_a_notification_comes_back_and_a_forged_one_is_refused(
+    run: Any, toml: Path, shop: Any, sandbox: Any, answers: tuple[int, int], wanted: dict[str, str]
+) -> None:
+    listener = shop(*answers)
+    ran = run("doctor", "alipayhk", "--notify-url", listener.url, "--json")
+    assert results(ran) == OK | wanted
+    assert ran.code == int("failed" in wanted.values())
+    assert len(listener.deliveries) == 2
+    assert {each.path for each in sandbox.received} == {"/mch-api/v1/auth"}, "no charge was made at the gateway"
+
+
+def test_a_shop_with_another_key_is_found_out(
+    run: Any, tmp_path: Path, shop: Any, sandbox: Any, write_toml: Any
+) -> None:
+    listener = shop()
+    write_toml(tmp_path / "payments.toml", {**sandbox.config, "webhook_key": "another-key-of-somebody"})
+    ran = run("doctor", "alipayhk", "--notify-url", listener.url, "--json")
+    assert results(ran) == OK | {"forged": "ok", "notified": "failed"}
+    assert "the same webhook key" in message(ran, "notified")
+
+
+@pytest.mark.parametrize("moves", [True, None])
+def test_a_gateway_that_may_move_money_is_sent_the_forged_one_alone(
+    run: Any, tmp_path: Path, shop: Any, sandbox: Any, write_toml: Any, monkeypatch: pytest.MonkeyPatch, moves: Any
+) -> None:
+    listener = shop()
+    monkeypatch.setattr(AlipayHKProvider, "info", structs.replace(AlipayHKProvider.info, moves_money=moves))
+    write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": "https://pay.invalid"})
+    ran = run("doctor", "alipayhk", "--notify-url", listener.url, "--deadline", "1", "--json")
+    assert (results(ran)["forged"], results(ran)["notified"]) == ("ok", "skipped")
+    assert "no genuine notification was sent" in message(ran, "notified")
+    (delivery,) = listener.deliveries
+    with Gateway.open("alipayhk", sandbox.config) as gateway, pytest.raises(PaymentError):
+        gateway.parse_webhook(WebhookDelivery(delivery.body, delivery.headers))
+
+
+def test_an_address_at_which_nobody_is_fails_both(run: Any, toml: Path, shop: Any) -> None:
+    ran = run("doctor", "alipayhk", "--notify-url", "http://127.0.0.1:9/hook", "--json")
+    assert (results(ran)["forged"], results(ran)["notified"]) == ("failed", "failed")
+    ran = run("doctor", "alipayhk", "--notify-url", shop().url + "s", "--json")
+    assert results(ran)["forged"] == "failed"
+    assert "nothing listens there" in message(ran, "forged")
+
+
+def test_a_provider_that_cannot_make_a_notification_up_is_not_checked(
+    run: Any, toml: Path, shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise UnsupportedOperation("no sandbox today")
+
+    listener = shop()
+    monkeypatch.setattr("payments_core.cli.made_up.start_sandbox", broken)
+    ran = run("doctor", "alipayhk", "--notify-url", listener.url, "--json")
+    assert (ran.code, results(ran)) == (0, OK | {"forged": "skipped", "notified": "skipped"})
+    assert "no sandbox today" in message(ran, "forged")
+    assert listener.deliveries == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--notify-url", "http://127.0.0.1:9/"), 2),
+        (("alipayhk", "stripe", "--notify-url", "http://127.0.0.1:9/"), 2),
+        (("alipayhk", "--notify-url", "ftp://shop.example/"), 4),
+        (("alipayhk", "--notify-url", "http://[/"), 4),
+    ],
+)
+def test_a_notify_url_that_cannot_be_used_is_refused(run: Any, toml: Path, words: tuple[str, ...], code: int) -> None:
+    ran = run("doctor", *words)
+    assert (ran.code, ran.out) == (code, "")
