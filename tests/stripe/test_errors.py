@@ -50,7 +50,7 @@ def intent(**changes: Any) -> dict[str, Any]:
         "amount_received": 0,
         "currency": "hkd",
         "status": "requires_payment_method",
-        "metadata": {"order_id": "P1"},
+        "metadata": {"payments_core_order_id": "P1"},
         "last_payment_error": {"code": "card_declined", "decline_code": "generic_decline"},
     } | changes
 
@@ -150,11 +150,12 @@ def test_a_decline_with_an_id_is_a_charge(stripe: Open, call: Callable[[Any], An
     charge = call(stripe(answer))
     assert (charge.reference, charge.status) == (Reference("P1", "pi_1"), PaymentStatus.PENDING)
     assert (charge.reason, charge.raw_reason) == (RejectionCode.DECLINED, "generic_decline")
-    assert (charge.request_id, charge.is_paid) == ("req_9", False)
+    assert charge.request_id == "req_9"
+    assert not charge.require("P1", charge.amount).is_paid
 
 
 def test_a_decline_with_the_id_of_another_order_is_an_unknown_outcome(stripe: Open) -> None:
-    answer = error(402, "card_error", payment_intent=intent(metadata={"order_id": "P2"}))
+    answer = error(402, "card_error", payment_intent=intent(metadata={"payments_core_order_id": "P2"}))
     assert refused(stripe(answer), MONEY["create"], OutcomeUnknown).repeatable
 
 
