@@ -393,15 +393,27 @@ def test_an_address_that_is_wrong_leaves_the_outcome_unknown(
     assert refused(stripe(answer), call, OutcomeUnknown).repeatable
 
 
-# 401, 403, 429: nothing was accepted.
+# 401, 429: nothing was accepted. 403: perhaps, as a firewall in front of Stripe can answer it.
 
 
-@pytest.mark.parametrize("call", (MONEY | QUERIES).values(), ids=MONEY | QUERIES)
-@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("status", "call"),
+    [*((401, call) for call in (MONEY | QUERIES).values()), *((403, call) for call in QUERIES.values())],
+    ids=[*(f"401-{name}" for name in MONEY | QUERIES), *(f"403-{name}" for name in QUERIES)],
+)
 def test_a_key_that_is_refused_is_sent_once(stripe: Open, call: Callable[[Any], Any], status: int) -> None:
     """There is nothing to renew."""
     gateway = stripe(error(status, "invalid_request_error", RETRY, message="Invalid API Key provided: sk_test_***"))
     found = refused(gateway, call, AuthorizationRejected)
+    assert "sk_test" not in str(found)
+    assert len(met(gateway)) == 1
+
+
+@every_move
+def test_a_403_to_a_call_that_moves_money_is_an_unknown_outcome(stripe: Open, call: Callable[[Any], Any]) -> None:
+    gateway = stripe(error(403, "invalid_request_error", RETRY, message="sk_test_*** lacks a permission"))
+    found = refused(gateway, call, OutcomeUnknown)
+    assert found.repeatable
     assert "sk_test" not in str(found)
     assert len(met(gateway)) == 1
 

@@ -648,7 +648,7 @@ def test_an_echo_of_something_else_is_an_unknown_outcome(stripe: Open, found: An
 
 def test_a_lost_create_is_repeated_with_its_key(stripe: Open) -> None:
     """The core does it by itself, and what it sends is the same to the byte."""
-    gateway = stripe(TimeoutError(), ConnectionResetError(), intent())
+    gateway = stripe(OutcomeUnknown(), OutcomeUnknown(), intent())
     assert gateway.create_charge(order()).reference == Reference("P1", "pi_1")
     assert len(gateway.script.requests) == 3
     assert all(one == other for one, other in pairwise(gateway.script.requests))
@@ -656,7 +656,7 @@ def test_a_lost_create_is_repeated_with_its_key(stripe: Open) -> None:
 
 def test_a_create_that_stays_lost_may_be_made_again(stripe: Open) -> None:
     """Nothing can be asked without an id, so the platform makes the identical call once more."""
-    gateway = stripe(TimeoutError(), TimeoutError(), TimeoutError(), intent())
+    gateway = stripe(OutcomeUnknown(), OutcomeUnknown(), OutcomeUnknown(), intent())
     with pytest.raises(OutcomeUnknown) as caught:
         gateway.create_charge(order())
     assert caught.value.repeatable
