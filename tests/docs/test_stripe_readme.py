@@ -175,7 +175,7 @@ def intent(**changes):
         "amount_received": 8800,
         "currency": "hkd",
         "status": "succeeded",
-        "metadata": {"order_id": "P1"},
+        "metadata": {"payments_core_order_id": "P1"},
     } | changes
 
 
@@ -198,8 +198,9 @@ ANSWERS = {
         "`idempotency_error`": [error(400, "idempotency_error")],
         "409": [error(409, "idempotency_error"), error(409, "invalid_request_error")],
         "404 `resource_missing`": [error(404, "invalid_request_error", code="resource_missing")],
-        "200: another order id, amount or currency": [
-            ok(metadata={"order_id": "P2"}),
+        "200: another order id, amount, currency or mode": [
+            ok(metadata={"payments_core_order_id": "P2"}),
+            ok(livemode=True),
             ok(amount=1),
             ok(currency="usd"),
         ],
@@ -210,12 +211,14 @@ ANSWERS = {
             Response(404, body=b"<html>"),
             Response(200, body=b"{"),
         ],
-        "401, 403": [Response(401), Response(403)],
+        "401": [Response(401)],
+        "403": [Response(403)],
         "429": [Response(429)],
         "3xx, 5xx": [Response(302), Response(500), Response(503)],
     },
     "Query": {
-        "other ids than those asked about": [ok(id="pi_2"), ok(metadata={"order_id": "P2"})],
+        "other ids than those asked about": [ok(id="pi_2"), ok(metadata={"payments_core_order_id": "P2"})],
+        "another mode than the key's": [ok(livemode=True)],
         "another amount or currency than the order's": [ok(amount=1), ok(currency="usd")],
         "404 `resource_missing`": [error(404, "invalid_request_error", code="resource_missing")],
         "400 `invalid_request_error`": [error(400, "invalid_request_error", code="odd")],
@@ -311,7 +314,7 @@ SESSION = {
     "payment_status": "paid",
     "amount_total": 8800,
     "currency": "hkd",
-    "metadata": {"order_id": "P1"},
+    "metadata": {"payments_core_order_id": "P1"},
 }
 REFUND = {
     "id": "re_1",
@@ -351,11 +354,16 @@ def test_each_event_carries_what_the_table_says(kind, subject, carries):
 def test_the_exceptions_of_the_table_are_hints():
     """A page's PaymentIntent, a session not paid or held, one that expired with a PaymentIntent, an organization's."""
     assert len(EVENTS) == 12
-    of_a_page = intent(status="canceled", metadata={"order_id": "P1", "checkout": "session"})
+    of_a_page = intent(
+        status="canceled", metadata={"payments_core_order_id": "P1", "payments_core_checkout": "session"}
+    )
     for kind, found in (
         ("payment_intent.canceled", of_a_page),
         ("payment_intent.succeeded", of_a_page | {"status": "succeeded"}),
-        ("checkout.session.completed", SESSION | {"metadata": {"order_id": "P1", "capture": "manual"}}),
+        (
+            "checkout.session.completed",
+            SESSION | {"metadata": {"payments_core_order_id": "P1", "payments_core_capture": "manual"}},
+        ),
         ("checkout.session.completed", SESSION | {"payment_status": "unpaid"}),
         ("checkout.session.expired", SESSION | {"status": "expired", "payment_intent": "pi_1"}),
     ):
@@ -401,6 +409,27 @@ def test_the_example_of_the_sandbox_runs():
         assert namespace["paid"] is True
         assert namespace["make"] is make
         assert isinstance(namespace["charge"].next_action, action)
+
+
+def test_the_keys_of_the_metadata_are_the_plugin_s():
+    """Each row of the table, and nothing else that a create or a refund writes."""
+    said = re.findall(r"^\| `(\w+)` \|", section("Metadata"), re.MULTILINE)
+    marks = {wire.OF_SESSION_MARK[0]: wire.OF_SESSION_MARK[1], wire.HELD_MARK[0]: wire.HELD_MARK[1]}
+    assert said == [wire.ORDER_ID, wire.REFUND_ID, wire.REASON, *marks]
+    for key, value in marks.items():
+        assert re.search(rf"^\| `{key}` \|.*\| `{value}` \|$", section("Metadata"), re.MULTILINE)
+    reference = Reference("P1", "cs_test_1")
+    sent = {name for method in INFO.methods for name, _ in forms.create(order(method=method.id))[1]}
+    sent |= {name for name, _ in forms.create(order(method="card", capture=False))[1]}
+    sent |= {name for name, _ in forms.refund(RefundRequest(reference, "R1", HKD, "broken"))}
+    sent |= {name for name, _ in forms.refund_of("pi_1", "P1")}
+    assert {name for text in sent for name in re.findall(r"metadata\]?\[(\w+)\]", text)} == set(said)
+
+
+def test_a_live_key_is_refused_where_the_page_says_so(opening):
+    with pytest.raises(ConfigurationError):
+        opening("stripe", CONFIG | {"api_key": "sk_live_1", "base_url": "http://127.0.0.1:1"})
+    assert "A live key is refused when `base_url` is not Stripe's" in section("Configure")
 
 
 def test_the_endpoint_of_the_page_is_registered_in_a_running_sandbox():
@@ -479,7 +508,7 @@ def test_the_key_is_made_of_ids_alone(opening):
 
     def answer(request):
         keys.add(dict(request.headers)["idempotency-key"])
-        assert dict(parse_qsl(request.body.decode()))["metadata[order_id]"] == "P1"
+        assert dict(parse_qsl(request.body.decode()))["metadata[payments_core_order_id]"] == "P1"
         return error(400, "idempotency_error")
 
     gateway = opening("stripe", CONFIG, transport=answer)

@@ -65,7 +65,8 @@ INTENT = {
     "amount": 8800,
     "amount_received": 0,
     "currency": "hkd",
-    "metadata": {"order_id": "P1"},
+    "livemode": False,
+    "metadata": {"payments_core_order_id": "P1"},
     "next_action": {"type": "redirect_to_url", "redirect_to_url": {"url": "https://x.example/"}},
     "status": "requires_action",
 }
@@ -74,7 +75,8 @@ SESSION = {
     "object": "checkout.session",
     "amount_total": 8800,
     "currency": "hkd",
-    "metadata": {"order_id": "P1"},
+    "livemode": False,
+    "metadata": {"payments_core_order_id": "P1"},
     "payment_intent": INTENT,
     "payment_status": "unpaid",
     "status": "open",
@@ -85,7 +87,7 @@ REFUND = {
     "object": "refund",
     "amount": 1000,
     "currency": "hkd",
-    "metadata": {"refund_id": "R1", "order_id": "P1"},
+    "metadata": {"payments_core_refund_id": "R1", "payments_core_order_id": "P1"},
     "payment_intent": "pi_1",
     "status": "succeeded",
 }
@@ -99,7 +101,10 @@ def order(method: str, **fields: Any) -> ChargeRequest:
 
 def card(**changes: Any) -> dict[str, Any]:
     """The parameters of a card's session, as an integrator writes them."""
-    intent_data = {"description": "Té & 茶, 1 kg", "metadata": {"order_id": "P1", "checkout": "session"}}
+    intent_data = {
+        "description": "Té & 茶, 1 kg",
+        "metadata": {"payments_core_order_id": "P1", "payments_core_checkout": "session"},
+    }
     price = {"currency": "hkd", "unit_amount": 8800, "product_data": {"name": "Té & 茶, 1 kg"}}
     return {
         "mode": "payment",
@@ -107,7 +112,7 @@ def card(**changes: Any) -> dict[str, Any]:
         "success_url": BACK,
         "cancel_url": BACK,
         "client_reference_id": "P1",
-        "metadata": {"order_id": "P1"},
+        "metadata": {"payments_core_order_id": "P1"},
         "line_items": [{"quantity": 1, "price_data": price}],
         "adaptive_pricing": {"enabled": False},
         "payment_intent_data": intent_data | changes.pop("payment_intent_data", {}),
@@ -123,18 +128,22 @@ def wallet(method: str, **changes: Any) -> dict[str, Any]:
         "payment_method_data": {"type": method},
         "allowed_payment_method_types": [method],
         "description": "Té & 茶, 1 kg",
-        "metadata": {"order_id": "P1"},
+        "metadata": {"payments_core_order_id": "P1"},
         "return_url": BACK,
     } | changes
 
 
 HELD: dict[str, Any] = {
     "payment_intent_data": {"capture_method": "manual"},
-    "metadata": {"order_id": "P1", "capture": "manual"},
+    "metadata": {"payments_core_order_id": "P1", "payments_core_capture": "manual"},
 }
 EXPAND = {"expand": ["latest_charge"]}
 EXPAND_SESSION = {"expand": ["payment_intent.latest_charge"]}
-GIVE_BACK = {"payment_intent": "pi_1", "amount": 1000, "metadata": {"refund_id": "R1", "order_id": "P1"}}
+GIVE_BACK = {
+    "payment_intent": "pi_1",
+    "amount": 1000,
+    "metadata": {"payments_core_refund_id": "R1", "payments_core_order_id": "P1"},
+}
 Call = Callable[[Any], Any]
 
 # Our call; what we are answered, the last answer over and over; which of our requests it is about; the package's call,
@@ -252,7 +261,11 @@ OPERATIONS: dict[str, tuple[Call, list[Any], int, Callable[[Any, Any], Any], Any
         [SESSION, NO_REFUNDS, REFUND],
         2,
         lambda v1, options: v1.refunds.create(
-            GIVE_BACK | {"metadata": GIVE_BACK["metadata"] | {"checkout": "session", "reason": "Broken"}},  # type: ignore[operator]
+            GIVE_BACK
+            | {
+                "metadata": GIVE_BACK["metadata"]
+                | {"payments_core_checkout": "session", "payments_core_reason": "Broken"}
+            },  # type: ignore[operator]
             options,
         ),
         RefundCreateParams,
@@ -426,7 +439,7 @@ def test_every_name_that_we_send_is_a_parameter(name: str) -> None:
         (SessionCreateParams, "adaptive_pricing[disabled]"),
         (SessionCreateParams, "payment_intent_data[confirm]"),
         (RefundCreateParams, "refund_id"),
-        (RefundListParams, "metadata[refund_id]"),
+        (RefundListParams, "metadata[payments_core_refund_id]"),
         (PaymentIntentCaptureParams, "amount"),
     ],
 )
@@ -529,12 +542,15 @@ PAID = INTENT | {
         "amount_captured": 5000,
         "amount_refunded": 1000,
         "created": 1_793_534_460,
+        "disputed": False,
     },
 }
+DISPUTED = PAID | {"latest_charge": PAID["latest_charge"] | {"disputed": True}}  # type: ignore[operator]
 COMPLETE = SESSION | {"status": "complete", "payment_status": "paid", "url": None}
 CHARGES = {
     "an intent that waits": (INTENT, PaymentStatus.REQUIRES_ACTION),
     "an intent that was paid in part": (PAID, PaymentStatus.SUCCEEDED),
+    "an intent that was disputed": (DISPUTED, PaymentStatus.SUCCEEDED),
     "an intent that is processed": (PAID | {"status": "processing"}, PaymentStatus.PENDING),
     "held money": (INTENT | {"status": "requires_capture"}, PaymentStatus.AUTHORIZED),
     "a canceled intent": (INTENT | {"status": "canceled"}, PaymentStatus.CANCELLED),
@@ -571,7 +587,7 @@ def test_the_package_reads_the_same_charge(answer: dict[str, Any], status: Payme
         parsed = client.payment_intents.retrieve(answer["id"])
         amount, intent, word = parsed.amount, parsed, charge.raw_status
     assert parsed.object == answer["object"]
-    assert charge.reference == Reference(parsed.metadata["order_id"], parsed.id)
+    assert charge.reference == Reference(parsed.metadata["payments_core_order_id"], parsed.id)
     assert charge.amount == Money(minor=amount, currency=parsed.currency.upper())
     assert (charge.status, word) == (status, parsed.status)
     assert charge.request_id == "req_1"
@@ -579,7 +595,9 @@ def test_the_package_reads_the_same_charge(answer: dict[str, Any], status: Payme
         assert charge.captured == Money(minor=intent.amount_received, currency="HKD")
         assert charge.refunded == Money(minor=intent.latest_charge.amount_refunded, currency="HKD")
         assert charge.paid_at == datetime.fromtimestamp(intent.latest_charge.created, UTC)
-        assert not charge.is_paid
+        assert charge.disputed == Money.of("50.00" if intent.latest_charge.disputed else "0", "HKD")
+        assert not charge.require("P1", charge.amount).is_paid
+    assert charge.moves_money is parsed.livemode
 
 
 @pytest.mark.parametrize("status", ["pending", "requires_action", "succeeded", "failed", "canceled"])
@@ -597,7 +615,7 @@ def test_the_package_reads_the_same_refund(status: str) -> None:
         assert (ours_.provider_id, ours_.raw_status) == (theirs_.id, theirs_.status)
         assert ours_.amount == Money(minor=theirs_.amount, currency=theirs_.currency.upper())
         assert theirs_.metadata is not None
-        assert ours_.refund_id == theirs_.metadata["refund_id"]
+        assert ours_.refund_id == theirs_.metadata["payments_core_refund_id"]
 
 
 def test_the_kinds_of_event_that_are_read_are_kinds_of_event() -> None:

@@ -38,7 +38,7 @@ from payments_core import (
     Shopper,
     ShowQRCode,
 )
-from payments_stripe import StripeConfig, StripeProvider
+from payments_stripe import StripeConfig, StripeProvider, wire
 from payments_stripe.amounts import CURRENCIES, money, units
 
 KEY = "sk_test_key-of-the-tests"
@@ -66,7 +66,7 @@ def intent(**changes: Any) -> dict[str, Any]:
         "currency": "hkd",
         "created": 1_793_534_400,
         "status": "requires_action",
-        "metadata": {"order_id": "P1"},
+        "metadata": {"payments_core_order_id": "P1"},
         "next_action": HANDLE,
         "last_payment_error": None,
         "latest_charge": None,
@@ -101,7 +101,7 @@ def session(**changes: Any) -> dict[str, Any]:
         "currency": "hkd",
         "created": 1_793_534_400,
         "expires_at": 1_793_620_800,
-        "metadata": {"order_id": "P1"},
+        "metadata": {"payments_core_order_id": "P1"},
         "payment_intent": None,
         "url": "https://checkout.example/c/pay/cs_test_1#f",
     } | changes
@@ -121,7 +121,7 @@ def given_back(**changes: Any) -> dict[str, Any]:
         "created": 1_793_534_500,
         "status": "succeeded",
         "payment_intent": "pi_1",
-        "metadata": {"refund_id": "R1", "order_id": "P1"},
+        "metadata": {"payments_core_refund_id": "R1", "payments_core_order_id": "P1"},
     } | changes
 
 
@@ -138,6 +138,11 @@ def form(request: Any) -> dict[str, str]:
     pairs = parse_qsl(request.body.decode(), keep_blank_values=True, strict_parsing=True)
     assert len(dict(pairs)) == len(pairs)
     return dict(pairs)
+
+
+def is_paid(charge: Charge, amount: Money = HKD) -> bool:
+    """Compare a charge with the order by its own id, and say whether it is paid."""
+    return charge.require("P1", amount, provider_id=charge.reference.provider_id).is_paid
 
 
 def key(request: Any) -> str:
@@ -180,7 +185,7 @@ OF_A_WALLET = {
     "currency": "hkd",
     "confirm": "true",
     "description": "Tea",
-    "metadata[order_id]": "P1",
+    "metadata[payments_core_order_id]": "P1",
     "return_url": BACK,
 }
 OF_A_PAGE = {
@@ -189,15 +194,15 @@ OF_A_PAGE = {
     "success_url": BACK,
     "cancel_url": BACK,
     "client_reference_id": "P1",
-    "metadata[order_id]": "P1",
+    "metadata[payments_core_order_id]": "P1",
     "line_items[0][quantity]": "1",
     "line_items[0][price_data][currency]": "hkd",
     "line_items[0][price_data][unit_amount]": "8800",
     "line_items[0][price_data][product_data][name]": "Tea",
     "adaptive_pricing[enabled]": "false",
     "payment_intent_data[description]": "Tea",
-    "payment_intent_data[metadata][order_id]": "P1",
-    "payment_intent_data[metadata][checkout]": "session",
+    "payment_intent_data[metadata][payments_core_order_id]": "P1",
+    "payment_intent_data[metadata][payments_core_checkout]": "session",
 }
 
 
@@ -239,7 +244,7 @@ def test_a_card_may_be_held_and_its_shopper_known(stripe: Open) -> None:
     gateway.create_charge(order(method="card", capture=False, shopper=Shopper(email="a@shop.example")))
     more = {
         "payment_intent_data[capture_method]": "manual",
-        "metadata[capture]": "manual",
+        "metadata[payments_core_capture]": "manual",
         "customer_email": "a@shop.example",
     }
     assert form(gateway.script.requests[0]) == OF_A_PAGE | more
@@ -415,20 +420,23 @@ def test_every_operation_on_every_id_has_a_key_of_its_own(opening: Open) -> None
 @pytest.mark.parametrize("order_id", ["注文番号-７１", "é" * 200, "注" * 200, "a b:c#d%e\"f'", "x" * 200])
 def test_a_key_can_stand_in_a_header_whatever_the_order_is_called(stripe: Open, order_id: str) -> None:
     """Plain ASCII of at most 255 characters; the order id itself arrives whole in the form."""
-    gateway = stripe(intent(metadata={"order_id": order_id}), intent(metadata={"order_id": order_id + "x"}))
+    gateway = stripe(
+        intent(metadata={"payments_core_order_id": order_id}),
+        intent(metadata={"payments_core_order_id": order_id + "x"}),
+    )
     gateway.create_charge(order(order_id=order_id))
     if len(order_id) < 200:
         gateway.create_charge(order(order_id=order_id + "x"))
     for request in gateway.script.requests:
         assert re.fullmatch(r"[\x21-\x7e]{1,255}", key(request))
-    assert form(gateway.script.requests[0])["metadata[order_id]"] == order_id
+    assert form(gateway.script.requests[0])["metadata[payments_core_order_id]"] == order_id
     assert len({key(request) for request in gateway.script.requests}) == len(gateway.script.requests)
 
 
 def test_long_ids_that_differ_at_the_end_have_different_keys(stripe: Open) -> None:
     """A long key is shortened to a digest, and not cut."""
     names = ["注" * 199 + last for last in "甲乙"]
-    gateway = stripe(*(intent(metadata={"order_id": name}) for name in names))
+    gateway = stripe(*(intent(metadata={"payments_core_order_id": name}) for name in names))
     for name in names:
         gateway.create_charge(order(order_id=name))
     assert len({key(request) for request in gateway.script.requests}) == 2
@@ -513,6 +521,8 @@ def test_an_answer_is_read_whole(stripe: Open) -> None:
         Redirect("https://pay.example/a?b=c"),
         created_at=datetime(2026, 11, 1, 12, 0, tzinfo=UTC),
         request_id="req_1",
+        moves_money=False,
+        gateway="stripe",
     )
 
 
@@ -528,6 +538,8 @@ def test_a_page_is_read_whole(stripe: Open) -> None:
         created_at=datetime(2026, 11, 1, 12, 0, tzinfo=UTC),
         expires_at=datetime(2026, 11, 2, 12, 0, tzinfo=UTC),
         request_id="req_1",
+        moves_money=False,
+        gateway="stripe",
     )
 
 
@@ -613,10 +625,10 @@ def test_a_page_without_an_address_is_an_unknown_outcome(stripe: Open) -> None:
     [
         intent(amount=9900),
         intent(currency="usd"),
-        intent(metadata={"order_id": "P2"}),
+        intent(metadata={"payments_core_order_id": "P2"}),
         session(amount_total=9900),
         session(currency="usd"),
-        session(metadata={"order_id": "P2"}),
+        session(metadata={"payments_core_order_id": "P2"}),
         intent(id="ch_1"),
         intent(id="pi_1/capture"),
         intent(object="charge"),
@@ -636,7 +648,7 @@ def test_an_echo_of_something_else_is_an_unknown_outcome(stripe: Open, found: An
 
 def test_a_lost_create_is_repeated_with_its_key(stripe: Open) -> None:
     """The core does it by itself, and what it sends is the same to the byte."""
-    gateway = stripe(TimeoutError(), ConnectionResetError(), intent())
+    gateway = stripe(OutcomeUnknown(), OutcomeUnknown(), intent())
     assert gateway.create_charge(order()).reference == Reference("P1", "pi_1")
     assert len(gateway.script.requests) == 3
     assert all(one == other for one, other in pairwise(gateway.script.requests))
@@ -644,7 +656,7 @@ def test_a_lost_create_is_repeated_with_its_key(stripe: Open) -> None:
 
 def test_a_create_that_stays_lost_may_be_made_again(stripe: Open) -> None:
     """Nothing can be asked without an id, so the platform makes the identical call once more."""
-    gateway = stripe(TimeoutError(), TimeoutError(), TimeoutError(), intent())
+    gateway = stripe(OutcomeUnknown(), OutcomeUnknown(), OutcomeUnknown(), intent())
     with pytest.raises(OutcomeUnknown) as caught:
         gateway.create_charge(order())
     assert caught.value.repeatable
@@ -671,7 +683,7 @@ def test_the_table_of_a_payment_intent_s_statuses(stripe: Open, raw: str, status
     """And words that nobody has seen, which are never paid."""
     charge = stripe(paid(status=raw)).get_status(PI)
     assert (charge.status, charge.raw_status) == (status, raw)
-    assert charge.is_paid is (raw == "succeeded")
+    assert is_paid(charge) is (raw == "succeeded")
 
 
 @pytest.mark.parametrize(
@@ -718,7 +730,7 @@ WAITING = intent(status="requires_payment_method", next_action=None)
 
 
 @pytest.mark.parametrize(
-    ("own", "made", "raw", "status", "is_paid"),
+    ("own", "made", "raw", "status", "whole"),
     [
         (complete("unpaid", HELD), None, "requires_capture", PaymentStatus.AUTHORIZED, False),
         (complete("paid", HELD), None, "requires_capture", PaymentStatus.AUTHORIZED, False),
@@ -741,11 +753,11 @@ WAITING = intent(status="requires_payment_method", next_action=None)
     ],
 )
 def test_what_a_payment_intent_says_of_the_money_counts_for_more(
-    stripe: Open, own: Any, made: Any, raw: str, status: PaymentStatus, is_paid: bool
+    stripe: Open, own: Any, made: Any, raw: str, status: PaymentStatus, whole: bool
 ) -> None:
     """Where the two contradict each other; the charge stays the session's."""
     charge = stripe(own if made is None else own | {"payment_intent": made}).get_status(CS)
-    assert (charge.status, charge.raw_status, charge.is_paid) == (status, raw, is_paid)
+    assert (charge.status, charge.raw_status, is_paid(charge)) == (status, raw, whole)
     assert charge.reference == Reference("P1", "cs_test_1")
     assert charge.amount == HKD
     assert (charge.captured is None) or status is PaymentStatus.SUCCEEDED
@@ -785,18 +797,59 @@ def test_a_reason_that_is_no_code_is_left_out(stripe: Open, raw: str) -> None:
 
 
 def test_another_charge_than_the_one_asked_about_is_a_mismatch(stripe: Open) -> None:
-    gateway = stripe(paid(id="pi_2"), session(id="cs_test_2"), paid(), paid(metadata={"order_id": "P2"}))
+    gateway = stripe(paid(id="pi_2"), session(id="cs_test_2"), paid(), paid(metadata={"payments_core_order_id": "P2"}))
     for reference in (PI, CS, CS, Reference("P1", "pi_1")):
         with pytest.raises(Mismatch):
             gateway.get_status(reference)
 
 
-@pytest.mark.parametrize("metadata", [None, {}, {"order_id": ""}, {"order_id": "x" * 201}, {"order_id": "a\nb"}])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {},
+        {"payments_core_order_id": ""},
+        {"payments_core_order_id": "x" * 201},
+        {"payments_core_order_id": "a\nb"},
+    ],
+)
 def test_a_charge_of_somebody_else_has_no_order(stripe: Open, metadata: Any) -> None:
     """Others of the account write there what they like; `client_reference_id` does not count."""
     gateway = stripe(paid(metadata=metadata), session(metadata=metadata, client_reference_id="P1"))
     assert gateway.get_status(PI).reference == PI
     assert gateway.get_status(CS).reference == CS
+
+
+THEIRS = {"order_id": "P1", "capture": "automatic", "payments_order_id": "P1", "Payments_Core_Order_Id": "P1"}
+
+
+@pytest.mark.parametrize(
+    "found", [paid(metadata=THEIRS), paid(id="pi_9", metadata=THEIRS)], ids=["same id", "other id"]
+)
+def test_another_program_s_order_id_is_not_ours(stripe: Open, found: Any) -> None:
+    """The same number and amount: it pays for our order only where its id was stored with it."""
+    gateway = stripe(found, found, complete("paid", found) | {"metadata": THEIRS})
+    charge = gateway.get_status(Reference(provider_id=found["id"]))
+    assert charge.reference == Reference("", found["id"])
+    with pytest.raises(Mismatch) as caught:
+        charge.require("P1", HKD)
+    assert caught.value.field == "order_id"
+    if found["id"] == "pi_9":
+        with pytest.raises(Mismatch):
+            gateway.confirm("P1", HKD, provider_id="pi_1")
+    else:
+        assert gateway.confirm("P1", HKD, provider_id="pi_1").is_paid, "a charge of an earlier version"
+    page = gateway.get_status(CS)
+    assert page.reference == CS
+    with pytest.raises(Mismatch):
+        page.require("P1", HKD)
+
+
+def test_every_mark_in_the_metadata_is_in_our_own_namespace() -> None:
+    """docs.stripe.com/metadata: keys of at most 40 characters."""
+    marks = (wire.ORDER_ID, wire.REFUND_ID, wire.REASON, wire.OF_SESSION_MARK[0], wire.HELD_MARK[0])
+    assert all(mark.startswith("payments_core_") and len(mark) <= 40 for mark in marks)
+    assert len(set(marks)) == len(marks)
 
 
 @pytest.mark.parametrize("created", [-1, 253_402_300_800, 10**18])
@@ -812,27 +865,89 @@ def test_latest_charge_may_be_null_an_id_or_an_object(stripe: Open, latest: Any)
     """What was taken is the PaymentIntent's; when, and what was given back, only the object says."""
     charge = stripe(paid(latest_charge=latest)).get_status(PI)
     whole = isinstance(latest, dict)
-    assert (charge.is_paid, charge.captured) == (True, HKD)
+    assert (is_paid(charge), charge.captured) == (True, HKD)
     assert charge.refunded == (Money.of("0", "HKD") if whole else None)
     assert charge.paid_at == (datetime(2026, 11, 1, 12, 1, tzinfo=UTC) if whole else None)
 
 
-@pytest.mark.parametrize(("count", "refunded"), [(0, "0.00"), (5000, "50.00"), (8800, "88.00")])
-def test_what_was_refunded_stays_paid(stripe: Open, count: int, refunded: str) -> None:
+@pytest.mark.parametrize(
+    ("count", "refunded", "whole"), [(0, "0.00", True), (5000, "50.00", True), (8800, "88.00", False)]
+)
+def test_a_charge_stays_paid_until_all_of_it_is_refunded(stripe: Open, count: int, refunded: str, whole: bool) -> None:
     """A PaymentIntent stays `succeeded` after every refund."""
-    charge = stripe(paid(latest_charge=attempt(amount_refunded=count))).get_status(PI)
-    assert (charge.is_paid, charge.refunded) == (True, Money.of(refunded, "HKD"))
+    found = paid(latest_charge=attempt(amount_refunded=count))
+    gateway = stripe(found, complete("paid", found))
+    for reference in (PI, CS):
+        charge = gateway.get_status(reference)
+        assert charge.status is PaymentStatus.SUCCEEDED
+        assert (is_paid(charge), charge.refunded) == (whole, Money.of(refunded, "HKD"))
+
+
+@pytest.mark.parametrize(
+    ("disputed", "amount"), [(True, HKD), (False, Money.of("0", "HKD")), (None, None)], ids=["yes", "no", "unsaid"]
+)
+def test_a_disputed_charge_is_not_paid(stripe: Open, disputed: bool | None, amount: Money | None) -> None:
+    """Take all that was received for disputed: a Charge does not say how much of it is."""
+    found = paid(latest_charge=attempt(**{} if disputed is None else {"disputed": disputed}))
+    gateway = stripe(found, complete("paid", found))
+    for reference in (PI, CS):
+        charge = gateway.get_status(reference)
+        assert (charge.status, charge.disputed) == (PaymentStatus.SUCCEEDED, amount)
+        assert is_paid(charge) is (not disputed)
+
+
+def test_no_more_is_disputed_than_was_received(stripe: Open) -> None:
+    found = PARTLY | {"latest_charge": attempt(amount_captured=5000, disputed=True)}
+    assert stripe(found).get_status(PI).disputed == PART
+
+
+def test_a_charge_that_is_not_expanded_says_nothing_of_disputes(stripe: Open) -> None:
+    gateway = stripe(paid(latest_charge="ch_1"), complete("paid", "pi_1"))
+    assert [gateway.get_status(reference).disputed for reference in (PI, CS)] == [None, None]
+
+
+UNCOUNTED = [{"amount_received": None}, {}]
+
+
+@pytest.mark.parametrize("received", UNCOUNTED, ids=["null", "absent"])
+def test_an_intent_that_does_not_say_how_much_was_received_is_not_paid(stripe: Open, received: Any) -> None:
+    """It may be a part. The same of a session that was paid with it."""
+    found = {name: value for name, value in paid().items() if name != "amount_received"} | received
+    gateway = stripe(found, complete("paid", found), complete("unpaid", found))
+    for reference, raw in ((PI, "succeeded"), (CS, "complete:paid"), (CS, "succeeded")):
+        charge = gateway.get_status(reference)
+        assert (charge.status, charge.raw_status, charge.captured) == (PaymentStatus.UNKNOWN, raw, None)
+        assert not is_paid(charge)
+
+
+@pytest.mark.parametrize("received", UNCOUNTED, ids=["null", "absent"])
+def test_an_intent_that_waits_needs_no_amount_received(stripe: Open, received: Any) -> None:
+    found = {name: value for name, value in intent().items() if name != "amount_received"} | received
+    assert stripe(found).get_status(PI).status is PaymentStatus.REQUIRES_ACTION
+
+
+@pytest.mark.parametrize("made", [None, "pi_1"])
+def test_a_session_whose_money_is_held_is_not_paid_without_its_payment_intent(stripe: Open, made: Any) -> None:
+    """Held money may never be captured, and only the PaymentIntent says that it was."""
+    held = {"metadata": {"payments_core_order_id": "P1", "payments_core_capture": "manual"}}
+    gateway = stripe(complete("paid", made) | held, complete("paid", paid()) | held)
+    charge = gateway.get_status(CS)
+    assert (charge.status, charge.raw_status) == (PaymentStatus.UNKNOWN, "complete:paid")
+    assert not is_paid(charge)
+    assert is_paid(gateway.get_status(CS))
 
 
 def test_a_refunded_part_of_the_smallest_unit_makes_no_paid_charge_unreadable(stripe: Open) -> None:
     """Krónur come in hundreds of Stripe's units; a number between them is not read, and everything else is."""
     found = paid(currency="isk", amount=880000, amount_received=880000, latest_charge=attempt(amount_refunded=150))
     charge = stripe(found).get_status(PI)
-    assert (charge.is_paid, charge.refunded) == (True, None)
+    assert (is_paid(charge, Money.of("8800", "ISK")), charge.refunded) == (True, None)
 
 
 PARTLY = paid(
-    amount_received=5000, latest_charge=attempt(amount_captured=5000, amount_refunded=3800), metadata={"order_id": "P1"}
+    amount_received=5000,
+    latest_charge=attempt(amount_captured=5000, amount_refunded=3800),
+    metadata={"payments_core_order_id": "P1"},
 )
 
 
@@ -841,7 +956,7 @@ def test_a_part_that_was_taken_is_not_the_whole(stripe: Open) -> None:
     gateway = stripe(PARTLY, complete("paid", PARTLY))
     for reference in (PI, CS):
         charge = gateway.get_status(reference)
-        assert (charge.status, charge.is_paid) == (PaymentStatus.SUCCEEDED, False)
+        assert (charge.status, is_paid(charge)) == (PaymentStatus.SUCCEEDED, False)
         assert (charge.amount, charge.captured, charge.refunded) == (HKD, PART, None)
 
 
@@ -863,7 +978,7 @@ def test_held_money_is_captured(stripe: Open) -> None:
     assert (request.method, request.target) == ("POST", "/v1/payment_intents/pi_1/capture")
     assert form(request) == {"amount_to_capture": "5000"}
     assert (request.idempotent, key(request)) == (True, "capture:C1:pi_1")
-    assert (charge.captured, charge.is_paid) == (PART, False)
+    assert (charge.captured, is_paid(charge)) == (PART, False)
 
 
 def test_a_session_s_money_is_captured_by_its_payment_intent(stripe: Open) -> None:
@@ -872,7 +987,7 @@ def test_a_session_s_money_is_captured_by_its_payment_intent(stripe: Open) -> No
         gateway = stripe(complete("unpaid", made), paid())
         charge = gateway.capture_charge(CaptureRequest(CS, "C1", HKD))
         assert gateway.script.paths() == ["/v1/checkout/sessions/cs_test_1", "/v1/payment_intents/pi_1/capture"]
-        assert (charge.reference, charge.is_paid) == (Reference("P1", "cs_test_1"), True)
+        assert (charge.reference, is_paid(charge)) == (Reference("P1", "cs_test_1"), True)
 
 
 def move(gateway: Any, operation: str, reference: Reference = CS) -> Any:
@@ -898,10 +1013,10 @@ def test_nothing_is_moved_of_a_page_on_which_nothing_was_paid(stripe: Open, oper
     [
         (CS, complete("paid", "pi_1") | {"id": "cs_test_2"}),
         (CS, complete("paid", "pi_1") | {"currency": "usd"}),
-        (CS, complete("paid", "pi_1") | {"metadata": {"order_id": "P2"}}),
+        (CS, complete("paid", "pi_1") | {"metadata": {"payments_core_order_id": "P2"}}),
         (PI, paid(id="pi_2")),
         (PI, paid(currency="jpy")),
-        (PI, paid(metadata={"order_id": "P2"})),
+        (PI, paid(metadata={"payments_core_order_id": "P2"})),
     ],
 )
 def test_another_charge_order_or_currency_stops_before_money_moves(
@@ -972,8 +1087,8 @@ TOO_LATE = answer({"error": {"type": "invalid_request_error", "code": "payment_i
 
 def test_what_was_paid_in_the_meantime_is_told(stripe: Open) -> None:
     """Stripe refuses the cancellation; asking says why."""
-    assert stripe(TOO_LATE, paid()).cancel_charge(PI).is_paid
-    assert stripe(session(), TOO_LATE, complete("paid", paid())).cancel_charge(CS).is_paid
+    assert is_paid(stripe(TOO_LATE, paid()).cancel_charge(PI))
+    assert is_paid(stripe(session(), TOO_LATE, complete("paid", paid())).cancel_charge(CS))
 
 
 def test_a_refusal_to_cancel_what_is_still_open_stays_one(stripe: Open) -> None:
@@ -1016,8 +1131,8 @@ def test_a_refund_names_its_charge_and_its_caller(stripe: Open) -> None:
     assert form(request) == {
         "payment_intent": "pi_1",
         "amount": "5000",
-        "metadata[refund_id]": "R1",
-        "metadata[order_id]": "P1",
+        "metadata[payments_core_refund_id]": "R1",
+        "metadata[payments_core_order_id]": "P1",
     }
     assert key(request) == "refund:R1:pi_1"
 
@@ -1034,13 +1149,55 @@ def test_the_same_refund_is_the_same_bytes_however_its_charge_is_named(stripe: O
 
 def test_a_refund_that_was_made_is_not_made_again(stripe: Open) -> None:
     """Not even when Stripe has long forgotten its key: a second 50.00 would go back."""
-    other = given_back(id="re_0", metadata={"refund_id": "R0"})
+    other = given_back(id="re_0", metadata={"payments_core_refund_id": "R0"})
     for reference, found in ((PI, paid()), (CS, complete("paid", "pi_1"))):
         gateway = stripe(found, listed(other, has_more=True), listed(given_back(status="failed")))
         refund = gateway.refund_charge(RefundRequest(reference, "R1", PART))
         assert (refund.provider_id, refund.status) == ("re_1", RefundStatus.FAILED)
         assert refund.reference == Reference("P1", reference.provider_id)
         assert moved(gateway) == []
+
+
+FORMER = {"refund_id": "R1", "order_id": "P1"}
+
+
+def test_a_refund_that_an_earlier_version_may_have_made_is_not_made_again(stripe: Open) -> None:
+    """Or another program: a person looks which, and no money goes back meanwhile."""
+    for pages in (
+        [listed(given_back(metadata=FORMER))],
+        [listed(given_back(id="re_8", metadata=FORMER), has_more=True), listed(given_back(id="re_9", metadata={}))],
+    ):
+        gateway = stripe(paid(), *pages)
+        with pytest.raises(Rejected, match=r"re_[18] has metadata\.refund_id R1") as caught:
+            gateway.refund_charge(RefundRequest(PI, "R1", PART))
+        assert (caught.value.code, caught.value.definitive) == (RejectionCode.DUPLICATE, False)
+        assert moved(gateway) == []
+
+
+def test_a_refund_of_our_own_is_found_behind_a_namesake(stripe: Open) -> None:
+    """Whatever comes first in the list."""
+    theirs = given_back(id="re_9", metadata=FORMER)
+    for pages in ([listed(theirs, given_back())], [listed(theirs, has_more=True), listed(given_back())]):
+        gateway = stripe(paid(), *pages)
+        assert gateway.refund_charge(RefundRequest(PI, "R1", PART)).provider_id == "re_1"
+        assert moved(gateway) == []
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"refund_id": "R2"}, {"refund_id": "R1", "payments_core_refund_id": "R2"}, {"refundId": "R1"}]
+)
+def test_a_refund_that_is_no_namesake_stops_nothing(stripe: Open, metadata: Any) -> None:
+    gateway = stripe(paid(), listed(given_back(id="re_9", metadata=metadata)), given_back())
+    assert gateway.refund_charge(RefundRequest(PI, "R1", PART)).provider_id == "re_1"
+    assert len(moved(gateway)) == 1
+
+
+def test_a_refund_id_that_another_program_wrote_is_not_ours(stripe: Open) -> None:
+    gateway = stripe(given_back(metadata=FORMER), listed(given_back(metadata=FORMER)))
+    found = gateway.get_refund(RefundReference(provider_id="re_1"))
+    assert (found.refund_id, found.reference) == ("", PI)
+    with pytest.raises(NotFound):
+        gateway.get_refund(RefundReference("R1", reference=PI))
 
 
 def test_one_refund_id_is_one_amount(stripe: Open) -> None:
@@ -1057,8 +1214,8 @@ def test_one_refund_id_is_one_amount(stripe: Open) -> None:
         ("duplicate", "reason"),
         ("fraudulent", "reason"),
         ("requested_by_customer", "reason"),
-        ("the cup was broken", "metadata[reason]"),
-        ("Duplicate", "metadata[reason]"),
+        ("the cup was broken", "metadata[payments_core_reason]"),
+        ("Duplicate", "metadata[payments_core_reason]"),
     ],
 )
 def test_a_reason_that_is_none_of_stripe_s_is_kept_beside_it(stripe: Open, reason: str, field: str) -> None:
@@ -1078,12 +1235,12 @@ def test_a_reason_that_is_too_long_is_not_sent(stripe: Open) -> None:
 
 def test_a_page_s_payment_is_refunded_by_its_payment_intent(stripe: Open) -> None:
     """The refund keeps the session's id, with which it was asked for."""
-    metadata = {"refund_id": "R1", "order_id": "P1", "checkout": "session"}
+    metadata = {"payments_core_refund_id": "R1", "payments_core_order_id": "P1", "payments_core_checkout": "session"}
     gateway = stripe(complete("paid", paid()), listed(), given_back(metadata=metadata))
     refund = gateway.refund_charge(RefundRequest(Reference("P1", "cs_test_1"), "R1", PART))
     assert gateway.script.paths() == ["/v1/checkout/sessions/cs_test_1", "/v1/refunds", "/v1/refunds"]
     sent = form(moved(gateway)[0])
-    assert (sent["payment_intent"], sent["metadata[checkout]"]) == ("pi_1", "session")
+    assert (sent["payment_intent"], sent["metadata[payments_core_checkout]"]) == ("pi_1", "session")
     assert refund.reference == Reference("P1", "cs_test_1")
 
 
@@ -1092,7 +1249,7 @@ def test_a_page_s_payment_is_refunded_by_its_payment_intent(stripe: Open) -> Non
     [
         given_back(amount=4900),
         given_back(currency="usd"),
-        given_back(metadata={"refund_id": "R2"}),
+        given_back(metadata={"payments_core_refund_id": "R2"}),
         given_back(payment_intent="pi_2"),
         given_back(id="re_1/cancel"),
         given_back(object="charge"),
@@ -1114,7 +1271,7 @@ def test_a_refund_is_asked_about_by_stripe_s_id(stripe: Open) -> None:
 
 def test_a_refund_of_a_page_s_payment_alone_knows_the_order_only(stripe: Open) -> None:
     """The platform has stored the session's id, which a refund does not say."""
-    gateway = stripe(given_back(metadata={"order_id": "P1", "checkout": "session"}))
+    gateway = stripe(given_back(metadata={"payments_core_order_id": "P1", "payments_core_checkout": "session"}))
     assert gateway.get_refund(RefundReference(provider_id="re_1")).reference == Reference("P1")
 
 
@@ -1123,7 +1280,9 @@ def test_a_refund_of_the_dashboard_has_no_id_of_ours(stripe: Open) -> None:
     assert (refund.refund_id, refund.reference) == ("", PI)
 
 
-@pytest.mark.parametrize("changes", [{"id": "re_2"}, {"payment_intent": "pi_2"}, {"metadata": {"refund_id": "R2"}}])
+@pytest.mark.parametrize(
+    "changes", [{"id": "re_2"}, {"payment_intent": "pi_2"}, {"metadata": {"payments_core_refund_id": "R2"}}]
+)
 def test_another_refund_than_the_one_asked_about_is_a_mismatch(stripe: Open, changes: Any) -> None:
     gateway = stripe(given_back(**changes))
     with pytest.raises(Mismatch):
@@ -1132,7 +1291,10 @@ def test_another_refund_than_the_one_asked_about_is_a_mismatch(stripe: Open, cha
 
 def test_a_refund_of_another_page_s_payment_is_a_mismatch(stripe: Open) -> None:
     """Though it names the same order: only its PaymentIntent tells."""
-    other = given_back(payment_intent="pi_2", metadata={"refund_id": "R1", "order_id": "P1", "checkout": "session"})
+    other = given_back(
+        payment_intent="pi_2",
+        metadata={"payments_core_refund_id": "R1", "payments_core_order_id": "P1", "payments_core_checkout": "session"},
+    )
     with pytest.raises(Mismatch):
         stripe(complete("paid", "pi_1"), other).get_refund(RefundReference("R1", "re_1", CS))
     with pytest.raises(OutcomeUnknown):
@@ -1149,7 +1311,7 @@ def test_a_refund_s_id_is_no_path(stripe: Open, bad: str) -> None:
 
 def test_a_refund_is_looked_for_page_by_page(stripe: Open) -> None:
     """By our id, behind the last refund of each page, up to the page that has it."""
-    others = [given_back(id=f"re_x{number}", metadata={"refund_id": f"X{number}"}) for number in range(3)]
+    others = [given_back(id=f"re_x{number}", metadata={"payments_core_refund_id": f"X{number}"}) for number in range(3)]
     gateway = stripe(listed(others[0], others[1], has_more=True), listed(others[2], given_back(), has_more=True))
     refund = gateway.get_refund(RefundReference("R1", reference=PI))
     first = "/v1/refunds?payment_intent=pi_1&limit=100"
@@ -1160,14 +1322,14 @@ def test_a_refund_is_looked_for_page_by_page(stripe: Open) -> None:
 
 @pytest.mark.parametrize("last", [listed(), listed(given_back(metadata=None, id="re_y"))])
 def test_a_refund_that_is_on_no_page_is_not_found(stripe: Open, last: Response) -> None:
-    gateway = stripe(listed(given_back(metadata={"refund_id": "X"}, id="re_x"), has_more=True), last)
+    gateway = stripe(listed(given_back(metadata={"payments_core_refund_id": "X"}, id="re_x"), has_more=True), last)
     with pytest.raises(NotFound):
         gateway.get_refund(RefundReference("R1", reference=PI))
     assert len(gateway.script.requests) == 2
 
 
 def test_a_list_that_does_not_end_is_left(stripe: Open) -> None:
-    page = listed(given_back(metadata={"refund_id": "X"}), has_more=True)
+    page = listed(given_back(metadata={"payments_core_refund_id": "X"}), has_more=True)
     for pages, asked in (([page] * 9, 2), ([listed(has_more=True)], 1), ([page, listed(has_more=True)], 2)):
         gateway = stripe(*pages)
         with pytest.raises(ProtocolViolation):
@@ -1223,6 +1385,122 @@ def test_no_repr_shows_a_secret(stripe: Open) -> None:
 def test_a_key_says_by_its_prefix_which_money_it_moves(api_key: str, livemode: bool | None) -> None:
     """docs.stripe.com/keys."""
     assert StripeConfig(api_key=Secret(api_key), webhook_key=Secret("w")).livemode is livemode
+
+
+# Modes.
+
+LIVE = ("sk_live_1", "rk_live_1")
+TEST = ("sk_test_1", "rk_test_1")
+
+
+@pytest.mark.parametrize(
+    ("api_key", "moves_money"), [*((each, True) for each in LIVE), *((each, False) for each in TEST), ("key_1", None)]
+)
+def test_a_gateway_says_whether_money_moves(stripe: Open, api_key: str, moves_money: bool | None) -> None:
+    gateway = stripe(api_key=api_key)
+    assert (gateway.moves_money, gateway.info.moves_money) == (moves_money, moves_money)
+    assert StripeProvider.info.moves_money is None, "what one instance narrows is not another's"
+
+
+FOREIGN = [
+    "https://stripe.example",
+    "https://api.stripe.com.example",
+    "https://api.stripe.com:8443",
+    "https://api.stripe.com/proxy",
+    "https://files.stripe.com",
+    "https://127.0.0.1:8000",
+    "http://127.0.0.1:8000",
+    "http://localhost:12111",
+    "http://[::1]:12111",
+]
+
+
+@pytest.mark.parametrize("base_url", FOREIGN)
+@pytest.mark.parametrize("api_key", LIVE)
+def test_a_live_key_goes_to_stripe_alone(opening: Open, api_key: str, base_url: str) -> None:
+    """Neither a sandbox nor somebody else's server gets to see one."""
+    with pytest.raises(ConfigurationError, match=r"live key.*https://api\.stripe\.com") as caught:
+        opening("stripe", CONFIG | {"api_key": api_key, "base_url": base_url})
+    assert api_key not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="live key"):
+        StripeConfig(api_key=Secret(api_key), webhook_key=Secret("whsec_1"), base_url=base_url)
+
+
+@pytest.mark.parametrize("base_url", ["http://127.0.0.1:8000", "https://stripe.example"])
+@pytest.mark.parametrize("api_key", [*TEST, "key_1"])
+def test_any_other_key_may_go_to_a_sandbox(stripe: Open, api_key: str, base_url: str) -> None:
+    assert stripe(api_key=api_key, base_url=base_url).moves_money is (
+        False if api_key in TEST or "127.0.0.1" in base_url else None
+    )
+
+
+OF_EITHER = {"intent": (PI, paid()), "session": (CS, complete("paid", paid())), "open": (CS, session())}
+
+
+@pytest.mark.parametrize(("reference", "found"), OF_EITHER.values(), ids=OF_EITHER)
+@pytest.mark.parametrize("live", [True, False])
+def test_a_charge_says_whether_money_moved(stripe: Open, reference: Reference, found: Any, live: bool) -> None:
+    """By the `livemode` of the answer, also where the key names no mode."""
+    for api_key in ("sk_live_1" if live else "sk_test_1", "key_1"):
+        assert stripe(found | {"livemode": live}, api_key=api_key).get_status(reference).moves_money is live
+    assert stripe(found, api_key="key_1").get_status(reference).moves_money is None
+
+
+@pytest.mark.parametrize(("reference", "found"), OF_EITHER.values(), ids=OF_EITHER)
+@pytest.mark.parametrize("live", [True, False])
+def test_a_charge_of_the_other_mode_is_a_mismatch(stripe: Open, reference: Reference, found: Any, live: bool) -> None:
+    """Test money pays for nothing; and a test key moves no real money."""
+    gateway = stripe(found | {"livemode": not live}, api_key="sk_live_1" if live else "sk_test_1")
+    with pytest.raises(Mismatch) as caught:
+        gateway.confirm("P1", HKD, provider_id=reference.provider_id)
+    assert caught.value.field == "moves_money"
+
+
+def test_a_create_answered_with_test_money_is_an_unknown_outcome(stripe: Open) -> None:
+    for method, found in (("alipay", intent(livemode=False)), ("card", session(livemode=False))):
+        with pytest.raises(OutcomeUnknown):
+            stripe(found, api_key="sk_live_1").create_charge(order(method=method))
+
+
+QUESTIONED: list[tuple[Reference, Callable[[Any], Any]]] = [
+    (PI, lambda gateway: move(gateway, "capture", PI)),
+    (CS, lambda gateway: move(gateway, "capture", CS)),
+    (PI, lambda gateway: move(gateway, "refund", PI)),
+    (CS, lambda gateway: move(gateway, "refund", CS)),
+    (CS, lambda gateway: gateway.cancel_charge(CS)),
+    (CS, lambda gateway: gateway.get_refund(RefundReference("R1", reference=CS))),
+]
+
+
+@pytest.mark.parametrize(("reference", "call"), QUESTIONED)
+@pytest.mark.parametrize("live", [True, False])
+def test_nothing_is_moved_of_a_charge_of_the_other_mode(
+    stripe: Open, reference: Reference, call: Callable[[Any], Any], live: bool
+) -> None:
+    """The question that comes first shows it."""
+    found = HELD if reference is PI else complete("unpaid", HELD)
+    gateway = stripe(found | {"livemode": not live}, api_key="sk_live_1" if live else "sk_test_1")
+    with pytest.raises(Mismatch) as caught:
+        call(gateway)
+    assert caught.value.field == "moves_money"
+    assert [request.method for request in gateway.script.requests] == ["GET"]
+
+
+@pytest.mark.parametrize("live", [True, False, None])
+def test_money_of_the_same_mode_moves(stripe: Open, live: bool | None) -> None:
+    """Also where the answer does not say."""
+    key = "sk_live_1" if live else "sk_test_1"
+    for reference, found in ((PI, HELD), (CS, complete("unpaid", HELD))):
+        gateway = stripe(found | {"livemode": live}, PARTLY | {"livemode": live}, api_key=key)
+        gateway.capture_charge(CaptureRequest(reference, "C1", PART))
+        assert len(moved(gateway)) == 1
+
+
+@pytest.mark.parametrize("livemode", ["false", 0, 1, "live"])
+def test_a_mode_that_is_none_is_an_answer_that_cannot_be_read(stripe: Open, livemode: Any) -> None:
+    for reference, found in ((PI, paid()), (CS, session())):
+        with pytest.raises(ProtocolViolation):
+            stripe(found | {"livemode": livemode}).get_status(reference)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def wallet(method: str = "alipay", **changes: str | None) -> dict[str, str]:
         "allowed_payment_method_types[0]": method,
         "return_url": RETURN,
         "description": "A cup of tea",
-        "metadata[order_id]": "A1",
+        "metadata[payments_core_order_id]": "A1",
         "payment_method_options[wechat_pay][client]": "web" if method == "wechat_pay" else None,
     }
     return changed(good, changes)
@@ -96,7 +96,7 @@ def wallet(method: str = "alipay", **changes: str | None) -> dict[str, str]:
 def card(payment_method: str = "pm_card_visa", **changes: str | None) -> dict[str, str]:
     """What creates and confirms a PaymentIntent by one of Stripe's test cards."""
     good = {"amount": "8800", "currency": "hkd", "confirm": "true", "payment_method": payment_method}
-    return changed(good, {"metadata[order_id]": "A1", **changes})
+    return changed(good, {"metadata[payments_core_order_id]": "A1", **changes})
 
 
 def page(**changes: str | None) -> dict[str, str]:
@@ -272,7 +272,7 @@ def test_alipay_is_a_redirect(sandbox: Sandbox) -> None:
     intent = created(sandbox)
     assert intent["id"].startswith("pi_")
     assert (intent["status"], intent["amount"], intent["currency"]) == ("requires_action", 8800, "hkd")
-    assert (intent["metadata"], intent["payment_method_types"]) == ({"order_id": "A1"}, ["alipay"])
+    assert (intent["metadata"], intent["payment_method_types"]) == ({"payments_core_order_id": "A1"}, ["alipay"])
     assert (intent["amount_received"], intent["latest_charge"]) == (0, None)
     action = intent["next_action"]
     assert action["type"] == "alipay_handle_redirect"
@@ -310,14 +310,14 @@ def test_its_successor_excludes_the_automatic_methods(sandbox: Sandbox) -> None:
         ({"amount": "399"}, "amount_too_small", "amount"),
         ({"amount": "100000000"}, "amount_too_large", "amount"),
         ({"amuont": "1"}, "parameter_unknown", "amuont"),
-        ({"metadata[order_id]": None, "metadatum[order_id]": "A1"}, "parameter_unknown", "metadatum"),
+        ({"metadata[payments_core_order_id]": None, "metadatum[order_id]": "A1"}, "parameter_unknown", "metadatum"),
         ({"payment_method_data[typ]": "x"}, "parameter_unknown", "payment_method_data[typ]"),
         ({"return_url": "shop"}, "url_invalid", "return_url"),
         ({"return_url": "javascript:alert(1)"}, "url_invalid", "return_url"),
         ({"expand[0]": "everything"}, None, "expand"),
         ({"currency": "xyz"}, None, "currency"),
         ({"currency": "irr"}, None, "currency"),
-        ({"metadata[order_id]": "x" * 501}, None, "metadata[order_id]"),
+        ({"metadata[payments_core_order_id]": "x" * 501}, None, "metadata[payments_core_order_id]"),
         ({"currency": "aed"}, "payment_intent_incompatible_payment_method", "payment_method"),
         ({"capture_method": "manual"}, "payment_intent_incompatible_payment_method", "payment_method"),
         ({"allowed_payment_method_types[0]": "card"}, "payment_intent_incompatible_payment_method", "payment_method"),
@@ -400,7 +400,7 @@ def test_a_declined_card_is_402_with_the_payment_intent_inside(
     error = refused(post(sandbox, INTENTS, card(payment_method)), 402)
     assert (error["type"], error["code"], error.get("decline_code")) == ("card_error", code, decline_code)
     intent = error["payment_intent"]
-    assert (intent["status"], intent["metadata"]) == ("requires_payment_method", {"order_id": "A1"})
+    assert (intent["status"], intent["metadata"]) == ("requires_payment_method", {"payments_core_order_id": "A1"})
     assert intent["last_payment_error"]["code"] == code
     assert intent["latest_charge"] == error["charge"]
 
@@ -498,14 +498,14 @@ def test_an_open_session_has_a_page_and_no_payment_intent(sandbox: Sandbox) -> N
 
 
 def test_a_paid_session_is_complete_and_its_payment_intent_succeeded(sandbox: Sandbox) -> None:
-    session = opened(sandbox, **{"payment_intent_data[metadata][order_id]": "A1"})
+    session = opened(sandbox, **{"payment_intent_data[metadata][payments_core_order_id]": "A1"})
     sandbox.pay(session["id"])
     after = asked(sandbox, session["id"])
     assert (after["status"], after["payment_status"], after["url"]) == ("complete", "paid", None)
     intent = after["payment_intent"]
     assert (intent["status"], intent["metadata"], intent["latest_charge"]["paid"]) == (
         "succeeded",
-        {"order_id": "A1"},
+        {"payments_core_order_id": "A1"},
         True,
     )
     assert [charge.provider_id for charge in sandbox.charges("A1")] == [session["id"]], "one charge, not two"
@@ -847,15 +847,15 @@ def test_stripe_s_client_plays_a_wallet_s_whole_life(sandbox: Sandbox, official:
             "allowed_payment_method_types": ["wechat_pay"],
             "payment_method_options": {"wechat_pay": {"client": "web"}},
             "return_url": RETURN,
-            "metadata": {"order_id": "A1"},
+            "metadata": {"payments_core_order_id": "A1"},
         }
     )
     assert intent.next_action.wechat_pay_display_qr_code.data == sandbox.wallet_url(intent.id)
     sandbox.pay(intent.id)
     intent = intents.retrieve(intent.id, {"expand": ["latest_charge"]})
     assert (intent.status, intent.latest_charge.paid) == ("succeeded", True)
-    refund = refunds.create({"payment_intent": intent.id, "amount": 800, "metadata": {"refund_id": "R1"}})
-    assert (refund.status, refund.metadata["refund_id"]) == ("pending", "R1")
+    refund = refunds.create({"payment_intent": intent.id, "amount": 800, "metadata": {"payments_core_refund_id": "R1"}})
+    assert (refund.status, refund.metadata["payments_core_refund_id"]) == ("pending", "R1")
     assert [each.id for each in refunds.list({"payment_intent": intent.id}).auto_paging_iter()] == [refund.id]
 
 
@@ -867,7 +867,7 @@ def test_stripe_s_client_plays_a_session_s_whole_life(sandbox: Sandbox, official
             "success_url": RETURN,
             "adaptive_pricing": {"enabled": False},
             "allowed_payment_method_types": ["card"],
-            "payment_intent_data": {"capture_method": "manual", "metadata": {"order_id": "A1"}},
+            "payment_intent_data": {"capture_method": "manual", "metadata": {"payments_core_order_id": "A1"}},
             "line_items": [
                 {
                     "quantity": 2,

@@ -50,7 +50,7 @@ def wallet(sandbox: Sandbox, **changes: str) -> str:
         "payment_method_data[type]": "alipay",
         "return_url": RETURN,
         "description": "A cup of tea",
-        "metadata[order_id]": "A1",
+        "metadata[payments_core_order_id]": "A1",
         **changes,
     }
     return str(post(sandbox, "/v1/payment_intents", form)["id"])
@@ -368,7 +368,12 @@ def test_what_was_decided_stays_decided(sandbox: Sandbox) -> None:
 
 def test_whatever_a_merchant_writes_is_text_on_the_page(sandbox: Sandbox) -> None:
     intent = wallet(
-        sandbox, **{"description": EVIL, "metadata[order_id]": EVIL, "return_url": f"{RETURN}?{EVIL.replace(' ', '+')}"}
+        sandbox,
+        **{
+            "description": EVIL,
+            "metadata[payments_core_order_id]": EVIL,
+            "return_url": f"{RETURN}?{EVIL.replace(' ', '+')}",
+        },
     )
     session = checkout(sandbox, **{"line_items[0][price_data][product_data][name]": EVIL})
     pages = "".join(page(sandbox, found).text for found in (intent, session))

@@ -8,9 +8,11 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from payments_core import (
+    Charge,
     ConfigurationError,
     Gateway,
     InvalidRequest,
@@ -69,7 +71,7 @@ def intent(**changes: Any) -> dict[str, Any]:
             "currency": "hkd",
             "created": T,
             "latest_charge": "ch_1",
-            "metadata": {"order_id": "P1"},
+            "metadata": {"payments_core_order_id": "P1"},
             "next_action": None,
             "last_payment_error": None,
             "status": "succeeded",
@@ -89,7 +91,7 @@ def session(**changes: Any) -> dict[str, Any]:
             "client_reference_id": "P1",
             "created": T,
             "expires_at": T + 86_400,
-            "metadata": {"order_id": "P1"},
+            "metadata": {"payments_core_order_id": "P1"},
             "mode": "payment",
             "payment_intent": "pi_1",
             "payment_status": "paid",
@@ -108,7 +110,7 @@ def refund(**changes: Any) -> dict[str, Any]:
             "amount": 1000,
             "created": T,
             "currency": "hkd",
-            "metadata": {"refund_id": "R1", "order_id": "P1"},
+            "metadata": {"payments_core_refund_id": "R1", "payments_core_order_id": "P1"},
             "payment_intent": "pi_1",
             "status": "succeeded",
         }
@@ -118,7 +120,7 @@ def refund(**changes: Any) -> dict[str, Any]:
 
 def attempt(**changes: Any) -> dict[str, Any]:
     """A Charge; Stripe copies the PaymentIntent's metadata to it."""
-    found = {"id": "ch_1", "object": "charge", "metadata": {"order_id": "P1"}, "payment_intent": "pi_1"}
+    found = {"id": "ch_1", "object": "charge", "metadata": {"payments_core_order_id": "P1"}, "payment_intent": "pi_1"}
     return kept(found | changes)
 
 
@@ -126,7 +128,7 @@ def dispute(**changes: Any) -> dict[str, Any]:
     return kept({"id": "du_1", "object": "dispute", "metadata": {}, "payment_intent": "pi_1"} | changes)
 
 
-OF_SESSION = {"order_id": "P1", "checkout": "session"}
+OF_SESSION = {"payments_core_order_id": "P1", "payments_core_checkout": "session"}
 
 
 def digest(body: bytes, stamp: str | int = T, key: str = KEY) -> str:
@@ -152,6 +154,11 @@ def read(gateway: Any, body: bytes) -> Any:
     """The one event of a delivery that is signed as it should be."""
     (found,) = gateway.parse_webhook(signed(body)).events
     return found
+
+
+def is_paid(charge: Charge) -> bool:
+    """Compare a charge with the order by its own id, and say whether it is paid."""
+    return charge.require("P1", HKD, provider_id=charge.reference.provider_id).is_paid
 
 
 def reason(gateway: Any, delivery: WebhookDelivery) -> str:
@@ -420,8 +427,9 @@ def test_a_paid_payment_intent_stands_for_itself(gateway: Any) -> None:
     assert found.reference == found.charge.reference == Reference("P1", "pi_1")
     assert (found.charge.status, found.charge.raw_status) == (PaymentStatus.SUCCEEDED, "succeeded")
     assert (found.charge.amount, found.charge.captured, found.charge.refunded) == (HKD, HKD, None)
-    assert found.charge.is_paid
-    assert gateway.confirm_event(found, "P1", HKD, provider_id="pi_1") == found.charge
+    confirmed = gateway.confirm_event(found, "P1", HKD, provider_id="pi_1")
+    assert confirmed.is_paid
+    assert confirmed == msgspec.structs.replace(found.charge, matched=True)
 
 
 @pytest.mark.parametrize(
@@ -446,7 +454,7 @@ def test_the_status_is_the_object_s_and_never_the_kind_s(
     found = read(gateway, event(kind, intent(amount_received=0, **changes)))
     assert (found.subject, found.raw_kind) == (Subject.CHARGE, kind)
     assert found.charge.status is status
-    assert found.charge.is_paid is False
+    assert is_paid(found.charge) is False
 
 
 def test_a_failed_attempt_is_not_the_end(gateway: Any) -> None:
@@ -462,7 +470,7 @@ def test_a_partial_capture_is_not_the_whole_amount(gateway: Any) -> None:
     """The money is `amount_received`."""
     charge = read(gateway, event(target=intent(amount_received=5000))).charge
     assert (charge.amount, charge.captured) == (HKD, Money.of("50.00", "HKD"))
-    assert charge.is_paid is False
+    assert is_paid(charge) is False
 
 
 @pytest.mark.parametrize("changes", [{"amount_received": DROP}, {"amount_received": None}, {"currency": "usdc"}])
@@ -479,8 +487,8 @@ def test_an_object_that_does_not_say_all_is_a_hint(gateway: Any, changes: Any) -
         (None, Reference("", "pi_1")),
         (DROP, Reference("", "pi_1")),
         ({"order": "P1", "OrderId": "P1"}, Reference("", "pi_1")),
-        ({"order_id": ""}, Reference("", "pi_1")),
-        ({"order_id": "P1", "checkout": "Session"}, Reference("P1", "pi_1")),
+        ({"payments_core_order_id": ""}, Reference("", "pi_1")),
+        ({"payments_core_order_id": "P1", "payments_core_checkout": "Session"}, Reference("P1", "pi_1")),
     ],
 )
 def test_a_payment_intent_that_was_not_made_here_has_its_own_id_alone(
@@ -513,7 +521,10 @@ def test_another_shop_s_order_of_the_same_number_pays_for_nothing(gateway: Any) 
         gateway.confirm_event(read(gateway, event(target=intent(id="pi_9"))), "P1", HKD, provider_id="pi_1")
 
 
-@pytest.mark.parametrize("metadata", [{"checkout": "session"}, {"checkout": "session", "order_id": "P\n1"}])
+@pytest.mark.parametrize(
+    "metadata",
+    [{"payments_core_checkout": "session"}, {"payments_core_checkout": "session", "payments_core_order_id": "P\n1"}],
+)
 def test_the_payment_intent_of_a_session_without_an_order_is_nothing_to_ask_about(gateway: Any, metadata: Any) -> None:
     """Neither id is one that anybody here has stored."""
     found = read(gateway, event(target=intent(metadata=metadata)))
@@ -522,7 +533,7 @@ def test_the_payment_intent_of_a_session_without_an_order_is_nothing_to_ask_abou
 
 def test_a_canceled_payment_intent_does_not_end_its_session(gateway: Any) -> None:
     """An open session may make another one; a wallet's is the charge itself."""
-    for metadata, told in ((OF_SESSION, False), ({"order_id": "P1"}, True)):
+    for metadata, told in ((OF_SESSION, False), ({"payments_core_order_id": "P1"}, True)):
         found = read(
             gateway,
             event("payment_intent.canceled", intent(status="canceled", amount_received=0, metadata=metadata)),
@@ -551,7 +562,7 @@ def test_a_completed_session_can_be_unpaid(gateway: Any, payment_status: str) ->
 
 def test_a_session_whose_money_is_held_is_a_hint_whatever_it_says(gateway: Any) -> None:
     """Held is not taken, and only the PaymentIntent tells the one from the other."""
-    metadata = {"order_id": "P1", "capture": "manual"}
+    metadata = {"payments_core_order_id": "P1", "payments_core_capture": "manual"}
     found = read(gateway, event("checkout.session.completed", session(metadata=metadata)))
     assert (found.reference, found.charge) == (Reference("P1", "cs_1"), None)
 
@@ -559,7 +570,7 @@ def test_a_session_whose_money_is_held_is_a_hint_whatever_it_says(gateway: Any) 
 @pytest.mark.parametrize("kind", ["async_payment_succeeded", "async_payment_failed", "expired", "of_a_kind_to_come"])
 def test_the_status_is_the_session_s_and_never_the_kind_s(gateway: Any, kind: str) -> None:
     """Paid is paid, and unpaid is unpaid."""
-    assert read(gateway, event(f"checkout.session.{kind}", session())).charge.is_paid
+    assert read(gateway, event(f"checkout.session.{kind}", session())).charge.require("P1", HKD).is_paid
     assert read(gateway, event(f"checkout.session.{kind}", session(payment_status="unpaid"))).charge is None
 
 
@@ -567,7 +578,7 @@ def test_an_expired_session_that_nobody_tried_to_pay_is_over(gateway: Any) -> No
     """There is no PaymentIntent, so no money can come."""
     target = session(status="expired", payment_status="unpaid", payment_intent=None)
     charge = read(gateway, event("checkout.session.expired", target)).charge
-    assert (charge.status, charge.raw_status, charge.is_paid) == (PaymentStatus.CANCELLED, "expired", False)
+    assert (charge.status, charge.raw_status, is_paid(charge)) == (PaymentStatus.CANCELLED, "expired", False)
 
 
 @pytest.mark.parametrize(
@@ -607,7 +618,7 @@ def test_a_refund_stands_for_itself(gateway: Any, kind: str) -> None:
 
 def test_a_refund_of_a_session_is_known_by_its_order(gateway: Any) -> None:
     """The same as its PaymentIntent."""
-    found = read(gateway, event("refund.updated", refund(metadata=OF_SESSION | {"refund_id": "R1"})))
+    found = read(gateway, event("refund.updated", refund(metadata=OF_SESSION | {"payments_core_refund_id": "R1"})))
     assert found.reference == found.refund.reference == Reference("P1")
 
 
@@ -628,7 +639,10 @@ def test_a_refund_of_nothing_that_is_known_has_no_reference(gateway: Any) -> Non
 @pytest.mark.parametrize("found", ["R\n1", "R\u202e1", "R" * 256])
 def test_a_refund_id_of_somebody_else_s_making_is_none(gateway: Any, found: str) -> None:
     """Whoever may refund may write metadata; the refund itself is one."""
-    made = read(gateway, event("refund.created", refund(metadata={"order_id": "P1", "refund_id": found}))).refund
+    made = read(
+        gateway,
+        event("refund.created", refund(metadata={"payments_core_order_id": "P1", "payments_core_refund_id": found})),
+    ).refund
     assert (made.refund_id, made.provider_id, made.status) == ("", "re_1", RefundStatus.SUCCEEDED)
 
 
@@ -656,7 +670,7 @@ def test_a_charge_that_was_refunded_is_a_hint(gateway: Any, changes: Any, refere
 @pytest.mark.parametrize("kind", ["created", "updated", "closed", "funds_withdrawn", "funds_reinstated"])
 def test_a_dispute_names_the_payment_intent(gateway: Any, kind: str) -> None:
     """It has metadata of its own, and none of the order's."""
-    found = read(gateway, event(f"charge.dispute.{kind}", dispute(metadata={"order_id": "P2"})))
+    found = read(gateway, event(f"charge.dispute.{kind}", dispute(metadata={"payments_core_order_id": "P2"})))
     assert (found.subject, found.reference, found.authoritative) == (Subject.DISPUTE, Reference("", "pi_1"), False)
     found = read(gateway, event(f"charge.dispute.{kind}", dispute(payment_intent=None)))
     assert (found.subject, found.reference) == (Subject.DISPUTE, None)
@@ -695,7 +709,13 @@ def test_an_object_of_another_version_is_a_hint(gateway: Any, version: Any) -> N
 
 def test_of_another_version_only_the_ids_are_read(gateway: Any) -> None:
     """The rest may have any shape."""
-    target = {"id": "pi_1", "object": "payment_intent", "metadata": {"order_id": "P1"}, "amount": "88", "status": 5}
+    target = {
+        "id": "pi_1",
+        "object": "payment_intent",
+        "metadata": {"payments_core_order_id": "P1"},
+        "amount": "88",
+        "status": 5,
+    }
     found = read(gateway, event(target=target, api_version="2020-08-27"))
     assert (found.reference, found.charge) == (Reference("P1", "pi_1"), None)
     assert reason(gateway, signed(event(target=target))) == "malformed"
@@ -773,7 +793,7 @@ def test_no_account_is_the_own_one(gateway: Any) -> None:
     """Null, empty or absent."""
     for account in (None, "", DROP):
         found = read(gateway, event(account=account, context=account))
-        assert (found.account, found.charge.is_paid) == ("", True)
+        assert (found.account, is_paid(found.charge)) == ("", True)
 
 
 def test_the_id_of_an_event_is_stripe_s(gateway: Any) -> None:
@@ -809,12 +829,22 @@ def test_an_event_of_the_other_mode_is_refused(opening: Any, clock: Any, key: st
             assert reason(gateway, signed(other)) == "malformed"
 
 
+@pytest.mark.parametrize(("key", "live"), MODES.items())
+def test_an_object_of_the_other_mode_than_its_event_is_refused(opening: Any, clock: Any, key: str, live: bool) -> None:
+    """An envelope cannot make test money real."""
+    gateway = opening("stripe", CONFIG | {"api_key": key}, transport=forbidden, clock=clock)
+    for kind, target in (("payment_intent.succeeded", intent()), ("checkout.session.completed", session())):
+        good = event(kind, target | {"livemode": live}, livemode=live)
+        assert read(gateway, good).charge.moves_money is live
+        assert reason(gateway, signed(event(kind, target | {"livemode": not live}, livemode=live))) == "malformed"
+
+
 @pytest.mark.parametrize("key", ["key_1", "SK_LIVE_1", "sk_liver_1", "xk_live_1"])
 def test_a_key_that_names_no_mode_checks_none(opening: Any, clock: Any, key: str) -> None:
     """There is nothing to hold the event against."""
     gateway = opening("stripe", CONFIG | {"api_key": key}, transport=forbidden, clock=clock)
     for live in (True, False):
-        assert read(gateway, event(livemode=live)).charge.is_paid
+        assert is_paid(read(gateway, event(livemode=live)).charge)
 
 
 @pytest.mark.parametrize("live", [None, DROP])
@@ -894,9 +924,9 @@ MALFORMED: dict[str, bytes] = {
     "with half a krona": event(target=intent(currency="isk", amount=50)),
     "without a status": event(target=intent(status=DROP)),
     "with a list for a status": event(target=intent(status=["succeeded"])),
-    "with a number for an order": event(target=intent(metadata={"order_id": 5})),
-    "with null for an order": event(target=intent(metadata={"order_id": None})),
-    "with metadata in a list": event(target=intent(metadata=["order_id", "P1"])),
+    "with a number for an order": event(target=intent(metadata={"payments_core_order_id": 5})),
+    "with null for an order": event(target=intent(metadata={"payments_core_order_id": None})),
+    "with metadata in a list": event(target=intent(metadata=["payments_core_order_id", "P1"])),
     "with metadata in text": event(target=intent(metadata="P1")),
     "with a script for an address": event(
         target=intent(
@@ -923,7 +953,7 @@ def test_a_signed_message_that_cannot_be_read_is_malformed(gateway: Any, body: b
 
 def test_256_kb_are_still_read(gateway: Any) -> None:
     """The limit is exact."""
-    assert read(gateway, PAID + b" " * (256 * 1024 - len(PAID))).charge.is_paid
+    assert is_paid(read(gateway, PAID + b" " * (256 * 1024 - len(PAID))).charge)
 
 
 def test_fields_to_come_are_passed_over(gateway: Any) -> None:
@@ -939,15 +969,15 @@ def test_fields_to_come_are_passed_over(gateway: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "target", "provider_id"),
     [
-        ("payment_intent.succeeded", intent(metadata={"order_id": "P2"}), "pi_1"),
-        ("payment_intent.succeeded", intent(metadata=OF_SESSION | {"order_id": "P2"}), "cs_1"),
+        ("payment_intent.succeeded", intent(metadata={"payments_core_order_id": "P2"}), "pi_1"),
+        ("payment_intent.succeeded", intent(metadata=OF_SESSION | {"payments_core_order_id": "P2"}), "cs_1"),
         ("payment_intent.succeeded", intent(id="pi_2"), "pi_1"),
         ("payment_intent.succeeded", intent(id="pi_2", metadata={}), "pi_1"),
         ("payment_intent.succeeded", intent(metadata={}), ""),
         ("payment_intent.succeeded", intent(amount=100, amount_received=100), "pi_1"),
         ("payment_intent.succeeded", intent(currency="jpy"), "pi_1"),
-        ("payment_intent.succeeded", intent(metadata={"order_id": "P1\u200b"}, id="pi_2"), "pi_1"),
-        ("checkout.session.completed", session(metadata={"order_id": "P2"}), "cs_1"),
+        ("payment_intent.succeeded", intent(metadata={"payments_core_order_id": "P1\u200b"}, id="pi_2"), "pi_1"),
+        ("checkout.session.completed", session(metadata={"payments_core_order_id": "P2"}), "cs_1"),
         ("checkout.session.completed", session(id="cs_2"), "cs_1"),
         ("checkout.session.completed", session(id="cs_2", metadata={}), "cs_1"),
         ("checkout.session.completed", session(metadata={}), ""),
@@ -978,21 +1008,66 @@ def test_a_hint_about_what_the_account_does_not_have_is_not_found(opening: Any, 
 def test_what_a_shopper_can_write_names_no_order(gateway: Any) -> None:
     """Whoever opens a Payment Link of the account chooses its `client_reference_id`."""
     found = read(gateway, event("checkout.session.completed", session(id="cs_2", metadata={})))
-    assert found.reference == found.charge.reference == Reference("", "cs_2")
+    assert (found.reference, found.charge) == (Reference("", "cs_2"), None)
+    theirs = session(id="cs_2", metadata={}, client_reference_id="P1")
+    gateway.script.answer = lambda _: Response(200, (), json.dumps(theirs).encode())
+    for provider_id in ("cs_1", ""):
+        with pytest.raises(Mismatch):
+            gateway.confirm_event(found, "P1", HKD, provider_id=provider_id)
+
+
+THEIRS = {"order_id": "P1", "checkout": "automatic", "capture": "automatic", "refund_id": "R1"}
+
+
+@pytest.mark.parametrize("version", [VERSION, "2020-08-27"])
+@pytest.mark.parametrize(
+    ("kind", "target", "stored"),
+    [
+        ("payment_intent.succeeded", intent(id="pi_9", metadata=THEIRS), "pi_1"),
+        ("payment_intent.succeeded", intent(id="pi_9", metadata=THEIRS), ""),
+        ("checkout.session.completed", session(id="cs_9", metadata=THEIRS, client_reference_id="P1"), "cs_1"),
+        ("checkout.session.completed", session(id="cs_9", metadata=THEIRS, client_reference_id="P1"), ""),
+    ],
+)
+def test_another_program_s_payment_does_not_pay_our_order(
+    gateway: Any, kind: str, target: Any, stored: str, version: str
+) -> None:
+    """Though it writes our order id into `order_id`, for the same amount, and Stripe tells us of it."""
+    served = target | {"payment_intent": None} if target["object"] == "checkout.session" else target
+    gateway.script.answer = lambda _: Response(200, (), json.dumps(served).encode())
+    found = read(gateway, event(kind, target, api_version=version))
+    assert found.reference == Reference("", target["id"])
     with pytest.raises(Mismatch):
-        gateway.confirm_event(found, "P1", HKD, provider_id="cs_1")
-    with pytest.raises(Mismatch):
-        gateway.confirm_event(found, "P1", HKD)
+        gateway.confirm_event(found, "P1", HKD, provider_id=stored)
+
+
+def test_another_program_s_refund_is_not_ours(gateway: Any) -> None:
+    for kind, target in (("refund.updated", refund(metadata=THEIRS)), ("charge.refunded", attempt(metadata=THEIRS))):
+        found = read(gateway, event(kind, target))
+        assert found.reference == Reference("", "pi_1")
+        assert found.refund is None or found.refund.refund_id == ""
+
+
+def test_a_charge_of_an_earlier_version_is_known_by_its_own_id(gateway: Any) -> None:
+    """It has the order id under the old key: the id that was stored with the order is compared, and nothing else."""
+    before = {"order_id": "P1"}
+    found = read(gateway, event(target=intent(metadata=before)))
+    assert gateway.confirm_event(found, "P1", HKD, provider_id="pi_1").is_paid
+    found = read(gateway, event("checkout.session.completed", session(metadata=before)))
+    held = session(metadata=before | {"capture": "manual"}, payment_intent=intent(status="requires_capture"))
+    gateway.script.answer = lambda _: Response(200, (), json.dumps(held).encode())
+    assert not found.authoritative, "its money may be held, which it says under the old key"
+    assert not gateway.confirm_event(found, "P1", HKD, provider_id="cs_1").is_paid
 
 
 @pytest.mark.parametrize("forged", ["P\n1", "P1\x00", "P1\u200b", "\u202e1P", "P" * 201, "P1\x7f", "P\u20281"])
 def test_an_order_id_of_somebody_else_s_making_is_none(gateway: Any, forged: str) -> None:
     """The event is still one, of a charge that was not made here."""
     for kind, target, reference in (
-        ("payment_intent.succeeded", intent(metadata={"order_id": forged}), Reference("", "pi_1")),
-        ("checkout.session.completed", session(metadata={"order_id": forged}), Reference("", "cs_1")),
-        ("refund.updated", refund(metadata={"order_id": forged}), Reference("", "pi_1")),
-        ("charge.refunded", attempt(metadata={"order_id": forged}), Reference("", "pi_1")),
+        ("payment_intent.succeeded", intent(metadata={"payments_core_order_id": forged}), Reference("", "pi_1")),
+        ("checkout.session.completed", session(metadata={"payments_core_order_id": forged}), Reference("", "cs_1")),
+        ("refund.updated", refund(metadata={"payments_core_order_id": forged}), Reference("", "pi_1")),
+        ("charge.refunded", attempt(metadata={"payments_core_order_id": forged}), Reference("", "pi_1")),
     ):
         found = read(gateway, event(kind, target))
         assert found.reference == reference
@@ -1002,7 +1077,10 @@ def test_an_order_id_of_somebody_else_s_making_is_none(gateway: Any, forged: str
 def test_an_order_id_of_200_characters_is_one(gateway: Any) -> None:
     """As many as a create takes, of any script."""
     for order_id in ("P" * 200, "茶" * 200, "P 1/é"):
-        assert read(gateway, event(target=intent(metadata={"order_id": order_id}))).reference.order_id == order_id
+        assert (
+            read(gateway, event(target=intent(metadata={"payments_core_order_id": order_id}))).reference.order_id
+            == order_id
+        )
 
 
 def test_a_hint_of_a_session_s_payment_intent_is_asked_about_by_the_session(opening: Any, clock: Any) -> None:

@@ -13,6 +13,7 @@ __all__ = ["StripeConfig"]
 
 _SENDABLE: Final = re.compile(r"[\x21-\x7e]*", re.ASCII)  # it travels in a header
 _ENCODABLE: Final = re.compile("[^\ud800-\udfff]*", re.DOTALL)
+_STRIPE: Final = "https://api.stripe.com"
 # docs.stripe.com/keys and /webhooks/signature: what each key is, by its beginning. An unknown beginning is taken.
 _NOT_API_KEYS: Final = {
     "pk_": "a publishable key",
@@ -27,23 +28,28 @@ class StripeConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `api_key` is a secret or restricted key (`sk_…`, `rk_…`) and `webhook_key` the signing secret of one webhook endpoint
     (`whsec_…`, the whole text). While the endpoint's secret is being rolled, the old one is `previous_webhook_key`.
-    `base_url` is Stripe's; another one is for tests.
+    `base_url` is Stripe's; another one is for tests, and takes no live key.
     """
 
     api_key: Secret
     webhook_key: Secret
     previous_webhook_key: Secret = Secret("")
-    base_url: str = "https://api.stripe.com"
+    base_url: str = _STRIPE
 
     def __post_init__(self) -> None:
         _check("api_key", self.api_key, _SENDABLE, _NOT_API_KEYS, "a secret or a restricted key: sk_… or rk_…")
         wanted = "the signing secret of a webhook endpoint: whsec_…"
         _check("webhook_key", self.webhook_key, _ENCODABLE, _NOT_WEBHOOK_KEYS, wanted)
         _check("previous_webhook_key", self.previous_webhook_key, _ENCODABLE, _NOT_WEBHOOK_KEYS, wanted)
+        if self.livemode and self.base_url != _STRIPE:
+            raise ConfigurationError(
+                f"api_key is a live key, and base_url is not {_STRIPE}: use a test key (sk_test_… or rk_test_…) for a "
+                "sandbox, or leave base_url out"
+            )
 
     @property
     def livemode(self) -> bool | None:
-        """Whether the key moves real money, by its documented prefix (docs.stripe.com/keys); None where that says nothing."""
+        """Return whether the key moves real money, by its prefix (docs.stripe.com/keys); None for an unknown prefix."""
         key = self.api_key.reveal()
         if key.startswith(("sk_live_", "rk_live_")):
             return True

@@ -91,7 +91,8 @@ def _of_session(provider: str, event: wire.Event, delivery: WebhookDelivery) -> 
     # One that expired with a PaymentIntent may have been paid at the last moment: only asking tells.
     over = status is PaymentStatus.CANCELLED and found.payment_intent is None
     # No page says what `payment_status` a session has whose money is held; only its PaymentIntent tells held from taken.
-    held = mapping.is_manual(found)
+    # A session without our order id does not say whether its money is: an earlier version or another program made it.
+    held = mapping.is_manual(found) or not reference.order_id
     if found.mode != "payment" or held or not (paid or over) or not is_known(found.currency):
         return _event(provider, event, Subject.CHARGE, reference)
     return _event(provider, event, Subject.CHARGE, reference, mapping.session_charge(provider, found))

@@ -140,11 +140,11 @@ def refund(request: RefundRequest) -> Pairs:
     reason = request.reason
     if len(reason) > _LONGEST_VALUE:
         raise InvalidRequest(f"Stripe takes a reason of at most {_LONGEST_VALUE} characters", field="reason")
-    found = [("amount", str(units(request.amount))), _mark("metadata", "refund_id", request.refund_id)]
+    found = [("amount", str(units(request.amount))), _mark("metadata", wire.REFUND_ID, request.refund_id)]
     if is_session(request.reference):
         found.append(_mark("metadata", *wire.OF_SESSION_MARK))
     if reason:
-        found.append(("reason", reason) if reason in _REASONS else _mark("metadata", "reason", reason))
+        found.append(("reason", reason) if reason in _REASONS else _mark("metadata", wire.REASON, reason))
     return tuple(found)
 
 

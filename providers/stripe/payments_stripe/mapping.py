@@ -130,17 +130,18 @@ def _has_made_it(response: Response, problem: wire.Problem) -> bool:
     return problem.type == "invalid_request_error" and response.status in {400, 402}
 
 
-def taken_from(response: Response, asked: Reference, amount: Money) -> tuple[str, str]:
-    """The PaymentIntent that money is taken or given back of, and its order id; `Mismatch` where it is other money.
+def taken_from(response: Response, asked: Reference, amount: Money, livemode: bool | None) -> tuple[str, str]:
+    """Return the PaymentIntent that money is taken from or given back of, and its order id; `Mismatch` for other money.
 
-    The id is `""` for a session with which nobody has paid anything yet.
+    The id is `""` for a session with which nobody has paid anything yet. `livemode` is the mode of the key.
     """
     found: wire.Intent | wire.Session
     if asked.provider_id.startswith("cs_"):
-        found = session(response, asked)
+        found = session(response, asked, livemode)
         intent = intent_of(found)
     else:
         found = _read_charge(response, creating=False)
+        _check_mode(found, livemode)
         intent = found.id
         if intent != asked.provider_id:
             raise Mismatch("the answer is about another PaymentIntent", field="provider_id")
@@ -152,14 +153,22 @@ def taken_from(response: Response, asked: Reference, amount: Money) -> tuple[str
     return intent, order
 
 
-def session(response: Response, asked: Reference) -> wire.Session:
-    """The Checkout Session that was asked about, or the error raised."""
+def session(response: Response, asked: Reference, livemode: bool | None) -> wire.Session:
+    """Return the Checkout Session that was asked about with a key of the mode `livemode`, or raise the error."""
     if not is_success(response):
         raise refusals.refusal(response, refusals.read(response))
     found: wire.Session = response.decode(wire.SESSION)
     if found.id != asked.provider_id:
         raise Mismatch("the answer is about another Checkout Session", field="provider_id")
+    _check_mode(found, livemode)
     return found
+
+
+def _check_mode(found: wire.Intent | wire.Session, livemode: bool | None) -> None:
+    """Raise `Mismatch` where an answer is of the other mode than the key."""
+    if None not in {found.livemode, livemode} and found.livemode is not livemode:
+        problem = "real money, and the key is a test key" if found.livemode else "test money, and the key is a live key"
+        raise Mismatch(f"the answer is about {problem}", field="moves_money")
 
 
 def too_late(response: Response) -> Rejected:
@@ -173,9 +182,13 @@ def too_late(response: Response) -> Rejected:
 def intent_charge(
     provider: str, intent: wire.Intent, reference: Reference, request_id: str = "", *, creating: bool = False
 ) -> Charge:
-    """A PaymentIntent as a charge. `creating`: there must be something to show where the shopper must act."""
+    """Return a PaymentIntent as a charge. `creating`: there must be something to show where the shopper must act.
+
+    One that succeeded without saying how much was received is UNKNOWN: it may be a part.
+    """
     action = _next_action(intent, creating=creating) if intent.status == "requires_action" else None
     succeeded = intent.status == "succeeded"
+    unsure = succeeded and intent.amount_received is None
     latest = intent.latest_charge if isinstance(intent.latest_charge, wire.Attempt) else None
     code, raw_reason = None, ""
     if intent.last_payment_error is not None and not succeeded:
@@ -183,7 +196,7 @@ def intent_charge(
     return Charge(
         provider=provider,
         reference=reference,
-        status=unify(intent.status, _OF_INTENT, action),
+        status=PaymentStatus.UNKNOWN if unsure else unify(intent.status, _OF_INTENT, action),
         raw_status=intent.status,
         amount=money(intent.amount, intent.currency),
         next_action=action,
@@ -194,11 +207,17 @@ def intent_charge(
         request_id=request_id,
         reason=code,
         raw_reason=raw_reason,
+        disputed=_disputed(intent, latest),
+        moves_money=intent.livemode,
     )
 
 
 def session_charge(provider: str, session: wire.Session, request_id: str = "", *, creating: bool = False) -> Charge:
-    """A Checkout Session as a charge; what is known of its PaymentIntent says how much of it was taken."""
+    """Return a Checkout Session as a charge; what is known of its PaymentIntent says how much of it was taken.
+
+    A paid one is UNKNOWN where that amount is missing from the PaymentIntent, or where the money was to be held first
+    and there is no PaymentIntent to say that it was captured since.
+    """
     if session.mode != "payment":
         raise ProtocolViolation("the Checkout Session is none of a payment")
     made = session.payment_intent if isinstance(session.payment_intent, wire.Intent) else None
@@ -207,6 +226,8 @@ def session_charge(provider: str, session: wire.Session, request_id: str = "", *
     if creating and action is None:
         raise ProtocolViolation("Stripe's new Checkout Session has no address to send the shopper to")
     status = unify(raw_status, table, action)
+    if status is PaymentStatus.SUCCEEDED and (made.amount_received is None if made is not None else is_manual(session)):
+        status = PaymentStatus.UNKNOWN
     found = intent_charge(provider, made, Reference(provider_id=made.id)) if made is not None else None
     named = session.amount_total is not None and session.currency is not None
     return Charge(
@@ -225,6 +246,8 @@ def session_charge(provider: str, session: wire.Session, request_id: str = "", *
         request_id=request_id,
         reason=found.reason if found is not None else None,
         raw_reason=found.raw_reason if found is not None else "",
+        disputed=found.disputed if found is not None else None,
+        moves_money=session.livemode,
     )
 
 
@@ -264,9 +287,10 @@ def intent_reference(metadata: wire.Metadata, intent: str) -> Reference | None:
 
 
 def order_id(metadata: wire.Metadata) -> str:
-    """The order id that a create has written there, or `""`: others of the account may write what they like.
+    """Return the order id that a create has written there, or `""`: others of the account may write what they like.
 
-    Never `client_reference_id`: whoever opens a Payment Link can choose that one.
+    Never read `order_id`, which other programs write too, nor `client_reference_id`, which whoever opens a Payment Link
+    can choose.
     """
     found = (metadata or {}).get(wire.ORDER_ID, "")
     try:
@@ -313,6 +337,13 @@ def _refunded(currency: str, latest: wire.Attempt | None) -> Money | None:
         return money(latest.amount_refunded, currency)
     except InvalidRequest:
         return None  # less than the currency's smallest unit: a paid charge stays a paid one
+
+
+def _disputed(intent: wire.Intent, latest: wire.Attempt | None) -> Money | None:
+    """Return all that was received where the Charge "has been disputed": it does not say how much of it, or who won."""
+    if latest is None or latest.disputed is None:
+        return None
+    return _received(intent) if latest.disputed else money(0, intent.currency)
 
 
 def _next_action(intent: wire.Intent, *, creating: bool) -> NextAction | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from payments_core import (
     CaptureRequest,
     Channel,
@@ -64,6 +66,7 @@ class StripeProvider:
     def __init__(self, config: StripeConfig) -> None:
         self._keys = tuple(key for key in (config.webhook_key, config.previous_webhook_key) if key)
         self._livemode = config.livemode
+        self.info = msgspec.structs.replace(type(self).info, moves_money=config.livemode)
         self._headers = (
             ("authorization", Secret(f"Bearer {config.api_key.reveal()}")),
             ("stripe-version", wire.VERSION),
@@ -100,7 +103,7 @@ class StripeProvider:
         intent = reference.provider_id
         if forms.is_session(reference):
             response = yield self._ask(reference)
-            session = mapping.session(response, reference)
+            session = mapping.session(response, reference, self._livemode)
             if session.status == "open":
                 return (yield from self._ended(self._expire(reference.provider_id), reference))
             if not mapping.is_held(session):
@@ -117,9 +120,11 @@ class StripeProvider:
         form = forms.refund(request)
         intent, order_id = yield from self._taken_from(request.reference, request.amount)
         asked = RefundReference(request.refund_id, reference=request.reference)
-        made = yield from self._find_refund(asked, intent)
+        made, namesake = yield from self._find_refund(asked, intent)
         if made is not None:
             return refunds.same(made, request)
+        if namesake:
+            raise refunds.perhaps_made(request.refund_id, namesake)
         key = forms.key("refund", request.refund_id, intent)
         response = yield self._post(wire.REFUNDS, (*forms.refund_of(intent, order_id), *form), key)
         return refunds.read(self.info.id, response, request.reference, intent)
@@ -134,7 +139,7 @@ class StripeProvider:
             return refunds.read(self.info.id, response, charge, intent)
         if not intent:
             raise InvalidRequest("Stripe finds a refund_id among the refunds of a charge: name it", field="reference")
-        found = yield from self._find_refund(reference, intent)
+        found, _ = yield from self._find_refund(reference, intent)
         if found is None:
             raise NotFound("Stripe has no refund of this charge with this refund_id")
         return found
@@ -157,7 +162,7 @@ class StripeProvider:
 
     def _taken_from(self, reference: Reference, amount: Money) -> Flow[tuple[str, str]]:
         """The PaymentIntent of a charge and its order id, asked for: Stripe takes no currency with what follows."""
-        intent, order_id = mapping.taken_from((yield self._ask(reference)), reference, amount)
+        intent, order_id = mapping.taken_from((yield self._ask(reference)), reference, amount, self._livemode)
         if not intent:
             raise _nothing_paid()
         return intent, order_id
@@ -166,19 +171,20 @@ class StripeProvider:
         """The PaymentIntent of a charge: of a session, as the session says."""
         if not forms.is_session(reference):
             return reference.provider_id
-        intent = mapping.intent_of(mapping.session((yield self._ask(reference)), reference))
+        intent = mapping.intent_of(mapping.session((yield self._ask(reference)), reference, self._livemode))
         if not intent:
             raise _nothing_paid()
         return intent
 
-    def _find_refund(self, reference: RefundReference, intent: str) -> Flow[Refund | None]:
-        """The refund with the caller's own id, among those of a PaymentIntent."""
-        after = ""
+    def _find_refund(self, reference: RefundReference, intent: str) -> Flow[tuple[Refund | None, str]]:
+        """Return the refund with the caller's own id among those of a PaymentIntent, or the id of a namesake of it."""
+        after = namesake = ""
         while True:
             response = yield self._get(wire.REFUNDS, forms.page(intent, after))
-            found, after = refunds.find(self.info.id, response, reference, intent, after)
+            found, other, after = refunds.find(self.info.id, response, reference, intent, after)
+            namesake = namesake or other
             if found is not None or not after:
-                return found
+                return found, namesake
 
     def _expire(self, session: str) -> Request:
         return self._post(f"{wire.SESSIONS}/{segment(session)}/expire")

@@ -22,7 +22,7 @@ from payments_core import (
 from . import mapping, refusals, wire
 from .amounts import money
 
-__all__ = ["STATUSES", "find", "read", "same", "value"]
+__all__ = ["STATUSES", "find", "perhaps_made", "read", "same", "value"]
 
 # docs.stripe.com/api/refunds/object.
 STATUSES: Final = {
@@ -45,18 +45,26 @@ def read(provider: str, response: Response, of: Reference | None, intent: str) -
 
 def find(
     provider: str, response: Response, asked: RefundReference, intent: str, after: str
-) -> tuple[Refund | None, str]:
-    """The refund with the caller's id on a page of the list, and where the next page begins (`""` after the last)."""
+) -> tuple[Refund | None, str, str]:
+    """Return the refund with the caller's id on a page of the list, and where the next page begins (`""` after the last).
+
+    Between the two stands Stripe's id of a namesake (or `""`): a refund that has the caller's id under the key of earlier
+    versions. It may be the same refund, or one of another program.
+    """
     if not mapping.is_success(response):
         raise refusals.refusal(response, refusals.read(response))
     page = response.decode(wire.REFUND_LIST)
     last = page.data[-1].id if page.data and page.has_more else ""
     if page.has_more and last in {"", after}:
         raise ProtocolViolation("Stripe's list of refunds does not end")
+    namesake = ""
     for each in page.data:
-        if (each.metadata or {}).get("refund_id") == asked.refund_id:
-            return _of(provider, each, asked.reference, intent, mapping.request_id(response)), ""
-    return None, last
+        metadata = each.metadata or {}
+        if metadata.get(wire.REFUND_ID) == asked.refund_id:
+            return _of(provider, each, asked.reference, intent, mapping.request_id(response)), "", ""
+        if metadata.get(wire.FORMER_REFUND_ID) == asked.refund_id and wire.REFUND_ID not in metadata:
+            namesake = each.id
+    return None, namesake, last
 
 
 def same(made: Refund, request: RefundRequest) -> Refund:
@@ -67,6 +75,15 @@ def same(made: Refund, request: RefundRequest) -> Refund:
         f"refund_id {request.refund_id} was used for {made.amount}: another refund is another id",
         code=RejectionCode.DUPLICATE,
         request_id=made.request_id,
+    )
+
+
+def perhaps_made(refund_id: str, namesake: str) -> Rejected:
+    """Return the refusal of a refund that an earlier version, or another program, may have made before."""
+    return Rejected(
+        f"{refusals.word(namesake)} has metadata.refund_id {refund_id}, of an earlier version or of another program: look at "
+        "it by its own id, and use another refund_id where the money is still to be given back",
+        code=RejectionCode.DUPLICATE,
     )
 
 
@@ -97,7 +114,7 @@ def value(provider: str, found: wire.Refund, reference: Reference | None, reques
 
 def _refund_id(metadata: wire.Metadata) -> str:
     """The refund id that a refund has written there, or `""`: others of the account may write what they like."""
-    found = (metadata or {}).get("refund_id", "")
+    found = (metadata or {}).get(wire.REFUND_ID, "")
     try:
         return RefundReference(found).refund_id if found else ""
     except InvalidRequest:

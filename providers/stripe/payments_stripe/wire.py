@@ -10,13 +10,16 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar
 import msgspec
 
 __all__ = [
+    "FORMER_REFUND_ID",
     "HELD_MARK",
     "INTENTS",
     "LONGEST_DESCRIPTION",
     "LONGEST_ID",
     "OF_SESSION_MARK",
     "ORDER_ID",
+    "REASON",
     "REFUNDS",
+    "REFUND_ID",
     "SESSIONS",
     "VERSION",
     "About",
@@ -46,11 +49,16 @@ LONGEST_DESCRIPTION: Final = 1000
 
 Metadata: TypeAlias = dict[str, str] | None
 
-# What this plugin writes into metadata: the merchant's order id, that a PaymentIntent or a refund is one of a session, and
-# that the session's money is to be held.
-ORDER_ID: Final = "order_id"
-OF_SESSION_MARK: Final = ("checkout", "session")
-HELD_MARK: Final = ("capture", "manual")
+# The metadata that this plugin writes and reads, under keys that no other program of the account writes by chance: the
+# merchant's ids, that a PaymentIntent or a refund is one of a session, and that the session's money is to be held.
+# docs.stripe.com/metadata: keys of at most 40 characters.
+ORDER_ID: Final = "payments_core_order_id"
+REFUND_ID: Final = "payments_core_refund_id"
+REASON: Final = "payments_core_reason"
+OF_SESSION_MARK: Final = ("payments_core_checkout", "session")
+HELD_MARK: Final = ("payments_core_capture", "manual")
+# Earlier versions wrote the refund id under this key, and other programs may: read only so as not to refund twice.
+FORMER_REFUND_ID: Final = "refund_id"
 
 _T = TypeVar("_T")
 
@@ -91,6 +99,7 @@ class Attempt(msgspec.Struct, frozen=True):
     amount_captured: int | None = None
     amount_refunded: int | None = None
     created: int | None = None
+    disputed: bool | None = None
 
 
 class Intent(msgspec.Struct, frozen=True, tag_field="object", tag="payment_intent"):
@@ -106,6 +115,7 @@ class Intent(msgspec.Struct, frozen=True, tag_field="object", tag="payment_inten
     next_action: NextAction | None = None
     last_payment_error: Failure | None = None
     latest_charge: str | Attempt | None = None
+    livemode: bool | None = None
 
 
 class Session(msgspec.Struct, frozen=True, tag_field="object", tag="checkout.session"):
@@ -118,6 +128,7 @@ class Session(msgspec.Struct, frozen=True, tag_field="object", tag="checkout.ses
     currency: str | None = None
     created: int | None = None
     expires_at: int | None = None
+    livemode: bool | None = None
     metadata: Metadata = None
     mode: str = "payment"
     payment_intent: str | Intent | None = None

@@ -24,6 +24,7 @@ from .records import API_VERSION, Attempt, Clock, Event, Intent, ReceivedRequest
 __all__ = ["Endpoint", "LocalGateway", "order_of"]
 
 _KEPT: Final = 10_000
+_ORDER_ID: Final = "payments_core_order_id"  # the plugin's key in the metadata
 _LETTERS: Final = string.ascii_letters + string.digits
 
 
@@ -191,5 +192,5 @@ class LocalGateway:
 def order_of(charge: Session | Intent) -> str:
     """The merchant's own id of a charge, as the merchant has written it into the object."""
     if isinstance(charge, Session):
-        return charge.metadata.get("order_id", "") or charge.client_reference_id
-    return charge.metadata.get("order_id", "")
+        return charge.metadata.get(_ORDER_ID, "") or charge.client_reference_id
+    return charge.metadata.get(_ORDER_ID, "")

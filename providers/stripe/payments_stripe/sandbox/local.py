@@ -94,7 +94,7 @@ class Sandbox:
         return self._gateway.courier.deliveries
 
     def charges(self, order_id: str) -> list[SandboxCharge]:
-        """Every charge with this `order_id` in its metadata, or as its client_reference_id."""
+        """Return every charge with this `payments_core_order_id` in its metadata, or as its client_reference_id."""
         with self._gateway.lock:
             return moves.charges(self._gateway, order_id)
 

@@ -23,11 +23,11 @@ _ANSWERED: Final = Fields(
 )
 _EXPANDED: Final = Fields(("expand[0]", "expand[]"))
 
-_METADATA: Final = ("order_id", "checkout", "capture", "refund_id", "charge", "reason")
+_METADATA: Final = tuple(f"payments_core_{name}" for name in ("order_id", "checkout", "capture", "refund_id", "reason"))
 _ERROR: Final = ("type", "code", "decline_code", "message", "param", "charge")
 _CHARGE: Final = (
-    "id", "object", "amount", "amount_captured", "amount_refunded", "captured", "created", "currency", "failure_code",
-    "paid", "payment_intent", "refunded", "status",
+    "id", "object", "amount", "amount_captured", "amount_refunded", "captured", "created", "currency", "disputed",
+    "failure_code", "paid", "payment_intent", "refunded", "status",
 )  # fmt: skip
 _ACTION: Final = (
     "type",

@@ -53,6 +53,15 @@ def _paid_by(parameters: Parameters, method: str, amount: Money = AMOUNT, *, cap
     return (yield call("get_status", _known(created)))
 
 
+def _unpaid(parameters: Parameters, charge: Charge) -> None:
+    """Compare with the order, and expect that nothing makes it a paid one."""
+    expect(_compared(parameters, charge), is_paid=False)
+
+
+def _compared(parameters: Parameters, charge: Charge, amount: Money = AMOUNT) -> Charge:
+    return charge.require(parameters["order_id"], amount, provider_id=charge.reference.provider_id)
+
+
 def _nothing_given_back(charge: Charge) -> None:
     if charge.refunded is not None and charge.refunded.minor:
         raise AssertionError(f"{charge.refunded} is said to be refunded")
@@ -64,8 +73,9 @@ def _nothing_given_back(charge: Charge) -> None:
 def created(method: str, action: type[NextAction]) -> Script:
     def script(parameters: Parameters) -> Scene:
         charge = yield call("create_charge", _request(parameters, method))
-        expect(charge, status=PaymentStatus.REQUIRES_ACTION, is_paid=False, captured=None)
-        expect(charge.require(parameters["order_id"], AMOUNT).reference, order_id=parameters["order_id"])
+        expect(charge, status=PaymentStatus.REQUIRES_ACTION, captured=None)
+        expect(charge.require(parameters["order_id"], AMOUNT), is_paid=False)
+        expect(charge.reference, order_id=parameters["order_id"])
         if type(charge.next_action) is not action:
             raise AssertionError(f"the next action is {charge.next_action!r} and no {action.__name__}")
 
@@ -88,7 +98,8 @@ def declined(parameters: Parameters) -> Scene:
     created = yield call("create_charge", _request(parameters, "alipay"))
     yield shopper("decline", created)
     charge = yield call("get_status", _known(created))
-    expect(charge, status=PaymentStatus.PENDING, raw_status="requires_payment_method", is_paid=False)
+    expect(charge, status=PaymentStatus.PENDING, raw_status="requires_payment_method")
+    _unpaid(parameters, charge)
     expect(charge, reason=RejectionCode.DECLINED, raw_reason="generic_decline")
 
 
@@ -101,7 +112,8 @@ def timed_out(parameters: Parameters) -> Scene:
 def refused_with_a_charge(parameters: Parameters) -> Scene:
     yield sandbox("decline_next", "insufficient_funds")
     charge = yield call("create_charge", _request(parameters, "alipay"))
-    expect(charge, raw_status="requires_payment_method", is_paid=False, raw_reason="insufficient_funds")
+    expect(charge, raw_status="requires_payment_method", raw_reason="insufficient_funds")
+    _unpaid(parameters, charge)
     expect(charge, reason=RejectionCode.INSUFFICIENT_FUNDS)
 
 
@@ -148,7 +160,8 @@ def unknown_status(parameters: Parameters) -> Scene:
     created = yield call("create_charge", _request(parameters, "alipay"))
     yield sandbox("set_status", created.reference.provider_id, "partially_funded")
     charge = yield call("get_status", _known(created))
-    expect(charge, status=PaymentStatus.UNKNOWN, raw_status="partially_funded", is_paid=False)
+    expect(charge, status=PaymentStatus.UNKNOWN, raw_status="partially_funded")
+    _unpaid(parameters, charge)
 
 
 # Capturing and cancelling.
@@ -157,12 +170,14 @@ def unknown_status(parameters: Parameters) -> Scene:
 def captured(amount: Money) -> Script:
     def script(parameters: Parameters) -> Scene:
         held = yield from _paid_by(parameters, "card", capture=False)
-        expect(held, status=PaymentStatus.AUTHORIZED, is_paid=False)
+        expect(held, status=PaymentStatus.AUTHORIZED)
+        _unpaid(parameters, held)
         charge = yield call("capture_charge", CaptureRequest(_known(held), "capture-1", amount))
         # What was held and not taken is released, and is no refund.
         whole = amount == AMOUNT
         for each in (charge, (yield call("get_status", _known(held)))):
-            expect(each, status=PaymentStatus.SUCCEEDED, captured=amount, is_paid=whole)
+            expect(each, status=PaymentStatus.SUCCEEDED, captured=amount)
+            expect(_compared(parameters, each), is_paid=whole)
             _nothing_given_back(each)
 
     return script
@@ -172,7 +187,8 @@ def cancelled(method: str) -> Script:
     def script(parameters: Parameters) -> Scene:
         created = yield call("create_charge", _request(parameters, method))
         charge = yield call("cancel_charge", _known(created))
-        expect(charge, status=PaymentStatus.CANCELLED, is_paid=False)
+        expect(charge, status=PaymentStatus.CANCELLED)
+        _unpaid(parameters, charge)
         expect(charge.reference, provider_id=created.reference.provider_id)
 
     return script
@@ -181,7 +197,8 @@ def cancelled(method: str) -> Script:
 def released(parameters: Parameters) -> Scene:
     held = yield from _paid_by(parameters, "card", capture=False)
     charge = yield call("cancel_charge", _known(held))
-    expect(charge, status=PaymentStatus.CANCELLED, is_paid=False)
+    expect(charge, status=PaymentStatus.CANCELLED)
+    _unpaid(parameters, charge)
     _nothing_given_back(charge)
 
 
@@ -189,7 +206,8 @@ def paid_is_not_cancelled(parameters: Parameters) -> Scene:
     """It is too late, so what is answered is the charge as it stands."""
     paid = yield from _paid_by(parameters, "alipay")
     charge = yield call("cancel_charge", _known(paid))
-    expect(charge, status=PaymentStatus.SUCCEEDED, is_paid=True, reference=_known(paid))
+    expect(charge, status=PaymentStatus.SUCCEEDED, reference=_known(paid))
+    expect(_compared(parameters, charge), is_paid=True)
 
 
 # Refunding.
@@ -200,7 +218,9 @@ def refunded(method: str, amount: Money, status: RefundStatus) -> Script:
         paid = yield from _paid_by(parameters, method)
         refund = yield call("refund_charge", RefundRequest(_known(paid), "refund-1", amount))
         expect(refund, status=status, refund_id="refund-1", amount=amount)
-        expect((yield call("get_status", _known(paid))), status=PaymentStatus.SUCCEEDED, refunded=amount)
+        charge = yield call("get_status", _known(paid))
+        expect(charge, status=PaymentStatus.SUCCEEDED, refunded=amount)
+        expect(_compared(parameters, charge), is_paid=amount != AMOUNT)
 
     return script
 
