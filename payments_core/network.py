@@ -185,9 +185,12 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         timeout: float | None = None,  # noqa: ARG002, ASYNC109
     ) -> httpcore.AsyncNetworkStream:
         inner = self._inner
-        return _AsyncStream(
-            await _bounded(httpcore.ConnectTimeout, lambda: inner.start_tls(ssl_context, server_hostname))
-        )
+        try:
+            made = await _bounded(httpcore.ConnectTimeout, lambda: inner.start_tls(ssl_context, server_hostname))
+        except BaseException:
+            await inner.aclose()  # httpcore closes it after an Exception alone, and a cancellation is none
+            raise
+        return _AsyncStream(made)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

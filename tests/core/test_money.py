@@ -229,9 +229,9 @@ def test_minor_units_are_a_whole_number_from_zero(minor: object) -> None:
 
 
 def test_money_from_positional_arguments_is_refused() -> None:
-    """`Money(minor=88, currency="HKD")` would be HKD 0.88."""
+    """`Money(88, "HKD")` would be HKD 0.88."""
     with pytest.raises(TypeError):
-        Money(minor=88, currency="HKD")  # type: ignore[misc]
+        Money(88, "HKD")  # type: ignore[misc]
 
 
 def test_an_amount_can_always_be_written() -> None:
