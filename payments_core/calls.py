@@ -64,8 +64,6 @@ from .webhooks import MAX_DELIVERY_BYTES, Notification, WebhookDelivery, Webhook
 
 __all__ = ["OpenedGateway"]
 
-logger = logging.getLogger("payments_core.gateway")
-
 T = TypeVar("T")
 
 
@@ -131,13 +129,14 @@ class OpenedGateway:
         account.check_transport(transport)
         provider = account.make_provider()
         info = instance_info(account.info, provider)
-        hooks = Hooks(account.provider, provider, info, plugins)
+        hooks = Hooks(account.provider, provider, info, plugins, gateway=account.name)
         base_url = getattr(account.config, "base_url", "")
         secrets = tuple(secrets_of(account.config))
         opened = cls(account.name, provider, info, hooks, base_url, deadline, clock or SystemClock(), secrets)
         opened._attach(transport, account)
         if opened.moves_money is False:
-            logger.warning("%s: no money moves: this is a test account, or a sandbox on this machine", opened.name)
+            sandbox = "no money moves: this is a test account, or a sandbox on this machine"
+            log(logging.WARNING, opened.name, Call("open", 0), sandbox)
         return opened
 
     @classmethod

@@ -15,6 +15,7 @@ import pluggy
 from .errors import ConfigurationError, ProviderContractError
 from .hookspecs import ObserverHooks, ProviderHooks, hook_names
 from .info import CONTRACT_VERSIONS, OPTIONAL_OPERATIONS, ProviderInfo
+from .requests import order_id_of
 
 __all__ = ["Hook", "Hooks"]
 
@@ -58,9 +59,18 @@ class Hook:
 class Hooks:
     """The checked plugins of one gateway."""
 
-    def __init__(self, name: str, provider: object, info: ProviderInfo, plugins: Sequence[object] | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        provider: object,
+        info: ProviderInfo,
+        plugins: Sequence[object] | None,
+        *,
+        gateway: str = "",
+    ) -> None:
         if not isinstance(plugins, list | tuple | None):
             raise ConfigurationError("plugins is a list of plugins, each an instance")
+        self.gateway = gateway or name
         self._manager = pluggy.PluginManager("payments_core")
         self._manager.add_hookspecs(ProviderHooks)
         self._manager.add_hookspecs(ObserverHooks)
@@ -95,7 +105,19 @@ class Hooks:
             try:
                 function(*[arguments[each] for each in wanted])
             except BaseException as exc:  # noqa: BLE001 - MemoryError too: the call that it watched may have moved money
-                logger.warning("%s failed in %s: %s", plugin, name, type(exc).__name__)
+                self._log_failure(plugin, name, exc, arguments)
+
+    def _log_failure(self, plugin: str, name: str, error: BaseException, arguments: Mapping[str, object]) -> None:
+        record = next(iter(arguments.values()))  # an operation, an exchange, a charge or an event
+        known = {"order_id": order_id_of(record), "request_id": getattr(record, "request_id", "")}
+        logger.warning(
+            "%s: %s failed in %s: %s",
+            self.gateway,
+            plugin,
+            name,
+            type(error).__name__,
+            extra={"gateway": self.gateway, **known},
+        )
 
     def _register(self, plugin: object, name: str) -> None:
         if inspect.isclass(plugin):

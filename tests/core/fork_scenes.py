@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -182,10 +183,8 @@ def in_a_pool(url: str) -> int:
 
 
 def _quietly(work: Callable[[], object]) -> None:
-    try:
+    with contextlib.suppress(Exception):  # the parent ends while its threads hang
         work()
-    except Exception:
-        pass
 
 
 if __name__ == "__main__":
