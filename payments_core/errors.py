@@ -60,7 +60,7 @@ class PaymentError(Exception):
     * `provider`: the provider's id; the core fills it in
     * `operation`: the call, such as `create_charge`; the core fills it in
     * `order_id`: the order that the call named, or `""`; the core fills it in
-    * `accepted`: whether the gateway may have accepted what the call asked for
+    * `accepted`: whether the gateway may have accepted what the call asked for; the core fills it in
     """
 
     # The defaults stand in the classes because a plugin's subclass may never call this __init__.

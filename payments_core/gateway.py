@@ -167,9 +167,10 @@ class Gateway(OpenedGateway):
 
 
 class AsyncGateway(OpenedGateway):
-    """A gateway for asyncio. Use it in an `async with` block, or `await aclose()`.
+    """A gateway for asyncio. Attributes, `open` and all calls are those of `Gateway`; await the calls.
 
-    Every event loop has connections of its own, so one gateway serves several, also one after the other.
+    Every event loop has connections of its own, so one gateway serves several, also one after the other. Use it in an
+    `async with` block, or `await aclose()`.
     """
 
     _transport: AsyncTransport
