@@ -12,10 +12,10 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check contract bench record wheels fuzz hostile lock clean
+.PHONY: help setup demo test check contract reference bench record wheels fuzz hostile lock clean
 
 help: ## list the commands
-	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## make .venv, with everything a developer needs
 	@:
@@ -37,6 +37,9 @@ check: $(STAMP) ## ruff and mypy
 
 contract: $(STAMP) ## the contract, run on the fake provider; BREAKAGE=FILE.py:CLASS puts a class of yours in its place
 	@COLUMNS=200 .venv/bin/python -m pytest --tb=short -q tests/testing/test_contract_fake.py $(if $(BREAKAGE),--contract-provider "$(BREAKAGE)")
+
+reference: $(STAMP) ## write docs/reference.md from the docstrings
+	@.venv/bin/python scripts/reference.py
 
 bench: $(STAMP) ## what the core costs, as ratios
 	@.venv/bin/python -m benchmarks

@@ -11,29 +11,29 @@ __all__ = ["Clock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """What `Gateway.open(clock=...)` takes; tests give a fixed one. Deadlines always use real time."""
+    """A source of time and randomness for `Gateway.open(clock=...)`; deadlines always use real time."""
 
     def now(self) -> datetime:
-        """The time of day, aware."""
+        """Return the time of day, aware."""
 
     def monotonic(self) -> float:
-        """Seconds that never run backwards: how old a token is."""
+        """Return seconds that never run backwards: how old a token is."""
 
     def nonce(self) -> str:
-        """32 hexadecimal digits that never repeat."""
+        """Return 32 hexadecimal digits that never repeat."""
 
 
 class SystemClock:
     """The machine's clock and its secure random source."""
 
     def now(self) -> datetime:
-        """The time of day in UTC."""
+        """Return the time of day in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """`time.monotonic()`."""
+        """Return `time.monotonic()`."""
         return time.monotonic()
 
     def nonce(self) -> str:
-        """16 random bytes in hexadecimal."""
+        """Return 16 random bytes in hexadecimal."""
         return secrets.token_hex(16)

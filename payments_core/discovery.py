@@ -25,9 +25,15 @@ _FROZEN = (
 
 
 class InstalledProvider(msgspec.Struct, frozen=True, kw_only=True):
-    """What `payments providers` shows: `info` where the provider can be used, else `problem`, in words.
+    """What `payments providers` shows of one provider.
 
-    `operations` are all the hooks it implements, in the contract's order; `sandbox` tells whether it brings one.
+    * `name`: the entry point's name
+    * `distribution`: the distribution that registers it
+    * `version`: that distribution's version
+    * `info`: its declaration, None where the provider cannot be used
+    * `operations`: all the hooks that it implements, in the contract's order
+    * `sandbox`: True where it brings a sandbox
+    * `problem`: why it cannot be used, `""` where it can
     """
 
     name: str
@@ -51,7 +57,7 @@ def find_provider(name: str) -> type:
 
 
 def installed_providers() -> list[InstalledProvider]:
-    """Every provider that is installed, the broken ones too, sorted by name."""
+    """Return every provider that is installed, the broken ones too, sorted by name."""
     names = sorted({entry.name for entry in entry_points(group=PROVIDER_GROUP)})
     return [_describe(name) for name in names]
 

@@ -37,8 +37,12 @@ _E = TypeVar("_E", bound="PaymentError")
 class Accepted(StrEnum):
     """Whether the gateway accepted what a call asked it to do, as far as is known.
 
-    `NO` allows the call to be made again. An error of a call that only asks (`get_status`, `get_refund`, `confirm`,
-    `confirm_event`, `parse_webhook`) says nothing about the charge and is always `UNKNOWN`.
+    An error of a call that only asks (`get_status`, `get_refund`, `confirm`, `confirm_event`, `parse_webhook`) says
+    nothing about the charge and is always `UNKNOWN`.
+
+    * `NO`: it did not: the call may be made again
+    * `UNKNOWN`: it may have
+    * `YES`: it did, if not as asked: of another amount, say
     """
 
     NO = "NO"
@@ -47,12 +51,16 @@ class Accepted(StrEnum):
 
 
 class PaymentError(Exception):
-    """The root of everything that a public call raises.
+    """Catch one of its subclasses: this is the root of everything that a public call raises.
 
-    `accepted` says whether the gateway may have accepted what the call asked for. `request_id` is the gateway's own id
-    of the exchange (what its support asks for) and `raw_code` its own error code, each `""` where there is none. The
-    core fills in `gateway` (the name it was opened by), `provider`, `operation` and `order_id` (`""` where the call
-    named none).
+    * `message`: what is wrong, in words; `str(error)` puts the gateway, the operation and the ids around it
+    * `request_id`: the gateway's id of the exchange, what its support asks for; `""` where there is none
+    * `raw_code`: the gateway's own error code, `""` where there is none
+    * `gateway`: the name that the gateway was opened by; the core fills it in
+    * `provider`: the provider's id; the core fills it in
+    * `operation`: the call, such as `create_charge`; the core fills it in
+    * `order_id`: the order that the call named, or `""`; the core fills it in
+    * `accepted`: whether the gateway may have accepted what the call asked for; the core fills it in
     """
 
     # The defaults stand in the classes because a plugin's subclass may never call this __init__.
@@ -83,7 +91,7 @@ class PaymentError(Exception):
         return _rebuild, (type(self), self.args, dict(self.__dict__))
 
     def fresh(self) -> Self:
-        """An equal error without traceback, cause or context, for another caller to raise."""
+        """Return an equal error without traceback, cause or context, for another caller to raise."""
         return _rebuild(type(self), self.args, dict(self.__dict__))
 
 
@@ -106,7 +114,10 @@ class ProviderContractError(PaymentError):
 
 
 class InvalidRequest(PaymentError, ValueError):
-    """Nothing was sent: fix the call. `field` names the argument."""
+    """Fix the call: nothing was sent.
+
+    * `field`: the argument that is wrong
+    """
 
     field: str = ""
 
@@ -116,15 +127,23 @@ class InvalidRequest(PaymentError, ValueError):
 
 
 class UnsupportedOperation(PaymentError):
-    """This provider cannot do that at all."""
+    """Do not ask again: this provider cannot do that at all."""
 
 
 class AuthorizationRejected(PaymentError):
-    """The gateway refuses these credentials, after one renewal where there is anything to renew."""
+    """Fix the credentials: the gateway refuses them, after one renewal where there is anything to renew."""
 
 
 class RejectionCode(StrEnum):
-    """Why a gateway said no, as far as its own documentation tells."""
+    """Why a gateway said no, as far as its own documentation tells.
+
+    * `DECLINED`: the shopper's bank or wallet said no
+    * `INSUFFICIENT_FUNDS`: the shopper has too little money
+    * `RISK`: the gateway suspects fraud
+    * `DUPLICATE`: the gateway has had this id already
+    * `INVALID`: the gateway refuses what the request says
+    * `UNKNOWN`: the gateway's code says none of these
+    """
 
     DECLINED = "DECLINED"
     INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
@@ -135,10 +154,11 @@ class RejectionCode(StrEnum):
 
 
 class Rejected(PaymentError):
-    """The gateway said no.
+    """Ask before you give the charge up, unless `definitive`: the gateway said no.
 
-    `definitive` is True only where the provider's table, with its source, says that nothing was accepted. Without it
-    the charge may still exist: ask before giving up on it.
+    * `code`: why
+    * `definitive`: True only where the provider's table, with its source, says that nothing was accepted; without it
+      the charge may still exist
     """
 
     code: RejectionCode = RejectionCode.UNKNOWN
@@ -160,13 +180,16 @@ class Rejected(PaymentError):
 
 
 class NotFound(PaymentError):
-    """The gateway documents that it has no such charge."""
+    """Check the id: the gateway documents that it has no such charge."""
 
     accepted = Accepted.UNKNOWN
 
 
 class RateLimited(PaymentError):
-    """Nothing was accepted: safe to send again, after `retry_after` seconds where the gateway says how long."""
+    """Send again later: nothing was accepted.
+
+    * `retry_after`: the seconds to wait, None where the gateway does not say
+    """
 
     retry_after: float | None = None
 
@@ -178,14 +201,17 @@ class RateLimited(PaymentError):
 
 
 class GatewayUnavailable(PaymentError):
-    """Nothing was accepted: safe to send again."""
+    """Send again: nothing was accepted."""
 
 
 class OutcomeUnknown(PaymentError):
-    """The request may have been accepted: ask for the status, never assume a failure and never just send again.
+    """Ask for the status: the request may have been accepted. Never assume a failure and never just send again.
 
-    Where asking is impossible and `repeatable` is True (all that was sent was idempotent), make the identical call
-    again within `info.key_lifetime` seconds, with `first_sent_at=error.first_sent_at`.
+    Where asking is impossible and `repeatable` is True, make the identical call again within `info.key_lifetime`
+    seconds, with `first_sent_at=error.first_sent_at`.
+
+    * `repeatable`: True when all that was sent was idempotent
+    * `first_sent_at`: when the first of it was sent; the core fills it in
     """
 
     repeatable: bool = False
@@ -200,11 +226,14 @@ class OutcomeUnknown(PaymentError):
 
 
 class ProtocolViolation(PaymentError):
-    """The gateway's answer cannot be understood; it says nothing about any payment."""
+    """Ask again, then ask the gateway: its answer cannot be understood, and says nothing about any payment."""
 
 
 class Mismatch(PaymentError):
-    """The answer is about other money than ours: not paid, alert a person. `field` names what differs."""
+    """Alert a person, and count it as not paid: the answer is about other money than ours.
+
+    * `field`: what differs
+    """
 
     field: str = ""
     accepted = Accepted.UNKNOWN
@@ -215,9 +244,11 @@ class Mismatch(PaymentError):
 
 
 class WebhookRejected(PaymentError):
-    """A notification that is not to be believed: answer 4xx and change nothing.
+    """Answer 4xx and change nothing: the notification is not to be believed.
 
-    `reason` is `signature`, `malformed` or `stale`. It never says what the signature should have been.
+    It never says what the signature should have been.
+
+    * `reason`: `signature`, `malformed` or `stale`
     """
 
     reason: str = "malformed"

@@ -36,11 +36,18 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 class Request(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """One HTTP request that a flow asks the core to send.
 
-    `url` is a path that is appended to the configuration's `base_url`, or an absolute URL that begins with that `base_url`
-    or whose origin is declared in `info.origins`; it carries no query of its own. (Who signs `target` uses the absolute
-    form: a `base_url` with a path of its own is part of what is sent.) Values of `query` and `headers` may be Secrets, revealed only where
-    the request is sent. `safe`: it moves no money (a query, a token), and so is idempotent too. `idempotent`: the
-    gateway documents one effect when the same request with the same key is sent again.
+    Values of `query` and `headers` may be Secrets, revealed only where the request is sent. A request that cannot be
+    sent is `InvalidRequest`.
+
+    * `method`: GET, POST, PUT, PATCH, DELETE or HEAD
+    * `url`: a path that is appended to the configuration's `base_url`, or an absolute URL that begins with that
+      `base_url` or whose origin is declared in `info.origins`; without a query. To sign `target`, use the absolute
+      form: a `base_url` with a path of its own is part of what is sent
+    * `query`: the query's names and values, in order
+    * `headers`: the header pairs
+    * `body`: the bytes to send
+    * `idempotent`: True where the gateway documents one effect when the same request with the same key is sent again
+    * `safe`: True where it moves no money (a query, a token), and so is idempotent too
     """
 
     method: str
@@ -76,18 +83,18 @@ class Request(msgspec.Struct, frozen=True, repr_omit_defaults=True):
 
     @property
     def path(self) -> str:
-        """The path alone: what may be logged."""
+        """Return the path alone: what may be logged."""
         origin = _ORIGIN.fullmatch(self.url)
         return (origin[2] or "/") if origin else self.url
 
     @property
     def target(self) -> str:
-        """The exact path and query that is sent, for signing. It reveals the query's secrets."""
+        """Return the exact path and query that is sent, for signing. It reveals the query's secrets."""
         return self._target([(name, _reveal(value)) for name, value in self.query])
 
     @property
     def masked_target(self) -> str:
-        """The path and query with `MASKED` for every secret: what may be traced."""
+        """Return the path and query with `MASKED` for every secret: what may be traced."""
         return self._target([(name, "MASKED" if isinstance(value, Secret) else value) for name, value in self.query])
 
     def _target(self, pairs: list[tuple[str, str]]) -> str:
@@ -98,7 +105,12 @@ class Request(msgspec.Struct, frozen=True, repr_omit_defaults=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """One HTTP answer: status, header pairs (names in any case) and the whole body, decompressed."""
+    """One HTTP answer.
+
+    * `status`: the HTTP status
+    * `headers`: the header pairs, names in any case
+    * `body`: the whole body, decompressed
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
@@ -113,7 +125,7 @@ class Response(msgspec.Struct, frozen=True):
             raise TypeError("headers is a tuple of (name, value), both text")
 
     def header(self, name: str) -> str | None:
-        """The value of a header, or None; a doubled one is a `ProtocolViolation`."""
+        """Return the value of a header, or None; raise `ProtocolViolation` if it is doubled."""
         wanted = name.lower()
         found = [value for key, value in self.headers if key.lower() == wanted]
         if len(found) > 1:
@@ -121,9 +133,10 @@ class Response(msgspec.Struct, frozen=True):
         return found[0] if found else None
 
     def decode(self, decoder: Callable[[bytes], T]) -> T:
-        """The body read by `decoder` (such as `msgspec.json.Decoder(...).decode`).
+        """Return the body read by `decoder` (such as `msgspec.json.Decoder(...).decode`).
 
-        Whatever the decoder raises is a `ProtocolViolation`, which shows the shape of the problem and not the body.
+        Whatever the decoder raises becomes a `ProtocolViolation`, which shows the shape of the problem and not the
+        body.
         """
         try:
             return decoder(self.body)
@@ -140,10 +153,11 @@ class Response(msgspec.Struct, frozen=True):
 
 
 Flow: TypeAlias = Generator[Request, Response, T]
+"""What a hook that talks to the gateway is: it yields `Request`s, is sent `Response`s and returns a `T`."""
 
 
 def drive(flow: Generator[Any, Any, T], perform: Callable[[Any], Any]) -> T:
-    """Run a flow to its end: `perform` does each thing that it yields."""
+    """Run a flow to its end, and return its result: `perform` does each thing that it yields."""
     step, value = flow.send, None
     while True:
         try:
@@ -158,7 +172,7 @@ def drive(flow: Generator[Any, Any, T], perform: Callable[[Any], Any]) -> T:
 
 
 async def drive_async(flow: Generator[Any, Any, T], perform: Callable[[Any], Awaitable[Any]]) -> T:
-    """Run a flow to its end: `perform` is awaited for each thing that it yields."""
+    """Run a flow to its end, and return its result: `perform` is awaited for each thing that it yields."""
     step, value = flow.send, None
     while True:
         try:
@@ -173,7 +187,11 @@ async def drive_async(flow: Generator[Any, Any, T], perform: Callable[[Any], Awa
 
 
 def segment(text: str, field: str = "reference") -> str:
-    """One id as one segment of a request's path: encoded, and `InvalidRequest` where it could be more than an id."""
+    """Return one id as one segment of a request's path, percent-encoded.
+
+    Raise `InvalidRequest`, with this `field`, where it could be more than an id: empty, dots, or with a slash, a
+    backslash, ?, #, % or control characters.
+    """
     if not isinstance(text, str) or not text or _is_dots(text) or _NOT_IN_A_SEGMENT.search(text):
         raise InvalidRequest(
             f"{field} cannot be part of a path: it is empty or dots, or has / \\ ? # % or controls", field=field
@@ -187,7 +205,7 @@ def tap(
     request: Callable[[Request], None] | None = None,
     response: Callable[[Response], None] | None = None,
 ) -> Flow[T]:
-    """A flow like `outcome` that shows its requests and responses on the way, for wrapper plugins.
+    """Return a flow like `outcome` that shows its requests and responses on the way, for wrapper plugins.
 
     `return (yield from tap(outcome, request=seen.append))`; a value that is no flow is returned as it is.
     """

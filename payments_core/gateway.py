@@ -41,12 +41,16 @@ class Gateway(OpenedGateway):
 
     Every call takes `deadline=` in seconds and raises only `PaymentError`s. Calls that move money take `first_sent_at=`
     too: see `create_charge`. Use it in a `with` block, or `close()` it.
+
+    * `name`: the name that it was opened by, a `str`
+    * `info`: what its provider declares, a `ProviderInfo`
+    * `moves_money`: False for a test account or a sandbox, None where nobody says, a `bool | None`
     """
 
     _transport: Transport
 
     def authorize(self, *, deadline: float | None = None) -> Authorization:
-        """The current right to call the gateway's API, obtained if there is none."""
+        """Return the current right to call the gateway's API, obtained if there is none."""
         return self._perform(self._authorize(deadline))
 
     def create_charge(
@@ -61,11 +65,14 @@ class Gateway(OpenedGateway):
         return self._perform(self._create_charge(request, deadline, first_sent_at))
 
     def get_status(self, reference: Reference, *, deadline: float | None = None) -> Charge:
-        """Ask where a charge stands; `Mismatch` where the answer is about another one."""
+        """Ask where a charge stands; raise `Mismatch` where the answer is about another one."""
         return self._perform(self._get_status(reference, deadline))
 
     def confirm(self, order_id: str, amount: Money, *, provider_id: str = "", deadline: float | None = None) -> Charge:
-        """Ask, and hold the answer against what was asked for; then `.is_paid` is the one thing to test."""
+        """Ask, and compare the answer with what was asked for; then `.is_paid` is the one thing to test.
+
+        Raise `Mismatch` where the ids, the amount or the currency differ.
+        """
         return self._perform(self._confirm(order_id, amount, provider_id, deadline))
 
     def confirm_event(
@@ -77,7 +84,7 @@ class Gateway(OpenedGateway):
         provider_id: str = "",
         deadline: float | None = None,
     ) -> Charge:
-        """`confirm` what an event is about: by its own charge where that is authoritative, else by asking.
+        """Do as `confirm` does with what an event is about: read its own charge where it has one, else ask.
 
         `order_id`, `amount` and `provider_id` are those that were stored when the charge was made.
         """
@@ -160,15 +167,16 @@ class Gateway(OpenedGateway):
 
 
 class AsyncGateway(OpenedGateway):
-    """A gateway for asyncio; the calls are those of `Gateway`, awaited.
+    """A gateway for asyncio. Attributes, `open` and all calls are those of `Gateway`; await the calls.
 
-    Every event loop has connections of its own, so one gateway serves several, also one after the other.
+    Every event loop has connections of its own, so one gateway serves several, also one after the other. Use it in an
+    `async with` block, or `await aclose()`.
     """
 
     _transport: AsyncTransport
 
     async def authorize(self, *, deadline: float | None = None) -> Authorization:
-        """The current right to call the gateway's API, obtained if there is none."""
+        """Return the current right to call the gateway's API, obtained if there is none."""
         return await self._perform(self._authorize(deadline))
 
     async def create_charge(
@@ -183,13 +191,16 @@ class AsyncGateway(OpenedGateway):
         return await self._perform(self._create_charge(request, deadline, first_sent_at))
 
     async def get_status(self, reference: Reference, *, deadline: float | None = None) -> Charge:
-        """Ask where a charge stands; `Mismatch` where the answer is about another one."""
+        """Ask where a charge stands; raise `Mismatch` where the answer is about another one."""
         return await self._perform(self._get_status(reference, deadline))
 
     async def confirm(
         self, order_id: str, amount: Money, *, provider_id: str = "", deadline: float | None = None
     ) -> Charge:
-        """Ask, and hold the answer against what was asked for; then `.is_paid` is the one thing to test."""
+        """Ask, and compare the answer with what was asked for; then `.is_paid` is the one thing to test.
+
+        Raise `Mismatch` where the ids, the amount or the currency differ.
+        """
         return await self._perform(self._confirm(order_id, amount, provider_id, deadline))
 
     async def confirm_event(
@@ -201,7 +212,7 @@ class AsyncGateway(OpenedGateway):
         provider_id: str = "",
         deadline: float | None = None,
     ) -> Charge:
-        """`confirm` what an event is about: by its own charge where that is authoritative, else by asking.
+        """Do as `confirm` does with what an event is about: read its own charge where it has one, else ask.
 
         `order_id`, `amount` and `provider_id` are those that were stored when the charge was made.
         """

@@ -30,11 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["ObserverHooks", "ProviderHooks", "hookimpl", "hookspec"]
 
 hookspec = pluggy.HookspecMarker("payments_core")
+"""Marks the hooks of this page; a plugin has no use for it."""
 hookimpl = pluggy.HookimplMarker("payments_core")
+"""Marks a plugin's hooks: `@hookimpl`, and `@hookimpl(wrapper=True)` for one that stands around a provider's hook."""
 
 
 class ProviderHooks(Protocol):
-    """What a provider implements. `authorize` is required exactly when another hook accepts `authorization`."""
+    """The hooks of a provider. `authorize` is required exactly when another hook accepts `authorization`."""
 
     @hookspec(firstresult=True)
     def authorize(self, context: Context) -> Flow[Authorization] | Authorization:
@@ -92,15 +94,18 @@ class ProviderHooks(Protocol):
 
     @hookspec(firstresult=True)
     def read_request_id(self, response: Response) -> str:
-        """The gateway's request id in any answer, an error's too; `""` for none. Optional."""
+        """Return the gateway's request id in any answer, an error's too; `""` for none. Optional."""
 
     @hookspec(firstresult=True)
     def read_retry_advice(self, response: Response) -> bool | None:
-        """Whether the gateway says of a refusing answer that sending again may help; None where it says nothing. Optional."""
+        """Return what the gateway says about sending again.
+
+        True where it may help, False where it will not, None where the answer says nothing. Optional.
+        """
 
 
 class ObserverHooks(Protocol):
-    """What a plugin may watch: sync and brief. An exception in one is logged and reaches nobody."""
+    """The hooks of an observer, sync and brief. An exception in one is logged and reaches nobody."""
 
     @hookspec
     def operation_finished(self, operation: OperationRecord) -> None:

@@ -39,7 +39,11 @@ def _are(values: Any, kind: type) -> bool:
 
 
 class Method(msgspec.Struct, frozen=True):
-    """One way to pay that a page can offer as a button."""
+    """One way to pay that a page can offer as a button.
+
+    * `id`: the text for `ChargeRequest.method`
+    * `title`: the button's text
+    """
 
     id: str
     title: str
@@ -49,9 +53,13 @@ class Method(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway takes. Lengths are the most characters; a pattern is a regular expression of the whole id.
+    """What the gateway takes.
 
-    A `description_length` of None is for a gateway that documents none. `minimum` and `maximum` hold at most one Money a currency; a currency without one has no documented limit.
+    * `order_id_length`: the most characters of an order id
+    * `order_id_pattern`: a regular expression of the whole order id, `""` for any
+    * `description_length`: the most characters of a description, None where none is documented
+    * `minimum`: the smallest amounts, at most one a currency; a currency without one has no documented limit
+    * `maximum`: the largest amounts, likewise
     """
 
     order_id_length: int = 64
@@ -70,17 +78,31 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider's declaration.
+    """A provider's declaration. A mistake in it is a `TypeError` where it is made.
 
-    `id` is the entry point's name. `operations` holds the optional hooks that are implemented. `methods` comes in the
-    order in which a page should show them; the first is the default. `raw_statuses` is the table of the gateway's own
-    words. `query_by` says by which ids a charge can be asked about. `key_lifetime` is the seconds for which the gateway
-    documents an idempotency key, None for none. `origins` are the https origins, besides the configured base URL, that
-    requests may go to. `charge_options` names the fields of a charge request that the gateway has a use for, of
-    `capture` (False), `expires_in` and `payment_token`. `refusal_statuses` are the statuses of which the gateway
-    documents that they are decided before anything is accepted: 403 is not among them unless it says so, because a
-    firewall in front of it can answer 403 after the gateway has accepted. `moves_money` is False for a test account,
-    True for a live one, and None where the configuration does not tell; an instance may narrow it.
+    * `id`: the entry point's name
+    * `title`: the gateway's name, for people
+    * `contract`: the version of the contract that the provider keeps
+    * `operations`: the optional hooks that are implemented
+    * `currencies`: the ISO 4217 codes that the gateway takes
+    * `methods`: the ways to pay, in the order in which a page should show them; the first is the default
+    * `channels`: the channels that the gateway has a flow for
+    * `limits`: the lengths and amounts that the gateway takes
+    * `raw_statuses`: the table of the gateway's own words
+    * `query_by`: by which ids a charge can be asked about
+    * `key_lifetime`: the seconds for which the gateway documents an idempotency key, None for none
+    * `origins`: the https origins, besides the configured base URL, that requests may go to
+    * `webhook_methods`: the HTTP methods with which notifications come
+    * `charge_options`: which of `capture` (False), `expires_in` and `payment_token` of a charge request the gateway has
+      a use for
+    * `options_type`: the struct of `ChargeRequest.options`, None where there are none
+    * `authoritative_webhooks`: True where events may carry a `charge` or a `refund`, because the signed message is
+      complete
+    * `refusal_statuses`: the statuses of which the gateway documents that they are decided before anything is accepted;
+      403 is not among them unless it says so, because a firewall in front of it can answer 403 after the gateway has
+      accepted
+    * `moves_money`: False for a test account, True for a live one, None where the configuration does not tell; an
+      instance may narrow it
     """
 
     id: str

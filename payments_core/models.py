@@ -39,7 +39,13 @@ __all__ = [
 
 
 class Channel(StrEnum):
-    """Where the shopper is: the provider maps it to its own flow names."""
+    """Where the shopper is: the provider maps it to its own flow names.
+
+    * `WEB`: at a desktop browser
+    * `MOBILE_WEB`: at a browser of the phone that has the wallet
+    * `IN_STORE`: at the counter
+    * `IN_APP`: in your app
+    """
 
     WEB = "WEB"
     MOBILE_WEB = "MOBILE_WEB"
@@ -50,7 +56,10 @@ class Channel(StrEnum):
 class Context(msgspec.Struct, frozen=True):
     """The clock and the random source of one run: the only ones a provider has.
 
-    `now` is an aware datetime, `nonce` 32 hexadecimal digits. Idempotency keys never derive from it.
+    Never derive an idempotency key from it: it differs from run to run.
+
+    * `now`: the time, an aware datetime
+    * `nonce`: 32 random hexadecimal digits
     """
 
     now: datetime
@@ -58,7 +67,12 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Authorization(msgspec.Struct, frozen=True):
-    """The right to call the gateway's API; `expires_in` is seconds from its receipt, None for never."""
+    """The right to call the gateway's API.
+
+    * `token`: the token itself
+    * `scheme`: the word before the token in the Authorization header
+    * `expires_in`: seconds from its receipt until it expires, None for never
+    """
 
     token: Secret
     scheme: str = "Bearer"
@@ -70,7 +84,7 @@ class Authorization(msgspec.Struct, frozen=True):
 
     @property
     def credentials(self) -> Secret:
-        """What the Authorization header says: the scheme, a space and the token."""
+        """Return the value of the Authorization header: the scheme, a space and the token."""
         return Secret(f"{self.scheme} {self.token.reveal()}")
 
 
@@ -78,6 +92,12 @@ class Shopper(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the person who pays; every field may be empty.
 
     Control characters are dropped and long text is cut: none of it is a reason to refuse a charge.
+
+    * `id`: your id of the customer
+    * `email`: their email address
+    * `ip`: the address that their request came from
+    * `user_agent`: the User-Agent header of their browser
+    * `locale`: the language to show, such as `en-GB`
     """
 
     id: str = ""
@@ -95,9 +115,21 @@ class Shopper(msgspec.Struct, frozen=True, kw_only=True):
 class ChargeRequest(msgspec.Struct, frozen=True):
     """One request for money, with one merchant order id.
 
-    Ids are taken as they are or refused. `description` is text for people: each run of line breaks and tabs becomes one
-    space. `method` is the id of one of `info.methods` (`""`: the first). `expires_in` is seconds. `options` is a struct of the
-    provider's own type. Limits of the provider are checked by the gateway, before anything is sent.
+    Ids are taken as they are or refused with `InvalidRequest`. Limits of the provider are checked by the gateway,
+    before anything is sent.
+
+    * `order_id`: your id of this charge; one order id is one charge
+    * `amount`: the amount to ask for, above zero
+    * `description`: text for people; each run of line breaks and tabs becomes one space
+    * `method`: the id of one of `info.methods`, `""` for the first
+    * `channel`: where the shopper is
+    * `notify_url`: the address of yours that the gateway sends notifications to
+    * `return_url`: the address of yours that the shopper comes back to
+    * `capture`: True to take the money at once, False to hold it until `capture_charge`
+    * `shopper`: what is known of the person who pays
+    * `payment_token`: what the gateway's SDK or page made of the shopper's card
+    * `expires_in`: seconds after which the charge can no longer be paid, None for the gateway's own time
+    * `options`: what only this provider understands, a struct of its `info.options_type`
     """
 
     order_id: str
@@ -144,7 +176,11 @@ class ChargeRequest(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Names one charge: the merchant's `order_id`, the gateway's `provider_id`, or both; at least one."""
+    """Names one charge, by at least one id.
+
+    * `order_id`: the merchant's id
+    * `provider_id`: the gateway's id
+    """
 
     order_id: str = ""
     provider_id: str = ""
@@ -163,7 +199,10 @@ class _Action(msgspec.Struct, frozen=True, tag_field="type"):
 
 
 class Redirect(_Action, frozen=True, tag="redirect"):
-    """Send the shopper's browser to `url`: http(s), or an app's own scheme."""
+    """Send the shopper's browser to a page of the gateway.
+
+    * `url`: an http or https URL, or one of an app's own scheme
+    """
 
     url: str
 
@@ -172,7 +211,10 @@ class Redirect(_Action, frozen=True, tag="redirect"):
 
 
 class ShowQRCode(_Action, frozen=True, tag="show_qr_code"):
-    """Draw a QR code of `content` (a text, mostly a URL) for the shopper to scan."""
+    """Draw a QR code for the shopper to scan.
+
+    * `content`: the text of the code, mostly a URL
+    """
 
     content: str
 
@@ -181,7 +223,11 @@ class ShowQRCode(_Action, frozen=True, tag="show_qr_code"):
 
 
 class SubmitForm(_Action, frozen=True, tag="submit_form"):
-    """Have the shopper's browser POST `fields`, in order, to `url`."""
+    """Have the shopper's browser POST a form.
+
+    * `url`: where to POST it
+    * `fields`: the names and values, in order
+    """
 
     url: str
     fields: tuple[tuple[str, str], ...]
@@ -193,10 +239,10 @@ class SubmitForm(_Action, frozen=True, tag="submit_form"):
 
 
 class CallSDK(_Action, frozen=True, tag="call_sdk"):
-    """Hand `parameters` to the gateway's SDK in the page or the app.
+    """Hand parameters to the gateway's SDK in the page or the app.
 
-    They are JSON: text, numbers, booleans, None, lists and dicts. Each access returns a copy, so that nobody who is shown
-    an action can change it.
+    * `parameters`: JSON: text, numbers, booleans, None, lists and dicts; each access returns a copy, so that nobody who
+      is shown an action can change it
     """
 
     parameters: dict[str, Any]
@@ -216,14 +262,15 @@ class CallSDK(_Action, frozen=True, tag="call_sdk"):
 
 
 class AwaitShopper(_Action, frozen=True, tag="await_shopper"):
-    """Nothing to show: the wallet asks the shopper."""
+    """Show nothing: the wallet asks the shopper."""
 
 
 class Complete(_Action, frozen=True, tag="complete"):
-    """Approved by the shopper, and waiting for `complete_charge`."""
+    """Call `complete_charge`: the shopper has approved."""
 
 
 NextAction: TypeAlias = Redirect | ShowQRCode | SubmitForm | CallSDK | AwaitShopper | Complete
+"""What the platform must do next; encoded, they are told apart by `type`."""
 
 
 class _Answered(msgspec.Struct, frozen=True):
@@ -239,12 +286,27 @@ class Charge(_Answered, frozen=True):
     """A charge as the gateway's answer describes it; nothing in it is copied from the request.
 
     (One exception: the answer to a create that names no id at all may be given the order id that was sent, because the
-    two share one exchange.) `reason` and `raw_reason` say why it failed, or its last
-    attempt did, where the answer says; show a shopper the former only. `amount`, `captured`, `refunded` and `disputed`
-    are None where the answer does not say. Times are aware datetimes. `request_id` is the gateway's id of the exchange.
+    two share one exchange.) Amounts are None where the answer does not say; times are aware datetimes. A charge is
+    neither true nor false: test `is_paid`.
 
-    `moves_money` is False for a charge of test money, and None where nobody says. The core fills in `gateway`, the name
-    that the gateway was opened by, and `matched`: True once the charge was compared with an order.
+    * `provider`: the provider's id, `info.id`
+    * `reference`: the ids that the answer names
+    * `status`: where the charge stands
+    * `raw_status`: the gateway's own word for that
+    * `amount`: the amount that was asked for
+    * `next_action`: what to do for the shopper now, None for nothing
+    * `created_at`: when the gateway made it
+    * `paid_at`: when it was paid
+    * `expires_at`: when it can no longer be paid
+    * `captured`: how much of the money was taken so far
+    * `refunded`: how much was given back so far
+    * `request_id`: the gateway's id of the exchange
+    * `reason`: why it failed, or its last attempt did, where the answer says
+    * `raw_reason`: the gateway's own words for that; never show them to a shopper
+    * `disputed`: how much the shopper's bank has claimed back
+    * `moves_money`: False for a charge of test money, None where nobody says
+    * `gateway`: the name that the gateway was opened by; the core fills it in
+    * `matched`: True once the charge was compared with an order; the core fills it in
     """
 
     provider: str
@@ -330,7 +392,12 @@ class Charge(_Answered, frozen=True):
 
 
 class CaptureRequest(msgspec.Struct, frozen=True):
-    """Take `amount` of an authorized charge; `capture_id` is the caller's, and the idempotency key."""
+    """Take money of an authorized charge.
+
+    * `reference`: the charge
+    * `capture_id`: your id of this capture, and the idempotency key
+    * `amount`: how much to take, above zero
+    """
 
     reference: Reference
     capture_id: str
@@ -344,7 +411,13 @@ class CaptureRequest(msgspec.Struct, frozen=True):
 
 
 class RefundRequest(msgspec.Struct, frozen=True):
-    """Give `amount` of a charge back; `refund_id` is the caller's: two refunds of 10.00 are two refunds."""
+    """Give money of a charge back.
+
+    * `reference`: the charge
+    * `refund_id`: your id of this refund, and the idempotency key: two refunds of 10.00 are two refunds
+    * `amount`: how much to give back, above zero
+    * `reason`: why, in words for people
+    """
 
     reference: Reference
     refund_id: str
@@ -361,7 +434,12 @@ class RefundRequest(msgspec.Struct, frozen=True):
 
 
 class RefundReference(msgspec.Struct, frozen=True):
-    """Names one refund: the caller's `refund_id` or the gateway's `provider_id`, and its charge where needed."""
+    """Names one refund, by at least one id of its own.
+
+    * `refund_id`: the caller's id
+    * `provider_id`: the gateway's id
+    * `reference`: its charge, for a gateway that needs it
+    """
 
     refund_id: str = ""
     provider_id: str = ""
@@ -379,9 +457,18 @@ class RefundReference(msgspec.Struct, frozen=True):
 
 
 class Refund(_Answered, frozen=True):
-    """A refund as the gateway's answer describes it; `refund_id` is the caller's, `provider_id` the gateway's.
+    """A refund as the gateway's answer describes it. It is neither true nor false: test `status`.
 
-    The core fills in `gateway`, the name that the gateway was opened by.
+    * `provider`: the provider's id, `info.id`
+    * `refund_id`: the caller's id, `""` where the answer does not name it
+    * `provider_id`: the gateway's id, `""` where the answer does not name it
+    * `reference`: its charge, None where the answer does not name it
+    * `status`: where the refund stands
+    * `raw_status`: the gateway's own word for that
+    * `amount`: how much is given back, None where the answer does not say
+    * `created_at`: when the gateway made it, an aware datetime
+    * `request_id`: the gateway's id of the exchange
+    * `gateway`: the name that the gateway was opened by; the core fills it in
     """
 
     provider: str

@@ -29,6 +29,7 @@ CURRENCY_EXPONENTS: Final[Mapping[str, int]] = MappingProxyType(
     | dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3)
     | dict.fromkeys("CLF UYW".split(), 4)
 )
+"""The digits after the point of every ISO 4217 currency that a provider may declare."""
 
 # Source: ISO 4217 list three, every currency that was withdrawn since 2001 and whose minor units are known (OpenJDK,
 # CurrencyData.properties, minor0; all others have two). No provider may declare one; what is stored can still be read.
@@ -53,12 +54,15 @@ _MOST_MINOR: Final = 10**17
 
 
 class Money(msgspec.Struct, frozen=True, order=False, kw_only=True):
-    """An amount: `minor` units (cents, yen, fils) of `currency`, from zero to 10**17.
+    """An amount, in whole minor units; never a float.
 
     Read major units with `of`: `Money.of("88.00", "HKD")` equals `Money(minor=8800, currency="HKD")`. The exponent is
     ISO 4217's: `Money(minor=8800, currency="JPY")` is JPY 8800. Anything that is not a whole, non-negative number of
     minor units of a listed currency is `InvalidRequest`. A withdrawn currency can be held, so that what was stored can
     be read, but no provider takes one.
+
+    * `minor`: the number of minor units (cents, yen, fils), from zero to 10**17
+    * `currency`: the ISO 4217 code
     """
 
     minor: int
@@ -128,9 +132,9 @@ class Money(msgspec.Struct, frozen=True, order=False, kw_only=True):
         return Decimal(self.minor).scaleb(-self.exponent)
 
     def scaled(self, exponent: int) -> int:
-        """The amount in units of `10 ** -exponent`, for a gateway that deviates from ISO 4217.
+        """Return the amount in units of `10 ** -exponent`, for a gateway that deviates from ISO 4217.
 
-        What does not come out whole is `InvalidRequest`: nothing is rounded.
+        Raise `InvalidRequest` where that does not come out whole: nothing is rounded.
         """
         shift = _units(exponent) - self.exponent
         if shift >= 0:

@@ -10,9 +10,19 @@ __all__ = ["ExchangeRecord", "OperationRecord"]
 
 
 class ExchangeRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One request and its answer. `status` is None when there was none; sizes are bytes of the bodies.
+    """One request and its answer.
 
-    `gateway` is the name that the gateway was opened by; `order_id` and `request_id` are `""` where they are not known.
+    * `provider`: the provider's id
+    * `method`: the HTTP method
+    * `path`: the path, without query
+    * `status`: the HTTP status, None when there was no answer
+    * `started_at`: when it was sent, an aware datetime
+    * `seconds`: how long it took
+    * `sent_bytes`: the size of the request's body
+    * `received_bytes`: the size of the answer's body
+    * `request_id`: the gateway's id of the exchange, `""` where it is not known
+    * `gateway`: the name that the gateway was opened by
+    * `order_id`: the order that the call named, `""` where it is not known
     """
 
     provider: str
@@ -29,9 +39,17 @@ class ExchangeRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OperationRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One public call. `runs` counts how often its hook was run, `error` names the error's class or is empty.
+    """One public call.
 
-    `gateway` is the name that the gateway was opened by; `order_id` and `request_id` are `""` where they are not known.
+    * `provider`: the provider's id
+    * `name`: the call, such as `create_charge`
+    * `started_at`: when it began, an aware datetime
+    * `seconds`: how long it took
+    * `runs`: how often its hook was run
+    * `error`: the name of the error's class, `""` for none
+    * `gateway`: the name that the gateway was opened by
+    * `order_id`: the order that the call named, `""` where it is not known
+    * `request_id`: the gateway's id of the last exchange, `""` where it is not known
     """
 
     provider: str

@@ -9,7 +9,16 @@ __all__ = ["PaymentStatus", "RefundStatus", "unify"]
 
 
 class PaymentStatus(StrEnum):
-    """Where a charge stands. The provider's own word is kept beside it as `raw_status`."""
+    """Where a charge stands. The provider's own word is kept beside it as `raw_status`.
+
+    * `REQUIRES_ACTION`: not final, and the answer carries a next action
+    * `PENDING`: not final: wait, and ask again
+    * `AUTHORIZED`: the money is held; `capture_charge` takes it
+    * `SUCCEEDED`: final: the gateway says that it is paid; `is_paid` says whether your order is
+    * `CANCELLED`: final: closed, unpaid
+    * `FAILED`: final: tried, and not paid
+    * `UNKNOWN`: the gateway used a word that is not in the provider's table: neither failed nor paid
+    """
 
     REQUIRES_ACTION = "REQUIRES_ACTION"
     PENDING = "PENDING"
@@ -29,7 +38,14 @@ _FINAL = frozenset({PaymentStatus.SUCCEEDED, PaymentStatus.CANCELLED, PaymentSta
 
 
 class RefundStatus(StrEnum):
-    """Where a refund stands."""
+    """Where a refund stands.
+
+    * `PENDING`: not final: ask again
+    * `SUCCEEDED`: final: the gateway says that the money is given back
+    * `FAILED`: final: tried, and not given back
+    * `CANCELLED`: final: closed, and not given back
+    * `UNKNOWN`: the gateway used a word that is not in the provider's table
+    """
 
     PENDING = "PENDING"
     SUCCEEDED = "SUCCEEDED"
@@ -39,7 +55,7 @@ class RefundStatus(StrEnum):
 
 
 def unify(raw_status: str, table: Mapping[str, PaymentStatus], next_action: object = None) -> PaymentStatus:
-    """The unified status of `raw_status` by `table`.
+    """Return the unified status of `raw_status` by `table`.
 
     A word that is not in the table is UNKNOWN, whatever else the answer carries. An answer that is not final and has a
     next action is REQUIRES_ACTION.

@@ -48,20 +48,28 @@ H = TypeVar("H", bound=httpx.HTTPTransport | httpx.AsyncHTTPTransport)
 
 
 class Transport(Protocol):
-    """Sends one request and returns the whole answer, within `deadline` seconds; thread-safe."""
+    """Sends requests for a `Gateway`; thread-safe. Give it your own as `Gateway.open(transport=...)`."""
 
     def send(self, request: Request, *, deadline: float) -> Response:
-        """Send a request whose `url` is absolute."""
+        """Send a request whose `url` is absolute, and return the whole answer within `deadline` seconds.
+
+        Raise `GatewayUnavailable` where the request certainly did not leave, `OutcomeUnknown` where it may have been
+        received, and `ProtocolViolation` where an answer cannot be read.
+        """
 
     def close(self) -> None:
         """Give up the connections."""
 
 
 class AsyncTransport(Protocol):
-    """The async twin of `Transport`."""
+    """The async twin of `Transport`, for an `AsyncGateway`."""
 
     async def send(self, request: Request, *, deadline: float) -> Response:
-        """Send a request whose `url` is absolute."""
+        """Send a request whose `url` is absolute, and return the whole answer within `deadline` seconds.
+
+        Raise `GatewayUnavailable` where the request certainly did not leave, `OutcomeUnknown` where it may have been
+        received, and `ProtocolViolation` where an answer cannot be read.
+        """
 
     async def close(self) -> None:
         """Give up the connections."""
@@ -98,7 +106,7 @@ class HTTPTransport:
         self._slots = threading.BoundedSemaphore(_POOLS * _POOL_SIZE)
 
     def reset(self) -> None:
-        """Close a forked child's copies of the parent's connections, and begin anew."""
+        """Close a forked child's copies of the parent's connections, and begin anew; forks call it."""
         for stream in list(self._streams):
             # Only the number is closed here: TLS must not say goodbye in the parent's name.
             with contextlib.suppress(OSError):
@@ -106,7 +114,7 @@ class HTTPTransport:
         self._begin()
 
     def send(self, request: Request, *, deadline: float) -> Response:
-        """Send it; see the module for what is raised."""
+        """Send a request and return its answer, as `Transport.send` says."""
         outcome = self._outcome(request, Exchange(deadline))
         # Raised from here and not where it was caught: no context, and no frame that holds the revealed request.
         if isinstance(outcome, BaseException):
@@ -212,7 +220,7 @@ class AsyncHTTPTransport:
         self._loops, self._lock = {}, threading.Lock()
 
     async def send(self, request: Request, *, deadline: float) -> Response:
-        """Send it; see the module for what is raised."""
+        """Send a request and return its answer, as `AsyncTransport.send` says."""
         exchange = Exchange(deadline)
         mine = await self._mine()
         if not await mine.free_slot(exchange.left()):

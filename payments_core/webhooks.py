@@ -39,9 +39,11 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 class WebhookDelivery(msgspec.Struct, frozen=True):
     """One unsolicited message, exactly as it arrived.
 
-    `body` is the raw bytes: a signature covers bytes, so never a parsed or re-encoded body. `headers` is given as a
-    mapping or pairs, of str or bytes, in any case, and held as pairs of text, in order. `received_at` is aware; `url` is
-    absolute.
+    * `body`: the raw bytes: a signature covers bytes, so never a parsed or re-encoded body
+    * `headers`: a mapping or pairs, of str or bytes, in any case; held as pairs of text, in order
+    * `received_at`: when it arrived, an aware datetime
+    * `method`: the HTTP method
+    * `url`: the absolute URL that was called, for a gateway whose signature covers it
     """
 
     body: bytes
@@ -62,19 +64,19 @@ class WebhookDelivery(msgspec.Struct, frozen=True):
             force_setattr(self, "url", plain_text(self.url, "url"))
 
     def values(self, name: str) -> list[str]:
-        """Every value of a header, in order; the name is looked up without case."""
+        """Return every value of a header, in order; the name is looked up without case."""
         wanted, size = name.lower(), len(name)
         return [value for key, value in self.headers if len(key) == size and key.lower() == wanted]
 
     def header(self, name: str) -> str | None:
-        """The value of a header, or None; a doubled one is `WebhookRejected("malformed")`."""
+        """Return the value of a header, or None; raise `WebhookRejected("malformed")` if it is doubled."""
         found = self.values(name)
         if len(found) > 1:
             raise WebhookRejected("malformed")
         return found[0] if found else None
 
     def decode(self, decoder: Callable[[bytes], T]) -> T:
-        """The body read by `decoder`; whatever that raises is `WebhookRejected("malformed")`."""
+        """Return the body read by `decoder`; whatever that raises becomes `WebhookRejected("malformed")`."""
         try:
             return decoder(self.body)
         except MemoryError:
@@ -88,7 +90,13 @@ class WebhookDelivery(msgspec.Struct, frozen=True):
 
 
 class Subject(StrEnum):
-    """What an event is about, never how it ended."""
+    """What an event is about, never how it ended.
+
+    * `CHARGE`: a charge, and how it stands
+    * `REFUND`: a refund of a charge
+    * `DISPUTE`: money that the shopper's bank claims back
+    * `OTHER`: anything else
+    """
 
     CHARGE = "CHARGE"
     REFUND = "REFUND"
@@ -97,7 +105,12 @@ class Subject(StrEnum):
 
 
 class Acknowledgement(msgspec.Struct, frozen=True):
-    """What to answer the gateway, once every event is stored."""
+    """What to answer the gateway, once every event is stored.
+
+    * `status`: the HTTP status
+    * `headers`: the header pairs
+    * `body`: the bytes that the gateway waits for
+    """
 
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
@@ -112,10 +125,18 @@ class Acknowledgement(msgspec.Struct, frozen=True):
 class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
     """One thing that a notification says happened.
 
-    `charge` (or `refund`) is there only where the signed message is complete and the provider declares its webhooks
-    authoritative. Without it the event is a hint: ask for the status. `event_id` is the gateway's, or `raw_kind` and
-    every id in the message joined by `:`. The core fills in `gateway`, the name of the gateway that believed it, and
-    `received_at`.
+    Without a `charge` or a `refund` the event is a hint: ask for the status.
+
+    * `provider`: the provider's id, `info.id`
+    * `subject`: what it is about
+    * `raw_kind`: the gateway's own word for what happened
+    * `reference`: the charge, None where the message names none
+    * `event_id`: the gateway's id of the event, or `raw_kind` and every id in the message joined by `:`
+    * `charge`: the charge, only where the signed message is complete and the provider declares `authoritative_webhooks`
+    * `refund`: the refund, on the same condition
+    * `account`: the gateway's id of the merchant account, `""` where the message names none
+    * `gateway`: the name of the gateway that believed it; the core fills it in
+    * `received_at`: when it arrived; the core fills it in
     """
 
     provider: str
@@ -143,17 +164,21 @@ class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class Notification(msgspec.Struct, frozen=True, gc=False):
-    """A believed delivery: its events (many, one or none), and what to answer."""
+    """A believed delivery.
+
+    * `events`: what happened: many things, one or none
+    * `acknowledgement`: what to answer
+    """
 
     events: tuple[WebhookEvent, ...]
     acknowledgement: Acknowledgement = Acknowledgement()
 
 
 def same_hex_digest(given: str, expected: Iterable[bytes]) -> bool:
-    """True when `given` is the hexadecimal form, in either case, of one of the `expected` digests.
+    """Return True when `given` is the hexadecimal form, in either case, of one of the `expected` digests.
 
-    Bytes are compared in constant time, and every digest is looked at, so timing tells neither how much of one was right
-    nor which key it belongs to. What is not plain hexadecimal is simply not the same.
+    Bytes are compared in constant time, and every digest is looked at, so timing tells neither how much of one was
+    right nor which key it belongs to. What is not plain hexadecimal is simply not the same.
     """
     try:
         digest = bytes.fromhex(given) if given.isalnum() else b""
@@ -163,7 +188,7 @@ def same_hex_digest(given: str, expected: Iterable[bytes]) -> bool:
 
 
 def same_base64_digest(given: str, expected: Iterable[bytes]) -> bool:
-    """`same_hex_digest` for the standard base64 alphabet, padded."""
+    """Do as `same_hex_digest` does, for the standard base64 alphabet, padded."""
     try:
         digest = binascii.a2b_base64(given.encode("ascii"), strict_mode=True)
     except ValueError:

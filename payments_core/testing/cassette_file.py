@@ -20,6 +20,7 @@ __all__ = ["CassetteError", "Exchange", "Kind", "Provenance", "Recording", "pars
 Exchange: TypeAlias = tuple[Request, dict[str, Any]]
 """vcrpy's request, and its dict of an answer."""
 Kind: TypeAlias = Literal["documentation", "sandbox", "live"]
+"""Who answered: the gateway's own pages, its stand-in on this machine, or the gateway."""
 
 
 class CassetteError(Exception):
@@ -27,7 +28,11 @@ class CassetteError(Exception):
 
 
 class Provenance(msgspec.Struct, frozen=True):
-    """Who answered when a cassette was recorded, and more about it in free text; written `sandbox: acme`."""
+    """Where a cassette's answers come from; written `sandbox: acme`.
+
+    * `kind`: who answered
+    * `detail`: more about it, in free text
+    """
 
     kind: Kind
     detail: str = ""
@@ -40,7 +45,7 @@ class Provenance(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The provenance that is written in a cassette."""
+        """Return the provenance that is written in a cassette."""
         kind, _, detail = text.partition(":")
         return cls(kind, detail.strip())  # type: ignore[arg-type]
 
@@ -49,7 +54,13 @@ class Provenance(msgspec.Struct, frozen=True):
 
 
 class Recording(msgspec.Struct, frozen=True):
-    """What a cassette says about itself."""
+    """What a cassette says about itself.
+
+    * `provenance`: where its answers come from
+    * `parameters`: the parameters of its story
+    * `command`: how to record it again
+    * `requests`: the recorded requests, as method and path
+    """
 
     provenance: Provenance
     parameters: dict[str, str]
@@ -58,7 +69,7 @@ class Recording(msgspec.Struct, frozen=True):
 
 
 def read(path: Path | str) -> Recording:
-    """What the cassette says about itself; `CassetteError` without a provenance, or with an unknown one."""
+    """Return what the cassette says about itself; raise `CassetteError` without a known provenance."""
     return parse(Path(path))[0]
 
 

@@ -165,7 +165,7 @@ def replay(path: Path | str, policy: CassettePolicy, *, base_url: str = BASE_URL
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether a host's name or number leads to a loopback address."""
+    """Return True when a host's name or number leads to a loopback address."""
     try:
         found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError):

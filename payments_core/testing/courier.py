@@ -22,7 +22,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address is this machine's own, by its host's name or number; no resolver is asked."""
+    """Return True when an address is this machine's own, by its host's name or number; no resolver is asked."""
     try:
         host = urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -32,10 +32,13 @@ def is_loopback(url: str) -> bool:
 
 @dataclass(frozen=True)
 class Message:
-    """A notification that can be delivered any number of times; "" as its `url` is nowhere.
+    """A notification that can be delivered any number of times.
 
-    `subject` is the gateway's id of what it is about, `kind` the gateway's word for what happened. `sign` gives the headers,
-    the signature's among them; it is called for each delivery, because a time may be signed.
+    * `subject`: the gateway's id of what it is about
+    * `kind`: the gateway's word for what happened
+    * `url`: where to deliver it, `""` for nowhere
+    * `body`: the raw body
+    * `sign`: gives the headers, the signature's among them; called for each delivery, because a time may be signed
     """
 
     subject: str
@@ -47,9 +50,17 @@ class Message:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One delivery that was made, or could not be: `status` is None and `problem` says why.
+    """One delivery that was made, or could not be.
 
-    `attempt` counts from 1 along the schedule, and is 0 for one sent by hand.
+    * `subject`: the gateway's id of what it is about
+    * `kind`: the gateway's word for what happened
+    * `url`: where it was delivered to
+    * `body`: the body that was sent
+    * `attempt`: its number along the schedule, from 1; 0 for one sent by hand
+    * `monotonic`: when it was made, by the monotonic clock
+    * `status`: the HTTP status answered, None where there was no answer
+    * `acknowledged`: True where that ends the schedule
+    * `problem`: why there was no answer, `""` where there was one
     """
 
     subject: str
@@ -64,7 +75,7 @@ class Delivery:
 
 
 def status_of(delivery: Future[Delivery]) -> int | None:
-    """Wait for a delivery: the HTTP status answered, or None where nobody answered or the courier was closed."""
+    """Wait for a delivery, and return the HTTP status answered; None without one, or once the courier is closed."""
     try:
         return delivery.result().status
     except CancelledError:
@@ -104,7 +115,7 @@ class Courier:
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:
-        """What was delivered, and what was answered, oldest first."""
+        """Return what was delivered, and what was answered, oldest first."""
         with self._lock:
             return tuple(self._made)
 

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 MASK: Final = "MASKED"
+"""Stands in a cassette where a value was masked."""
 BASE_URL: Final = "https://gateway.invalid"
 """Where the gateway is, in a cassette: recordings do not depend on a sandbox's port or a deployment's domain."""
 
@@ -48,10 +49,13 @@ class Refused(ValueError):
 
 
 class Fields(msgspec.Struct, frozen=True):
-    """Names: those `kept` with their values, and those `masked`, of which the value is hidden.
+    """Names to keep. What is in neither list loses its name as well.
 
-    What is in neither loses its name as well. In JSON a name is a path such as `data.next_action.url`; the items of a
-    list have the list's own path. Only values are kept, never what is inside of them: each leaf is named.
+    In JSON a name is a path such as `data.next_action.url`; the items of a list have the list's own path. Only values
+    are kept, never what is inside of them: each leaf is named.
+
+    * `kept`: the names that are kept with their values
+    * `masked`: the names of which the value is hidden
     """
 
     kept: tuple[str, ...] = ()
@@ -65,10 +69,16 @@ VERBATIM: Final = Fields(("*",))
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of the requests to one path, and of their answers.
 
-    A segment in braces (`/orders/{id}`) stands for any one segment, which is kept. Requests to another origin than the
-    configuration's `base_url` have the whole URL as their path. Request headers that are named are compared too, a masked
-    one for being there. JSON bodies and form bodies are read; any other body of a request is refused unless `VERBATIM`,
-    and of an answer masked whole.
+    JSON bodies and form bodies are read; any other body of a request is refused unless `VERBATIM`, and of an answer
+    masked whole.
+
+    * `path`: the path; a segment in braces (`/orders/{id}`) stands for any one segment, which is kept. Requests to
+      another origin than the configuration's `base_url` have the whole URL as their path
+    * `query`: the names in the query
+    * `request_headers`: the headers of the request, which are compared too, a masked one for being there
+    * `request_body`: the names in the request's body
+    * `response_headers`: the headers of the answer
+    * `response_body`: the names in the answer's body
     """
 
     path: str
@@ -80,12 +90,15 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CassettePolicy(msgspec.Struct, frozen=True):
-    """What cassettes of one gateway keep, path by path. A request to any other path cannot be recorded or replayed."""
+    """What cassettes of one gateway keep. A request to a path without a rule cannot be recorded or replayed.
+
+    * `rules`: one rule a path; the first that fits is taken
+    """
 
     rules: tuple[Rule, ...]
 
     def rule(self, path: str) -> Rule | None:
-        """The first rule for this path."""
+        """Return the first rule for this path, or None."""
         return next((rule for rule in self.rules if _template(rule.path).fullmatch(path)), None)
 
 

@@ -27,7 +27,7 @@ def open_provider(
     clock: Clock | None = None,
     plugins: Sequence[object] = (),
 ) -> G:
-    """A gateway of this very class, named by its `info.id`; otherwise all is checked and done as in `Gateway.open`."""
+    """Open a gateway of this very class, named by its `info.id`; all else is checked and done as in `Gateway.open`."""
     name = getattr(getattr(provider_class, "info", None), "id", "")
     if not name:
         raise ProviderContractError("the provider has no info: a class attribute `info = ProviderInfo(...)`")

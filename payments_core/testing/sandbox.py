@@ -31,7 +31,13 @@ class NotPossible(SandboxError):
 
 
 class SandboxCharge(msgspec.Struct, frozen=True):
-    """A charge as the gateway itself holds it. `amount` is the gateway's own reading of what it was sent."""
+    """A charge as the gateway itself holds it.
+
+    * `provider_id`: the gateway's id
+    * `amount`: the amount that was asked for, by the gateway's own reading of what it was sent
+    * `captured`: the money taken so far, None where the gateway does not say
+    * `refunded`: the money given back so far, None where the gateway does not say
+    """
 
     provider_id: str
     amount: Money
@@ -40,40 +46,40 @@ class SandboxCharge(msgspec.Struct, frozen=True):
 
 
 class ContractSandbox(Protocol):
-    """What `ProviderContract` does to a sandbox. `provider_id` is the gateway's id of a charge, as a `Reference` has it."""
+    """A sandbox, as `ProviderContract` uses it. `provider_id` is the gateway's id of a charge, as in a `Reference`."""
 
     @property
     def url(self) -> str:
-        """Where it listens, on loopback."""
+        """Return where it listens, on loopback."""
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """What opens a gateway against it; its secrets are random, or at least 12 characters that stand nowhere else."""
+        """Return what opens a gateway against it; its secrets are random, or at least 12 characters long."""
 
     def pay(self, provider_id: str) -> object:
-        """The shopper approves."""
+        """Do as if the shopper approves."""
 
     def cancel(self, provider_id: str) -> object:
-        """The shopper declines, or the gateway closes the charge."""
+        """Do as if the shopper declines, or the gateway closes the charge."""
 
     def set_status(self, provider_id: str, raw_status: str) -> object:
         """Answer this word from now on, also one that is documented nowhere."""
 
     def charges(self, order_id: str) -> Sequence[SandboxCharge]:
-        """Every charge that this merchant order id has made."""
+        """Return every charge that this merchant order id has made."""
 
     def notification(self, provider_id: str) -> WebhookDelivery:
-        """The signed notification of how the charge stands, as it would be delivered now; nothing is sent."""
+        """Return the signed notification of how the charge stands, as delivered now; send nothing."""
 
     def advance(self, seconds: float) -> object:
         """Let the gateway's clock go on; only asked of a provider that declares a `key_lifetime`."""
 
     def close(self) -> None:
-        """It ends."""
+        """End the sandbox."""
 
 
 class Sign(Protocol):
     """`make.sign`: the headers that make `body` a genuine notification of an account, signed at `at` where that counts."""
 
     def __call__(self, config: Any, body: bytes, *, at: datetime | None = None) -> Sequence[tuple[str, str]]:
-        """The header pairs."""
+        """Return the header pairs."""

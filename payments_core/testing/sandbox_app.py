@@ -60,7 +60,7 @@ def _is_foreign(request: Request) -> bool:
 
 
 async def read_body(request: Request, most: int) -> bytes:
-    """The body of a request; of one that is longer than `most` bytes only so much as shows that it is."""
+    """Return the body of a request; of one longer than `most` bytes only so much as shows that it is."""
     body = b""
     async for chunk in request.stream():
         if len(body) <= most:
@@ -73,7 +73,10 @@ class BadRequest(SandboxError):
 
 
 def control_route(method: str, path: str, act: Callable[[Request], Awaitable[object]]) -> Route:
-    """A control route. What `act` returns is answered as JSON, what it raises as `{"error": "..."}` with 400, 404 or 409."""
+    """Return a control route.
+
+    What `act` returns is answered as JSON, what it raises as `{"error": "..."}` with 400, 404 or 409.
+    """
 
     async def endpoint(request: Request) -> Response:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -93,7 +96,10 @@ def control_route(method: str, path: str, act: Callable[[Request], Awaitable[obj
 
 
 async def fields_of(request: Request, *required: str, **types: type) -> Mapping[str, Any]:
-    """The fields of a control request: a JSON object with those of `types`, all that are `required`, and no others."""
+    """Return the fields of a control request: a JSON object of `types`, with all that are `required` and no others.
+
+    Raise `BadRequest` for anything else.
+    """
     try:
         fields = msgspec.json.decode(await request.body() or b"{}")
     except (msgspec.MsgspecError, ValueError, RecursionError):

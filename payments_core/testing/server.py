@@ -87,6 +87,9 @@ class LoopbackServer:
 
     The port (0: any free one) is bound and known once constructed; a taken one raises `PortTaken`. It serves from
     construction on, or with `start=False` from `start()` or `with`. No access log, no lifespan events.
+
+    * `port`: the number of its port, an `int`
+    * `url`: where it listens, without a path, a `str`
     """
 
     def __init__(self, app: ASGIApp, port: int = 0, *, start: bool = True) -> None:
@@ -170,7 +173,14 @@ def _ends_quietly(app: ASGIApp) -> ASGIApp:
 
 @dataclass(frozen=True)
 class ReceivedDelivery:
-    """One request that a `WebhookListener` got: raw body, headers in order, when (UTC, and by the monotonic clock)."""
+    """One request that a `WebhookListener` got.
+
+    * `body`: the raw body
+    * `headers`: the header pairs, in order
+    * `received_at`: when it arrived, in UTC
+    * `monotonic`: when it arrived, by the monotonic clock
+    * `url`: the URL that was called
+    """
 
     body: bytes
     headers: tuple[tuple[str, str], ...]
@@ -182,8 +192,12 @@ class ReceivedDelivery:
 class WebhookListener:
     """A merchant's webhook address on loopback, which records what arrives and answers as told.
 
-    `respond` is a status, or a callable that gets the delivery and gives the status (run in a thread, so it may block
-    and may call a gateway); `delay` is how many seconds the answer takes. Both may be changed while it runs.
+    `respond` and `delay` may be changed while it runs.
+
+    * `respond`: a status, or a callable that gets the delivery and gives the status; it is run in a thread, so it may
+      block and may call a gateway
+    * `delay`: how many seconds the answer takes, a `float`
+    * `url`: where to send notifications, a `str`
     """
 
     def __init__(
@@ -205,12 +219,12 @@ class WebhookListener:
 
     @property
     def deliveries(self) -> tuple[ReceivedDelivery, ...]:
-        """What has arrived, in order."""
+        """Return what has arrived, in order."""
         with self._arrived:
             return tuple(self._deliveries)
 
     def wait(self, n: int = 1, timeout: float = 5.0) -> tuple[ReceivedDelivery, ...]:
-        """All deliveries, once there are at least `n`; TimeoutError when there are fewer after `timeout` seconds."""
+        """Return all deliveries, once there are at least `n`; raise TimeoutError after `timeout` seconds."""
         with self._arrived:
             if not self._arrived.wait_for(lambda: len(self._deliveries) >= n, timeout):
                 raise TimeoutError(f"{len(self._deliveries)} of {n} deliveries arrived within {timeout} s")

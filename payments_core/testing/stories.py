@@ -43,7 +43,13 @@ __all__ = [
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A call of the gateway: what it returns is sent to the script, or what it raises where that is `raises`."""
+    """A call of the gateway; `call` makes one. The script is sent what it returns or, with `raises`, what it raises.
+
+    * `operation`: the method of the gateway
+    * `arguments`: its positional arguments
+    * `keywords`: its arguments by name
+    * `raises`: the very class of error with which it must fail, None where it must succeed
+    """
 
     operation: str
     arguments: tuple[Any, ...]
@@ -52,21 +58,31 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Move(msgspec.Struct, frozen=True):
-    """Something that the shopper does about a charge."""
+    """Something that the shopper does about a charge; `shopper` makes one.
+
+    * `action`: `pay`, `cancel` or `time_out`
+    * `charge`: the charge
+    """
 
     action: str
     charge: Charge
 
 
 class Control(msgspec.Struct, frozen=True):
-    """Something that only a sandbox can be told to do."""
+    """Something that only a sandbox can be told to do; `sandbox` makes one.
+
+    * `action`: the method of the sandbox
+    * `arguments`: its arguments
+    """
 
     action: str
     arguments: tuple[Any, ...]
 
 
 Step: TypeAlias = Call | Move | Control
+"""What a script yields."""
 Script: TypeAlias = Callable[[Mapping[str, str]], Generator[Step, Any, None]]
+"""The scene itself: given the parameters, it yields steps and is sent what came of them."""
 
 
 def call(operation: str, *arguments: Any, raises: type[PaymentError] | None = None, **keywords: Any) -> Call:
@@ -85,7 +101,7 @@ def sandbox(action: str, *arguments: Any) -> Control:
 
 
 def expect(value: object, **attributes: object) -> None:
-    """`AssertionError` unless each of the value's attributes is the one given."""
+    """Raise `AssertionError` unless each of the value's attributes is the one given."""
     problems = [
         f"{name} is {getattr(value, name)!r} and not {wanted!r}"
         for name, wanted in attributes.items()
@@ -96,7 +112,12 @@ def expect(value: object, **attributes: object) -> None:
 
 
 class Published(msgspec.Struct, frozen=True):
-    """An answer that a gateway's documentation gives as its example."""
+    """An answer that a gateway's documentation gives as its example.
+
+    * `method`: the HTTP method of the request that it answers
+    * `path`: the path of that request
+    * `body`: the answer's body, as published
+    """
 
     method: str
     path: str
@@ -106,10 +127,16 @@ class Published(msgspec.Struct, frozen=True):
 class Story(msgspec.Struct, frozen=True):
     """One scene, which becomes one cassette of that name.
 
-    In the values of `parameters`, `{unique}` is the story's name in a sandbox, so that recordings repeat, and something new
-    in each live recording: 20 hexadecimal digits, or as many as an order id has room for. `options` are those of the sandbox that it needs. `repeats` are the paths that it asks the same
-    thing twice. `live=False`: only a sandbox can play it. A story of `published` answers is recorded from these alone;
-    `source` names their page.
+    * `name`: lower-case words with hyphens
+    * `script`: a generator function that is given the parameters and yields what `call`, `shopper` and `sandbox` make
+    * `policy`: the policy of its cassette
+    * `live`: False where only a sandbox can play it
+    * `parameters`: the script's parameters; in a value, `{unique}` is the story's name in a sandbox, so that recordings
+      repeat, and new in each live recording: 20 hexadecimal digits, or as many as an order id has room for
+    * `options`: the options of the sandbox that it needs
+    * `repeats`: the paths, as in the policy, that it asks the same thing twice
+    * `published`: the answers from which alone it is recorded; such a story is not live
+    * `source`: the address of the page that publishes them
     """
 
     name: str
@@ -129,12 +156,12 @@ class Story(msgspec.Struct, frozen=True):
             raise ValueError(f"{self.name}: published answers have a source and are not live")
 
     def values(self, unique: str = "") -> dict[str, str]:
-        """The parameters of one run: those of every sandbox, or with something `unique` in them."""
+        """Return the parameters of one run: those of every sandbox, or with something `unique` in them."""
         return {name: value.replace("{unique}", unique or self.name) for name, value in self.parameters.items()}
 
 
 class Actor(Protocol):
-    """Who does what a gateway's client cannot."""
+    """Does what a gateway's client cannot."""
 
     def act(self, step: Move | Control) -> None:
         """Do it."""
@@ -156,7 +183,7 @@ class ReplayActor:
     """Does nothing: what came of it is in the cassette."""
 
     def act(self, step: Move | Control) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class HumanActor:
@@ -209,7 +236,7 @@ def run(story: Story, gateway: Gateway, actor: Actor, parameters: Mapping[str, s
 
 
 async def run_async(story: Story, gateway: AsyncGateway, actor: Actor, parameters: Mapping[str, str]) -> None:
-    """The same with an `AsyncGateway`. Actors are not awaited."""
+    """Do as `run` does, with an `AsyncGateway`. Actors are not awaited."""
 
     async def perform(step: Step) -> Any:
         if not isinstance(step, Call):

@@ -16,7 +16,17 @@ ROOT = Path(__file__).resolve().parents[2]
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text("utf-8")
 PAGES = [ROOT / "README.md", ROOT / "providers" / "alipayhk" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Names in code that belong to Python, to msgspec or to a provider's sketch.
-ELSEWHERE = {"KeyboardInterrupt", "MemoryError", "KeyError", "TypeError", "None", "True", "False"} | {
+ELSEWHERE = {
+    "KeyboardInterrupt",
+    "MemoryError",
+    "KeyError",
+    "TypeError",
+    "None",
+    "True",
+    "False",
+    "Decimal",
+    "AssertionError",
+} | {
     "Authorised",
     "Refused",
     "Signature",
@@ -89,6 +99,6 @@ def test_every_word_says_what_it_is_not():
 
 def test_every_call_of_a_gateway_is_in_the_pages():
     """A public method that no page mentions is one that nobody finds."""
-    text = "".join(page.read_text("utf-8") for page in PAGES)
+    text = "".join(page.read_text("utf-8") for page in PAGES if page.name != "reference.md")
     calls = {name for name in vars(Gateway) if not name.startswith("_")} - {"close"}
     assert {name for name in calls if name not in text} == set()

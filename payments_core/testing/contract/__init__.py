@@ -53,18 +53,18 @@ class ProviderContract(
 ):
     """Inherit, fill in the attributes, and override the methods that say how the gateway is asked; never a test.
 
-    What must be given: `provider`, the class; `make_sandbox`, the factory of its sandbox
-    (`payments_core.testing.sandbox.ContractSandbox`, whose `sign` signs a delivery); `raw_statuses`, the gateway's table
-    of statuses, written a second time from its pages; `refusals`, documented answers that refuse a create;
-    `cassette_policy`, which is what cassettes of the gateway keep.
+    An attribute without a default must be given. A test that the provider's own declaration makes meaningless is left
+    out; every one that is left out is listed, with the reason, at the end of pytest's report.
 
-    What may be given: `webhook_tolerance`, the seconds within which the gateway's signed time must lie;
-    `signature_is_hexadecimal = False` where letters of another case are another digest; `webhook_key_field` and
-    `previous_webhook_key_field`, the names of those fields of the configuration; `currency`, to be asked for where the
-    first one will not do; `not_applicable`, which leaves tests out by name, each with its reason (the essential ones
-    cannot be).
-
-    What may be overridden: `request`, `amount`, `fields_for_status`, `order_id`, `returned`, `batch`. A test that the
-    provider's own declaration makes meaningless is left out as well; every one that is left out is listed, with the reason,
-    at the end of pytest's report.
+    * `provider`: the provider's class
+    * `make_sandbox`: the factory of its sandbox, as a `staticmethod`; its attribute `sign`, a `Sign`, signs a delivery
+    * `raw_statuses`: the gateway's table of statuses, written a second time from its pages
+    * `cassette_policy`: the policy of the gateway's cassettes
+    * `refusals`: the documented answers that refuse a create
+    * `currency`: the currency to ask for where the first declared one will not do
+    * `webhook_tolerance`: the seconds within which the gateway's signed time must lie, None where it signs no time
+    * `webhook_key_field`: the configuration's field of the key that signs deliveries
+    * `previous_webhook_key_field`: the configuration's field of the key before that
+    * `signature_is_hexadecimal`: False where letters of another case are another digest
+    * `not_applicable`: the tests to leave out, by name, each with its reason; the essential ones cannot be left out
     """

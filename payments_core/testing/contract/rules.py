@@ -32,7 +32,13 @@ _ESSENTIAL: Final = "_contract_essential"
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """An answer with which the gateway documents that it refuses a create, and the error that it must become.
 
-    `definitive` only where the documentation says that nothing was accepted. `name` is shown when the test fails.
+    * `name`: the text that is shown when the test fails
+    * `status`: the HTTP status of the answer
+    * `body`: its body
+    * `headers`: its header pairs
+    * `raises`: the class of error that it must become
+    * `code`: the error's `code`, None for any
+    * `definitive`: True only where the documentation says that nothing was accepted
     """
 
     name: str
@@ -108,44 +114,44 @@ class Rules:
     # What a class may override: how the gateway is asked.
 
     def request(self, order_id: str, amount: Money, **fields: Any) -> ChargeRequest:
-        """A charge request that the gateway takes; override it to add what it demands, such as a return_url."""
+        """Return a charge request that the gateway takes; override it to add what it demands, such as a return_url."""
         return ChargeRequest(order_id, amount, "A cup of tea", **fields)
 
     def amount(self, currency: str) -> Money:
-        """An amount in this currency that the gateway takes, whole in major units and a multiple of four."""
+        """Return an amount in this currency that the gateway takes, whole in major units and a multiple of four."""
         return Money.of("88", currency)
 
     def fields_for_status(self, raw_status: str) -> Mapping[str, Any]:
-        """Fields of the request whose charge can have this raw status, where not every charge can."""
+        """Return fields of the request whose charge can have this raw status, where not every charge can."""
         return {}
 
     def order_id(self, number: int) -> str:
-        """A new merchant order id; override it where the gateway wants a pattern."""
+        """Return a new merchant order id; override it where the gateway wants a pattern."""
         return f"ORDER{number:05d}"
 
     def returned(self, sandbox: Any, provider_id: str) -> Any:
-        """What the shopper comes back with, for `complete_charge`."""
+        """Return what the shopper comes back with, for `complete_charge`."""
         return ()
 
     def batch(self, sandbox: Any) -> tuple[WebhookDelivery, int]:
-        """A genuine delivery of at least three events, and how many they are."""
+        """Return a genuine delivery of at least three events, and how many they are."""
         raise NotImplementedError("override `batch`, or name the test in `not_applicable` with the reason")
 
     @classmethod
     def info(cls) -> ProviderInfo:
-        """The declaration of the class under test."""
+        """Return the declaration of the class under test."""
         info = cls.provider.info  # type: ignore[attr-defined]
         assert isinstance(info, ProviderInfo), "the provider has no info: a class attribute `info = ProviderInfo(...)`"
         return info
 
     @classmethod
     def config_type(cls) -> type[msgspec.Struct]:
-        """The configuration's type of the class under test."""
+        """Return the configuration's type of the class under test."""
         return cls.provider.config_type  # type: ignore[attr-defined, no-any-return]
 
     @classmethod
     def has(cls, hook: str) -> bool:
-        """Whether the provider implements a hook."""
+        """Return True where the provider implements a hook."""
         return hook in implemented_hooks(cls.info().id, cls.provider)
 
 
