@@ -12,10 +12,10 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check contract reference bench record wheels fuzz hostile lock clean
+.PHONY: help setup demo test test-wheels check contract reference bench record wheels fuzz hostile lock clean
 
 help: ## list the commands
-	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## make .venv, with everything a developer needs
 	@:
@@ -26,9 +26,12 @@ $(STAMP): $(LOCK) pyproject.toml $(PROJECTS) scripts/setup.sh
 demo: $(STAMP) ## the whole life of a charge, in the terminal, against a sandbox (PROVIDER=stripe: another one's)
 	@.venv/bin/payments demo $(if $(PROVIDER),--provider $(PROVIDER))
 
-test: $(STAMP) ## everything: the checks, the wheels on every Python found, the suite
+test: $(STAMP) ## the checks, and the whole suite in parallel
 	@bash scripts/setup.sh browser
 	@.venv/bin/python scripts/test.py
+
+test-wheels: $(STAMP) ## what depends on the Python and on the wheels, on every Python found
+	@.venv/bin/python scripts/test.py wheels
 
 check: $(STAMP) ## ruff and mypy
 	.venv/bin/ruff check
