@@ -186,3 +186,33 @@ def test_a_transport_that_is_closed_gives_its_loop_s_connections_up(server: Faul
         await transport.close()
 
     asyncio.run(scene())
+
+
+class OneToken:
+    """A gateway in which a new token ends the one before, as several document."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.issued = 0
+        self.refused = 0
+
+    def play(self, exchange: Exchange) -> bool:
+        with self.lock:
+            if exchange.request.path == "/token":
+                self.issued += 1
+                return faults.Answer({"token": f"t{self.issued}"}).play(exchange)
+            valid = exchange.request.header("authorization") == f"Bearer t{self.issued}"
+            self.refused += not valid
+        return (AnswerWithTheOrder() if valid else faults.Unauthorized()).play(exchange)
+
+
+def test_processes_that_end_each_other_s_tokens_all_get_through(server: FaultGateway) -> None:
+    """Three gateways of one account with a token each: no call is refused while newer tokens keep coming."""
+    only = OneToken()
+    server.inject(only)
+    gateways = [open_provider(Echo, {"base_url": server.url}, deadline=120) for _ in range(3)]
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda number: ask(gateways[number % 3], number), range(18)))
+    for gateway in gateways:
+        gateway.close()
+    assert only.refused > 3  # the tokens did end each other
