@@ -21,11 +21,21 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Any:
     sys.modules.pop("hostile_answers")
 
 
-@pytest.mark.parametrize("kind", ["gzip bomb", "too long", "dripped headers", "dripped body", "hang", "deep JSON"])
-def test_a_hostile_answer_costs_neither_time_nor_memory(script: Any, kind: str) -> None:
-    """`python scripts/hostile_answers.py` plays all kinds 50 times."""
-    (measured,) = script.measure(1, {kind: script.KINDS[kind]})
-    assert measured.problems(1) == []
+@pytest.mark.parametrize(
+    ("kind", "deadline"),
+    [
+        ("gzip bomb", 60),  # these end by what they are, and a busy machine needs its time to see it
+        ("too long", 60),
+        ("deep JSON", 60),
+        ("dripped headers", 1),
+        ("dripped body", 1),
+        ("hang", 1),
+    ],
+)
+def test_a_hostile_answer_costs_neither_time_nor_memory(script: Any, kind: str, deadline: float) -> None:
+    """`make hostile` plays all kinds 50 times, and counts half a second after the deadline as late."""
+    (measured,) = script.measure(1, {kind: script.KINDS[kind]}, deadline)
+    assert measured.problems(1, most_overrun=10) == []
 
 
 def test_the_peak_is_really_measured(script: Any) -> None:
