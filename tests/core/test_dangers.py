@@ -109,13 +109,13 @@ def test_dead_addresses_leave_time_for_the_living_one(world: str, dead: int, mon
         request = Request("GET", f"http://gateway.test:{port}/x")
         if world == "sync":
             transport = HTTPTransport()
-            assert transport.send(request, deadline=12).status == 200
+            assert transport.send(request, deadline=8).status == 200
             transport.close()
         else:
 
             async def scene() -> int:
                 transport = AsyncHTTPTransport()
-                answer = await transport.send(request, deadline=12)
+                answer = await transport.send(request, deadline=8)
                 await transport.close()
                 return answer.status
 

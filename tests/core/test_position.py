@@ -591,9 +591,16 @@ class Server:
         return status if isinstance(status, Response) else Response(status)
 
 
-def run(opening: Any, install: Any, requests: tuple[Request, ...], server: Server, call: str = "create_charge") -> Any:
+def run(
+    opening: Any,
+    install: Any,
+    requests: tuple[Request, ...],
+    server: Server,
+    call: str = "create_charge",
+    **options: Any,
+) -> Any:
     install("buggy", type("Two", (Authorizing,), {"requests": requests}))
-    gateway = opening("buggy", {}, transport=lambda request: server(request))
+    gateway = opening("buggy", {}, transport=lambda request: server(request), **options)
     return CALLS[call](gateway)
 
 
@@ -720,7 +727,7 @@ def test_a_keyed_create_is_made_again_from_its_start(opening: Any, install: Any)
 def test_a_keyed_create_that_never_succeeds_stays_unknown(opening: Any, install: Any) -> None:
     """A refusal in a later run does not undo what an earlier run may have done."""
     with pytest.raises(OutcomeUnknown) as caught:
-        run(opening, install, (KEYED,), Server(keyed=[503, 401]))
+        run(opening, install, (KEYED,), Server(keyed=[503, 401]), deadline=3)
     assert caught.value.repeatable is True
 
 
