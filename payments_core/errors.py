@@ -215,12 +215,14 @@ class Mismatch(PaymentError):
 
 
 class WebhookRejected(PaymentError):
-    """A notification that is not to be believed: answer 4xx and change nothing.
+    """A notification that is not to be believed: answer `status` and change nothing.
 
-    `reason` is `signature`, `malformed` or `stale`. It never says what the signature should have been.
+    `reason` is `signature`, `malformed` or `stale`. It never says what the signature should have been. The core fills in
+    `status`, which is the provider's to declare (`info.rejection_status`): some gateways want 200 for everything.
     """
 
     reason: str = "malformed"
+    status: int = 400
     accepted = Accepted.UNKNOWN
 
     _EXPLAINED: ClassVar[dict[str, str]] = {

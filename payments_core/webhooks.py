@@ -113,9 +113,13 @@ class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
     """One thing that a notification says happened.
 
     `charge` (or `refund`) is there only where the signed message is complete and the provider declares its webhooks
-    authoritative. Without it the event is a hint: ask for the status. `event_id` is the gateway's, or `raw_kind` and
-    every id in the message joined by `:`. The core fills in `gateway`, the name of the gateway that believed it, and
-    `received_at`.
+    authoritative. Without it the event is a hint: ask for the status.
+
+    `event_id` is the gateway's, or `raw_kind` and every id in the message joined by `:`. Only an `authoritative` event
+    can be a repetition: drop one whose id was handled. Hints about two states of one charge may share an id, so ask
+    after each.
+
+    The core fills in `gateway`, the name of the gateway that believed it, and `received_at`.
     """
 
     provider: str
