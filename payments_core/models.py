@@ -58,15 +58,24 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Authorization(msgspec.Struct, frozen=True):
-    """The right to call the gateway's API; `expires_in` is seconds from its receipt, None for never."""
+    """The right to call the gateway's API.
+
+    `expires_in` is seconds from its receipt, `expires_at` an aware datetime by the gateway's clock; None is never, and of
+    both the earlier one counts. With either, a token is believed for a minute at least and a day at most, so that clocks
+    that differ cause no storm of token calls; one that the gateway refuses is renewed at once.
+    """
 
     token: Secret
     scheme: str = "Bearer"
     expires_in: float | None = None
+    expires_at: datetime | None = None
 
     def __post_init__(self) -> None:
         if type(self.scheme) is not str:
             _keep(self, "scheme", plain_text(self.scheme, "scheme"))
+        at = self.expires_at
+        if at is not None and (not isinstance(at, datetime) or at.utcoffset() is None):
+            raise InvalidRequest("expires_at is an aware datetime, or None", field="expires_at")
 
     @property
     def credentials(self) -> Secret:
@@ -242,6 +251,9 @@ class Charge(_Answered, frozen=True):
     two share one exchange.) `reason` and `raw_reason` say why it failed, or its last
     attempt did, where the answer says; show a shopper the former only. `amount`, `captured`, `refunded` and `disputed`
     are None where the answer does not say. Times are aware datetimes. `request_id` is the gateway's id of the exchange.
+
+    A capture that is not done yet is `PENDING`, with the `captured` that was taken so far. A declined try after which the
+    shopper may try again is `REQUIRES_ACTION` or `PENDING`, with a `reason`: `FAILED` is final.
 
     `moves_money` is False for a charge of test money, and None where nobody says. The core fills in `gateway`, the name
     that the gateway was opened by, and `matched`: True once the charge was compared with an order.

@@ -16,9 +16,11 @@ from payments_core import (
     NotFound,
     Notification,
     Notifications,
+    PaymentStatus,
     ProviderContractError,
     Reference,
     RefundReference,
+    RejectionCode,
     Subject,
     WebhookDelivery,
     WebhookEvent,
@@ -288,6 +290,30 @@ def test_the_first_method_that_fits_is_the_default(amount, fields, method):
 def test_a_narrowed_method_survives_storage():
     method = NARROW.info.methods[1]
     assert msgspec.convert(msgspec.to_builtins(method), Method) == method
+
+
+# What is neither held nor taken.
+
+
+@pytest.mark.parametrize(
+    ("status", "captured"),
+    [
+        (PaymentStatus.PENDING, None),
+        (PaymentStatus.PENDING, TEA),
+        (PaymentStatus.AUTHORIZED, Money(minor=0, currency="HKD")),
+        (PaymentStatus.SUCCEEDED, Money(minor=0, currency="HKD")),
+    ],
+)
+def test_a_capture_that_is_pending_is_not_paid(status, captured):
+    charge = replace(_PAID, status=status, captured=captured).require("paid-1", TEA)
+    assert not charge.is_paid
+
+
+@pytest.mark.parametrize("status", [PaymentStatus.REQUIRES_ACTION, PaymentStatus.PENDING])
+def test_a_declined_try_that_can_be_repeated_is_open(status):
+    charge = replace(_PAID, status=status, captured=None, reason=RejectionCode.DECLINED).require("paid-1", TEA)
+    assert not charge.status.is_final
+    assert not charge.is_paid
 
 
 # How a refund is asked about.
