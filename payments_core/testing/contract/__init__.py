@@ -30,6 +30,7 @@ from .purity import Purity
 from .requests import Requests
 from .rules import Refusal
 from .secrecy import Secrecy
+from .unsigned import Unsigned
 from .verdicts import Verdicts
 from .webhooks import Webhooks
 
@@ -44,6 +45,7 @@ class ProviderContract(
     Keys,
     Events,
     Notifications,
+    Unsigned,
     Webhooks,
     Positions,
     Verdicts,
@@ -58,13 +60,14 @@ class ProviderContract(
     of statuses, written a second time from its pages; `refusals`, documented answers that refuse a create;
     `cassette_policy`, which is what cassettes of the gateway keep.
 
-    What may be given: `webhook_tolerance`, the seconds within which the gateway's signed time must lie;
+    What may be given: `webhook_tolerance`, the seconds within which the gateway's signed time must lie (`math.inf` where
+    none is documented and any age is believed);
     `signature_is_hexadecimal = False` where letters of another case are another digest; `webhook_key_field` and
     `previous_webhook_key_field`, the names of those fields of the configuration; `currency`, to be asked for where the
     first one will not do; `not_applicable`, which leaves tests out by name, each with its reason (the essential ones
     cannot be).
 
-    What may be overridden: `request`, `amount`, `fields_for_status`, `order_id`, `returned`, `batch`. A test that the
+    What may be overridden: `request`, `amount`, `fields_for_status`, `order_id`, `returned`, `batch`, `foreign`. A test that the
     provider's own declaration makes meaningless is left out as well; every one that is left out is listed, with the reason,
     at the end of pytest's report.
     """
