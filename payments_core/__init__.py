@@ -31,7 +31,7 @@ from .errors import (
 from .flow import Flow, Request, Response, drive, drive_async, segment, tap
 from .gateway import AsyncGateway, Gateway
 from .hookspecs import ObserverHooks, ProviderHooks, hookimpl, hookspec
-from .info import Limits, Method, ProviderInfo
+from .info import Duplicates, Limits, Method, Notifications, ProviderInfo
 from .models import (
     Authorization,
     AwaitShopper,
@@ -88,6 +88,7 @@ __all__ = [
     "Complete",
     "ConfigurationError",
     "Context",
+    "Duplicates",
     "ExchangeRecord",
     "Flow",
     "Gateway",
@@ -102,6 +103,7 @@ __all__ = [
     "NextAction",
     "NotFound",
     "Notification",
+    "Notifications",
     "ObserverHooks",
     "OperationRecord",
     "OutcomeUnknown",

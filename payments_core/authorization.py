@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -97,12 +98,12 @@ class AuthorizationCache:
             self._flight = Flight(left)
             return self._flight, True
 
-    def succeed(self, flight: Flight, authorization: Authorization, age_clock: float) -> None:
-        """The leader got a token, at `age_clock`."""
+    def succeed(self, flight: Flight, authorization: Authorization, age_clock: float, now: datetime) -> None:
+        """Keep the token that the leader got, at `age_clock` and `now`."""
         with self._lock:
             if self._end(flight):
                 self._current = authorization
-                self._renew_at = age_clock + RENEW_AT * lifetime(authorization.expires_in)
+                self._renew_at = age_clock + RENEW_AT * lifetime(authorization, now)
                 self._failure = None
 
     def fail(self, flight: Flight, error: PaymentError) -> None:
@@ -127,10 +128,16 @@ class AuthorizationCache:
         return is_current
 
 
-def lifetime(expires_in: object) -> float:
-    """Seconds for which a token is believed to live.
+def lifetime(authorization: Authorization, now: datetime) -> float:
+    """Return the seconds for which a token that was received `now` is believed to live."""
+    left = None if authorization.expires_at is None else (authorization.expires_at - now).total_seconds()
+    return min(_believed(authorization.expires_in), _believed(left))
 
-    None is for ever. What is no number, or is 60 or less, is 60 (no storm of token calls); more than a day is a day.
+
+def _believed(expires_in: object) -> float:
+    """Return seconds: None is for ever.
+
+    What is no number, or is 60 or less, is 60 (no storm of token calls); more than a day is a day.
     """
     if expires_in is None:
         return float("inf")

@@ -52,6 +52,7 @@ from .requests import (
     check_deadline,
     check_due,
     check_reference,
+    check_refund_reference,
     is_deadline,
     order_id_of,
     pairs_of,
@@ -242,7 +243,7 @@ class OpenedGateway:
             deadline,
             lambda call: self._hook(
                 call,
-                {"reference": typed(reference, RefundReference)},
+                {"reference": check_refund_reference(typed(reference, RefundReference), self.info)},
                 lambda result: self._results.same_refund(result, reference),
             ),
             order_id_of(reference),
@@ -457,6 +458,7 @@ class OpenedGateway:
     def _rejected(self, call: Call, error: PaymentError) -> PaymentError:
         fill_in(error, self.name, self.info, call)
         if isinstance(error, WebhookRejected):
+            error.status = self.info.rejection_status
             log(logging.WARNING, self.name, call, "a notification was rejected: %s", error.reason)
             self._hooks.notify("webhook_rejected", gateway=self.name, provider=self.info.id, reason=error.reason)
         return error

@@ -323,7 +323,7 @@ class Engine:
                 self._cache.fail(flight, _for_waiters(error))
                 ended = True
             else:
-                self._cache.succeed(flight, outcome, self._clock.monotonic())
+                self._cache.succeed(flight, outcome, self._clock.monotonic(), self._clock.now())
                 ended = True
                 return outcome  # type: ignore[no-any-return]
         finally:

@@ -244,14 +244,16 @@ class Mismatch(PaymentError):
 
 
 class WebhookRejected(PaymentError):
-    """Answer 4xx and change nothing: the notification is not to be believed.
+    """Answer `status` and change nothing: the notification is not to be believed.
 
     It never says what the signature should have been.
 
     * `reason`: `signature`, `malformed` or `stale`
+    * `status`: what to answer, as the provider declares in `info.rejection_status`; the core fills it in
     """
 
     reason: str = "malformed"
+    status: int = 400
     accepted = Accepted.UNKNOWN
 
     _EXPLAINED: ClassVar[dict[str, str]] = {

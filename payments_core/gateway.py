@@ -91,7 +91,7 @@ class Gateway(OpenedGateway):
         return self._perform(self._confirm_event(event, order_id, amount, provider_id, deadline))
 
     def parse_webhook(self, delivery: WebhookDelivery, *, deadline: float | None = None) -> Notification:
-        """Verify and read a notification; `WebhookRejected` means: answer 4xx and change nothing."""
+        """Verify and read a notification; `WebhookRejected` means: answer its `status` and change nothing."""
         outcome = self._receive(delivery, deadline)
         return outcome if type(outcome) is Notification else self._perform(outcome)  # type: ignore[arg-type]
 
@@ -219,7 +219,7 @@ class AsyncGateway(OpenedGateway):
         return await self._perform(self._confirm_event(event, order_id, amount, provider_id, deadline))
 
     async def parse_webhook(self, delivery: WebhookDelivery, *, deadline: float | None = None) -> Notification:
-        """Verify and read a notification; `WebhookRejected` means: answer 4xx and change nothing."""
+        """Verify and read a notification; `WebhookRejected` means: answer its `status` and change nothing."""
         outcome = self._receive(delivery, deadline)
         return outcome if type(outcome) is Notification else await self._perform(outcome)  # type: ignore[arg-type]
 

@@ -6,7 +6,8 @@ A declaration is checked where it is made, while the plugin is imported: a mista
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +18,15 @@ from .models import Channel
 from .money import CURRENCY_EXPONENTS, Money
 from .status import PaymentStatus
 
-__all__ = ["CONTRACT_VERSIONS", "OPTIONAL_OPERATIONS", "Limits", "Method", "ProviderInfo"]
+__all__ = [
+    "CONTRACT_VERSIONS",
+    "OPTIONAL_OPERATIONS",
+    "Duplicates",
+    "Limits",
+    "Method",
+    "Notifications",
+    "ProviderInfo",
+]
 
 # The versions of the contract that this core speaks.
 CONTRACT_VERSIONS = frozenset({1})
@@ -26,6 +35,7 @@ CONTRACT_VERSIONS = frozenset({1})
 OPTIONAL_OPERATIONS = frozenset({"complete_charge", "capture_charge", "cancel_charge", "refund_charge", "get_refund"})
 
 _QUERY_BY = frozenset({"order_id", "provider_id"})
+_REFUND_QUERY_BY = frozenset({"refund_id", "provider_id", "reference"})
 _CHARGE_OPTIONS = frozenset({"capture", "expires_in", "payment_token"})
 
 
@@ -38,18 +48,67 @@ def _are(values: Any, kind: type) -> bool:
     return all(type(each) is kind for each in values)
 
 
+class Notifications(StrEnum):
+    """How a gateway's notifications can be believed.
+
+    SIGNED: by a signature over the raw bytes. UNSIGNED: not at all, so each is a hint, and the gateway is asked.
+    NONE: it sends none.
+    """
+
+    SIGNED = "SIGNED"
+    UNSIGNED = "UNSIGNED"
+    NONE = "NONE"
+
+
+class Duplicates(StrEnum):
+    """What the gateway documents about a second create for the same order id.
+
+    SAME_FOR_KEY_LIFETIME: the same charge, for `info.key_lifetime` seconds. SAME: the same charge, for a time that is
+    not documented. REFUSED: an error, and no second charge. UNDOCUMENTED: perhaps a second charge.
+    """
+
+    SAME_FOR_KEY_LIFETIME = "SAME_FOR_KEY_LIFETIME"
+    SAME = "SAME"
+    REFUSED = "REFUSED"
+    UNDOCUMENTED = "UNDOCUMENTED"
+
+
 class Method(msgspec.Struct, frozen=True):
     """One way to pay that a page can offer as a button.
 
     * `id`: the text for `ChargeRequest.method`
     * `title`: the button's text
+    * `currencies`: the currencies that it takes, None for all of the provider's
+    * `channels`: the channels that it takes, None for all of the provider's
+    * `capture`: True where it takes the money at once and holds none, False where it only holds, None for both
     """
 
     id: str
     title: str
+    currencies: frozenset[str] | None = None
+    channels: frozenset[Channel] | None = None
+    capture: bool | None = None
 
     def __post_init__(self) -> None:
         _expect(_are((self.id, self.title), str) and self.id != "", "the id and the title of a Method are text")
+        for field in ("currencies", "channels"):
+            if (given := getattr(self, field)) is not None:
+                _expect(
+                    isinstance(given, set | frozenset) and bool(given), f"{field} of a Method is a frozenset, or None"
+                )
+                msgspec.structs.force_setattr(self, field, frozenset(given))
+        _expect(self.channels is None or _are(self.channels, Channel), "channels of a Method are Channels")
+        _expect(self.capture in {True, False, None}, "capture of a Method is True, False or None")
+
+    def takes(
+        self, *, currency: str | None = None, channel: Channel | None = None, capture: bool | None = None
+    ) -> bool:
+        """Return True where the method allows each of these that is given."""
+        return (
+            (currency is None or self.currencies is None or currency in self.currencies)
+            and (channel is None or self.channels is None or channel in self.channels)
+            and (capture is None or self.capture is None or capture is self.capture)
+        )
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +162,11 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
       accepted
     * `moves_money`: False for a test account, True for a live one, None where the configuration does not tell; an
       instance may narrow it
+    * `notifications`: how they can be believed; by default SIGNED where `parse_webhook` is implemented, else NONE
+    * `rejection_status`: the HTTP status with which a refused delivery is answered
+    * `duplicates`: what a second create for one order id does; by default SAME_FOR_KEY_LIFETIME where `key_lifetime` is
+      declared, else UNDOCUMENTED
+    * `refund_query_by`: the fields of a `RefundReference` that `get_refund` needs, each of them
     """
 
     id: str
@@ -123,9 +187,13 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
     authoritative_webhooks: bool = False
     refusal_statuses: frozenset[int] = frozenset({401, 429})
     moves_money: bool | None = None
+    notifications: Notifications | None = None
+    rejection_status: int = 400
+    duplicates: Duplicates | None = None
+    refund_query_by: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        for field in ("operations", "currencies", "channels", "query_by", "charge_options"):
+        for field in ("operations", "currencies", "channels", "query_by", "charge_options", "refund_query_by"):
             given = getattr(self, field)
             _expect(isinstance(given, set | frozenset), f"{field} is a frozenset")
             msgspec.structs.force_setattr(self, field, frozenset(given))
@@ -171,6 +239,69 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
         )
         msgspec.structs.force_setattr(self, "refusal_statuses", frozenset(self.refusal_statuses))
         _expect(self.moves_money in {True, False, None}, "moves_money is True, False or None")
+        _expect(self.refund_query_by <= _REFUND_QUERY_BY, f"refund_query_by has none but {sorted(_REFUND_QUERY_BY)}")
+        self._check_methods()
+        self._check_notifications()
+        self._check_duplicates()
+
+    def _check_methods(self) -> None:
+        for method in self.methods:
+            for field in ("currencies", "channels"):
+                beyond = (getattr(method, field) or frozenset()) - getattr(self, field)
+                _expect(not beyond, f"method {method.id} has {field} that info has not: {sorted(beyond)}")
+            _expect(
+                method.capture is not False or "capture" in self.charge_options,
+                f"method {method.id} only holds money, and charge_options has no capture",
+            )
+
+    def _check_notifications(self) -> None:
+        kind = self.notifications
+        _expect(kind is None or type(kind) is Notifications, "notifications is one of Notifications, or None")
+        _expect(
+            not self.authoritative_webhooks or kind in {None, Notifications.SIGNED},
+            "authoritative_webhooks are signed: anybody can send what is not",
+        )
+        _expect(
+            type(self.rejection_status) is int and 200 <= self.rejection_status <= 599,
+            "rejection_status is an HTTP status, of 200 to 599",
+        )
+
+    def _check_duplicates(self) -> None:
+        kind = self.duplicates
+        _expect(kind is None or type(kind) is Duplicates, "duplicates is one of Duplicates, or None")
+        _expect(
+            kind is not Duplicates.SAME_FOR_KEY_LIFETIME or self.key_lifetime is not None,
+            "duplicates=SAME_FOR_KEY_LIFETIME needs a key_lifetime",
+        )
+        _expect(
+            kind not in {Duplicates.SAME, Duplicates.UNDOCUMENTED} or self.key_lifetime is None,
+            f"duplicates={kind} has no key_lifetime: with one it is SAME_FOR_KEY_LIFETIME, or REFUSED",
+        )
+
+    def methods_for(
+        self, *, currency: str | None = None, channel: Channel | None = None, capture: bool | None = None
+    ) -> tuple[Method, ...]:
+        """Return the methods that take each of these that is given, in the order in which a page should show them."""
+        asked = (
+            (currency is None or currency in self.currencies)
+            and (channel is None or channel in self.channels)
+            and (capture is not False or "capture" in self.charge_options)
+        )
+        return tuple(
+            each for each in self.methods if asked and each.takes(currency=currency, channel=channel, capture=capture)
+        )
+
+    def filled_in(self, implemented: Collection[str]) -> ProviderInfo:
+        """Return this declaration with its derived defaults, for a provider that implements these hooks."""
+        notifications, duplicates = self.notifications, self.duplicates
+        if notifications is None:
+            notifications = Notifications.SIGNED if "parse_webhook" in implemented else Notifications.NONE
+        if duplicates is None:
+            kept = self.key_lifetime is not None
+            duplicates = Duplicates.SAME_FOR_KEY_LIFETIME if kept else Duplicates.UNDOCUMENTED
+        if (notifications, duplicates) == (self.notifications, self.duplicates):
+            return self
+        return msgspec.structs.replace(self, notifications=notifications, duplicates=duplicates)
 
 
 def _is_origin(value: object) -> bool:

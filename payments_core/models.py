@@ -72,15 +72,20 @@ class Authorization(msgspec.Struct, frozen=True):
     * `token`: the token itself
     * `scheme`: the word before the token in the Authorization header
     * `expires_in`: seconds from its receipt until it expires, None for never
+    * `expires_at`: an aware time of the gateway's clock, None for never; of the two the earlier one counts
     """
 
     token: Secret
     scheme: str = "Bearer"
     expires_in: float | None = None
+    expires_at: datetime | None = None
 
     def __post_init__(self) -> None:
         if type(self.scheme) is not str:
             _keep(self, "scheme", plain_text(self.scheme, "scheme"))
+        at = self.expires_at
+        if at is not None and (not isinstance(at, datetime) or at.utcoffset() is None):
+            raise InvalidRequest("expires_at is an aware datetime, or None", field="expires_at")
 
     @property
     def credentials(self) -> Secret:
@@ -288,6 +293,9 @@ class Charge(_Answered, frozen=True):
     (One exception: the answer to a create that names no id at all may be given the order id that was sent, because the
     two share one exchange.) Amounts are None where the answer does not say; times are aware datetimes. A charge is
     neither true nor false: test `is_paid`.
+
+    A capture that is not done yet is `PENDING`, with the `captured` that was taken so far. A declined try after which the
+    shopper may try again is `REQUIRES_ACTION` or `PENDING`, with a `reason`: `FAILED` is final.
 
     * `provider`: the provider's id, `info.id`
     * `reference`: the ids that the answer names

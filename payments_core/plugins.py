@@ -14,7 +14,7 @@ import pluggy
 
 from .errors import ConfigurationError, ProviderContractError
 from .hookspecs import ObserverHooks, ProviderHooks, hook_names
-from .info import CONTRACT_VERSIONS, OPTIONAL_OPERATIONS, ProviderInfo
+from .info import CONTRACT_VERSIONS, OPTIONAL_OPERATIONS, Notifications, ProviderInfo
 from .requests import order_id_of
 
 __all__ = ["Hook", "Hooks"]
@@ -157,6 +157,7 @@ class Hooks:
             raise ProviderContractError(f"{name} does not implement {_listed(missing)}{_unmarked(provider, missing)}")
         if not implemented & {"get_status", "parse_webhook"}:
             raise ProviderContractError(f"{name} implements neither get_status nor parse_webhook: nobody learns an end")
+        _check_notifications(name, info, implemented)
         if "get_status" not in implemented and not info.authoritative_webhooks:
             raise ProviderContractError(f"{name} has no get_status, so it must declare authoritative_webhooks")
         for hook in _OBSERVER_HOOKS:
@@ -210,7 +211,7 @@ class Hooks:
 
 
 def check_info(name: str, provider_class: object) -> ProviderInfo:
-    """A provider's declaration, checked as far as it goes without an instance."""
+    """Return a provider's declaration with its defaults, checked as far as it goes without an instance."""
     info = getattr(provider_class, "info", None)
     if not isinstance(info, ProviderInfo):
         raise ProviderContractError(f"provider {name} has no info: a class attribute `info = ProviderInfo(...)`")
@@ -224,7 +225,7 @@ def check_info(name: str, provider_class: object) -> ProviderInfo:
         raise ProviderContractError(f"the entry point {name} leads to a provider that calls itself {info.id}")
     if unknown := info.operations - OPTIONAL_OPERATIONS:
         raise ProviderContractError(f"provider {name} declares operations that do not exist: {_listed(unknown)}")
-    return info
+    return info.filled_in(_marked(provider_class))
 
 
 def instance_info(declared: ProviderInfo, provider: object) -> ProviderInfo:
@@ -236,7 +237,7 @@ def instance_info(declared: ProviderInfo, provider: object) -> ProviderInfo:
         raise ProviderContractError(
             f"provider {declared.id} changes its id, contract or operations with its configuration"
         )
-    return info
+    return info.filled_in(_marked(provider))
 
 
 def implemented_hooks(name: str, provider_class: type) -> tuple[str, ...]:
@@ -271,6 +272,18 @@ def check_class(name: str, provider_class: type, info: ProviderInfo) -> None:
             plain = inspect.isfunction(inspect.getattr_static(provider_class, attribute))
             setattr(marked, attribute, types.MethodType(method, marked) if plain else method)
     Hooks(name, marked, info, None)
+
+
+def _check_notifications(name: str, info: ProviderInfo, implemented: set[str]) -> None:
+    kind, reads = info.notifications, "parse_webhook" in implemented
+    if kind is Notifications.NONE and reads:
+        raise ProviderContractError(f"{name} declares notifications=NONE, and implements parse_webhook")
+    if kind in {Notifications.SIGNED, Notifications.UNSIGNED} and not reads:
+        raise ProviderContractError(f"{name} declares notifications={kind}, and does not implement parse_webhook")
+    if kind is Notifications.UNSIGNED and "get_status" not in implemented:
+        raise ProviderContractError(
+            f"{name} declares notifications=UNSIGNED, so it needs get_status: they prove nothing"
+        )
 
 
 def _marked(plugin: object) -> dict[str, Any]:

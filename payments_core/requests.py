@@ -11,7 +11,7 @@ import msgspec
 
 from .errors import InvalidRequest
 from .info import ProviderInfo
-from .models import ChargeRequest, Reference
+from .models import ChargeRequest, Reference, RefundReference
 from .money import Money
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "check_deadline",
     "check_due",
     "check_reference",
+    "check_refund_reference",
     "is_deadline",
     "order_id_of",
     "pairs_of",
@@ -30,11 +31,11 @@ T = TypeVar("T")
 
 
 def check_charge_request(request: ChargeRequest, info: ProviderInfo) -> ChargeRequest:
-    """The request with its method filled in; every value outside `info` is `InvalidRequest`."""
+    """Return the request with its method filled in; raise `InvalidRequest` for every value outside `info`."""
     if type(request) is not ChargeRequest:
         raise InvalidRequest("this call takes a ChargeRequest", field="request")
-    methods = [method.id for method in info.methods]
-    _among(request.method or methods[0], methods, "method", info)
+    if request.method:
+        _among(request.method, [method.id for method in info.methods], "method", info)
     check_amount(request.amount, info)
     _among(request.channel, info.channels, "channel", info)
     limits = info.limits
@@ -45,10 +46,33 @@ def check_charge_request(request: ChargeRequest, info: ProviderInfo) -> ChargeRe
         _short(request.description, limits.description_length, "description", info)
     _within(request.amount, limits.minimum, limits.maximum, info)
     _unused(request, info)
+    method = _method(request, info)
     if request.options is not None and (info.options_type is None or type(request.options) is not info.options_type):
         takes = f"a {info.options_type.__name__}" if info.options_type else "none"
         raise InvalidRequest(f"{info.title} takes other options: {takes}", field="options")
-    return request if request.method else msgspec.structs.replace(request, method=methods[0])
+    return request if request.method else msgspec.structs.replace(request, method=method)
+
+
+def _method(request: ChargeRequest, info: ProviderInfo) -> str:
+    """Return the id of the method asked for, or of the first that takes such a request."""
+    asked: dict[str, Any] = {
+        "currency": request.amount.currency,
+        "channel": request.channel,
+        "capture": request.capture,
+    }
+    named = next((each for each in info.methods if each.id == request.method), None)
+    if named is None:
+        if fitting := info.methods_for(**asked):
+            return fitting[0].id
+        raise InvalidRequest(
+            f"{info.title} has no method for {asked['currency']}, {asked['channel']} and capture={asked['capture']}: "
+            "info.methods_for() says which there are",
+            field="method",
+        )
+    for field, value in asked.items():
+        if not named.takes(**{field: value}):
+            raise InvalidRequest(f"{info.title} takes no {field} {value} by method {named.id}", field=field)
+    return named.id
 
 
 def check_amount(amount: Money, info: ProviderInfo) -> None:
@@ -60,6 +84,18 @@ def check_reference(reference: Reference, query_by: Collection[str]) -> None:
     """`InvalidRequest` where the provider can be asked by none of the ids given."""
     if not any(getattr(reference, field) for field in query_by):
         raise InvalidRequest(f"this provider is asked by {' or '.join(sorted(query_by))}", field="reference")
+
+
+def check_refund_reference(reference: RefundReference, info: ProviderInfo) -> RefundReference:
+    """Return the reference; raise `InvalidRequest` where it lacks what `get_refund` needs."""
+    missing = sorted(field for field in info.refund_query_by if not getattr(reference, field))
+    if missing:
+        raise InvalidRequest(
+            f"{info.title} is asked about a refund by {' and '.join(sorted(info.refund_query_by))}", field=missing[0]
+        )
+    if "reference" in info.refund_query_by and reference.reference is not None:
+        check_reference(reference.reference, info.query_by)
+    return reference
 
 
 def _among(value: str, allowed: Collection[str], field: str, info: ProviderInfo) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from .errors import Accepted, InvalidRequest, Mismatch, WebhookRejected
-from .info import ProviderInfo
+from .info import Notifications, ProviderInfo
 from .models import Charge, ChargeRequest, Reference, Refund, RefundReference
 from .webhooks import Acknowledgement, Notification, Subject, WebhookEvent
 
@@ -132,6 +132,8 @@ class Results:
             raise TypeError("an event's reference is a Reference or None")
         if event.charge is None and event.refund is None:
             return
+        if self._info.notifications is Notifications.UNSIGNED:
+            raise TypeError("an event of an unsigned notification carries neither a charge nor a refund")
         if not self._info.authoritative_webhooks:
             raise TypeError("the provider does not declare authoritative_webhooks")
         if event.charge is not None:

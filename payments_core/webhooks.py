@@ -125,7 +125,8 @@ class Acknowledgement(msgspec.Struct, frozen=True):
 class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
     """One thing that a notification says happened.
 
-    Without a `charge` or a `refund` the event is a hint: ask for the status.
+    Without a `charge` or a `refund` the event is a hint: ask for the status. Only an `authoritative` event can be a
+    repetition: drop one whose id was handled. Hints about two states of one charge may share an id, so ask after each.
 
     * `provider`: the provider's id, `info.id`
     * `subject`: what it is about

@@ -44,7 +44,7 @@ SECTIONS: Final = {
     "Answers": "Charge PaymentStatus RejectionCode Refund RefundStatus Authorization",
     "Next actions": "NextAction Redirect ShowQRCode SubmitForm CallSDK AwaitShopper Complete",
     "Notifications": "WebhookDelivery Notification WebhookEvent Subject Acknowledgement",
-    "Declarations": "ProviderInfo Method Limits",
+    "Declarations": "ProviderInfo Method Limits Notifications Duplicates",
     "Provider hooks": "ProviderHooks hookimpl hookspec Context",
     "Observer hooks": "ObserverHooks OperationRecord ExchangeRecord",
     "Flow values": "Flow Request Response segment unify same_hex_digest same_base64_digest tap drive drive_async",

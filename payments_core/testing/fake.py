@@ -142,7 +142,11 @@ class FakeProvider:
         title="Fake",
         operations=frozenset({"capture_charge", "cancel_charge", "refund_charge", "get_refund"}),
         currencies=frozenset({"HKD", "USD", "JPY", "KWD"}),
-        methods=(Method("wallet", "Wallet"), Method("card", "Card")),
+        methods=(
+            Method("wallet", "Wallet"),
+            Method("card", "Card"),
+            Method("transfer", "Bank transfer", frozenset({"HKD"}), frozenset({Channel.WEB}), capture=True),
+        ),
         channels=frozenset(CHANNELS),
         limits=Limits(order_id_length=64, description_length=200),
         raw_statuses=STATUSES,

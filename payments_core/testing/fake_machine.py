@@ -191,11 +191,13 @@ class FakeGateway:
         order_id = _text(body, "order_id", 64)
         amount, currency = _amount(body)
         _text(body, "description", 200)
-        if body.get("method") not in {"wallet", "card"} or body.get("channel") not in {"web", "mobile"}:
-            raise _invalid("method is wallet or card, and channel web or mobile")
+        if body.get("method") not in {"wallet", "card", "transfer"} or body.get("channel") not in {"web", "mobile"}:
+            raise _invalid("method is wallet, card or transfer, and channel web or mobile")
         capture = body.get("capture", True)
         if type(capture) is not bool:
             raise _invalid("capture is true or false")
+        if body["method"] == "transfer" and (currency, body["channel"], capture) != ("HKD", "web", True):
+            raise _invalid("a transfer is in HKD, on the web, and captured at once")
         notify_url = _text(body, "notify_url", 2048, needed=False)
         charge = _Charge(f"ch_{self._hex(20)}", order_id, amount, currency, capture, notify_url)
         if _magic(body) == "paid-":

@@ -17,6 +17,7 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
 
 for _part in (
     "declaration", "movements", "answers", "verdicts", "positions", "webhooks", "notifications", "events", "keys",
-    "requests", "purity", "secrecy", "bench", "rewriting", "forgeries", "exchanges", "rules",
+    "requests", "purity", "secrecy", "unsigned", "bench", "rewriting", "forgeries", "exchanges", "rules",
 ):  # fmt: skip
     pytest.register_assert_rewrite(f"payments_core.testing.contract.{_part}")
 
 _UNWRITTEN = re.compile(r"(?:[\w.]+: )*not written yet: (.+?, step \d)")
 _LEFT_OUT = pytest.StashKey[list[tuple[str, str]]]()
+# The contracts whose usual create has failed, each with how many tests were not run for it.
+_STOPPED = pytest.StashKey[dict[type, int]]()
 _IN_ITS_PLACE = "another class was put in its place (--contract-provider)"
 
 
@@ -82,10 +85,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """Make the usual charge of a contract before its first test; where that fails, this is the one failure."""
+    bench: Any = pyfuncitem.funcargs.get("bench")
+    if not _is_contract(pyfuncitem.cls) or bench is None or bench.works:
+        return
+    try:
+        bench.begin()
+    except AssertionError:
+        pyfuncitem.config.stash.setdefault(_STOPPED, {})[pyfuncitem.cls] = 0
+        raise
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run no test that needs the usual create, where it has failed."""
+    stopped = item.config.stash.get(_STOPPED, {})
+    cls = getattr(item, "cls", None)
+    if cls not in stopped or "bench" not in getattr(item, "fixturenames", ()):
+        return None
+    stopped[cls] += 1
+    item.config.hook.pytest_deselected(items=[item])
+    item.session._setupstate.teardown_exact(nextitem)  # noqa: SLF001 - what the item before has left for this one
+    return True
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """What is still to be written, and what was left out, and why."""
     for what, count in _unwritten(terminalreporter.stats.get("failed", [])):
         terminalreporter.line(f"not written yet: {what}: {count} {'test fails' if count == 1 else 'tests fail'}")
+    for cls, count in config.stash.get(_STOPPED, {}).items():
+        terminalreporter.line(f"{cls.__name__}: {count} tests were not run, because the usual create fails")
     left_out: list[tuple[str, str]] = config.stash.get(_LEFT_OUT, [])
     reasons = dict(left_out)
     if reasons and config.option.verbose >= -1:
@@ -157,7 +188,8 @@ def _contract_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
     sandbox = request.cls.make_sandbox()
     try:
-        with FaultGateway(upstream=sandbox.url) as between:
+        place = urlsplit(str(dict(sandbox.config).get("base_url", sandbox.url)))
+        with FaultGateway(upstream=f"{place.scheme}://{place.netloc}") as between:
             yield Bench(request.cls, sandbox, between)
     finally:
         sandbox.close()

@@ -232,13 +232,16 @@ def _chosen(stories: Sequence[Story], only: Collection[str]) -> list[Story]:
 
 
 def _answering(published: Sequence[Published]) -> ASGIApp:
-    answers = {(each.method, each.path): each.body for each in published}
+    answers = {(each.method, each.path): each for each in published}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         await request.body()
-        body = answers.get((request.method, request.url.path))
-        answer = Response(status_code=404) if body is None else Response(body, media_type="application/json")
+        found = answers.get((request.method, request.url.path))
+        if found is None:
+            answer = Response(status_code=404)
+        else:
+            answer = Response(found.body, found.status, media_type="application/json")
         await answer(scope, receive, send)
 
     return app

@@ -112,16 +112,18 @@ def expect(value: object, **attributes: object) -> None:
 
 
 class Published(msgspec.Struct, frozen=True):
-    """An answer that a gateway's documentation gives as its example.
+    """An answer that a gateway's documentation gives as its example: a refusal, say, with its `status`.
 
     * `method`: the HTTP method of the request that it answers
     * `path`: the path of that request
     * `body`: the answer's body, as published
+    * `status`: its HTTP status
     """
 
     method: str
     path: str
     body: bytes
+    status: int = 200
 
 
 class Story(msgspec.Struct, frozen=True):

@@ -403,6 +403,21 @@ def test_the_stories_of_a_sandbox_become_cassettes(tmp_path: Path) -> None:
     assert KEY not in "".join((tmp_path / each).read_text() for each in files(tmp_path))
 
 
+@pytest.mark.parametrize("status", [201, 404, 409, 422])
+@pytest.mark.usefixtures("acme")
+def test_a_published_answer_has_the_status_of_its_page(tmp_path: Path, status: int, monkeypatch: Any) -> None:
+    def script(parameters: Any) -> Any:
+        charge = yield call("get_status", Reference(parameters["order_id"]))
+        expect(charge, raw_status="open")
+
+    body = b'{"order": "P1", "id": "C9", "state": "open"}'
+    published = Published("GET", "/charges/P1", body, status)
+    story = Story("refused", script, POLICY, False, {"order_id": "P1"}, published=(published,), source="acme.example")
+    monkeypatch.setattr(AcmeSandbox, "stories", lambda _: (story,))
+    record_sandbox("acme", tmp_path)
+    assert f"code: {status}" in (tmp_path / "documentation" / "refused.yaml").read_text()
+
+
 @pytest.mark.usefixtures("acme")
 def test_a_recorded_story_is_replayed_sync_and_async(tmp_path: Path) -> None:
     record_sandbox("acme", tmp_path, ["paid"])

@@ -30,6 +30,7 @@ from .purity import Purity
 from .requests import Requests
 from .rules import Refusal
 from .secrecy import Secrecy
+from .unsigned import Unsigned
 from .verdicts import Verdicts
 from .webhooks import Webhooks
 
@@ -44,6 +45,7 @@ class ProviderContract(
     Keys,
     Events,
     Notifications,
+    Unsigned,
     Webhooks,
     Positions,
     Verdicts,
@@ -62,7 +64,8 @@ class ProviderContract(
     * `cassette_policy`: the policy of the gateway's cassettes
     * `refusals`: the documented answers that refuse a create
     * `currency`: the currency to ask for where the first declared one will not do
-    * `webhook_tolerance`: the seconds within which the gateway's signed time must lie, None where it signs no time
+    * `webhook_tolerance`: the seconds within which the gateway's signed time must lie, None where it signs no time,
+      `math.inf` where any age is believed
     * `webhook_key_field`: the configuration's field of the key that signs deliveries
     * `previous_webhook_key_field`: the configuration's field of the key before that
     * `signature_is_hexadecimal`: False where letters of another case are another digest

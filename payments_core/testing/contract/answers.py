@@ -20,6 +20,7 @@ from payments_core import (
 )
 
 from .bench import Bench
+from .declaration import fractions
 from .rewriting import answered, lacking, overheard, with_word
 from .rules import ASKED, REFUNDS, Rules, essential, needs
 
@@ -37,7 +38,7 @@ class Answers(Rules):
         """Ids that are copied from the question make somebody else's payment this one."""
         with bench.open() as gateway:
             orders = bench.new_order(), bench.new_order()
-            one, other = (bench.reference(bench.create(gateway, each, **bench.usual_fields()), each) for each in orders)
+            one, other = (bench.reference(bench.create(gateway, each), each) for each in orders)
             heard, _ = overheard(bench, gateway, lambda: gateway.get_status(one))
             outcome = answered(bench, heard, functools.partial(gateway.get_status, other))
         named = [each for each in (one.order_id, one.provider_id) if each and each.encode() in heard.body]
@@ -62,7 +63,8 @@ class Answers(Rules):
                     self._answer_of_other_money(bench, told, amount)
 
     def _answer_of_other_money(self, bench: Bench, told: Money, asked: Money) -> None:
-        order_id, another, fields = bench.new_order(), bench.new_order(), bench.usual_fields()
+        order_id, another = bench.new_order(), bench.new_order()
+        fields = bench.usual_fields(asked.currency)
         with bench.open() as gateway:
             heard, _ = overheard(bench, gateway, lambda: bench.create(gateway, order_id, told, **fields))
             create = functools.partial(bench.create, gateway, order_id, asked, **fields)
@@ -87,7 +89,7 @@ class Answers(Rules):
         with bench.open() as gateway:
             for currency in sorted({bench.amount.currency, min(currencies), max(currencies)}):
                 order_id = bench.new_order()
-                request = self.request(order_id, bench.amount_in(currency), **bench.usual_fields())
+                request = self.request(order_id, bench.amount_in(currency), **bench.usual_fields(currency))
                 create = functools.partial(gateway.create_charge, request)
                 charge = self._without_each_field(bench, gateway, "create_charge", create)
                 if self.has("get_status"):
@@ -110,22 +112,27 @@ class Answers(Rules):
         """An amount with more digits than its currency has was not understood, and is no amount."""
         with bench.open() as gateway:
             order_id = bench.new_order()
-            charge = bench.create(gateway, order_id, **bench.usual_fields())
+            charge = bench.create(gateway, order_id)
             ask = functools.partial(gateway.get_status, bench.reference(charge, order_id))
             heard, found = overheard(bench, gateway, ask)
             amount, less = found.amount, bench.part(bench.amount)
             moved = {str(bench.amount.minor): str(less.minor), bench.amount.text: less.text}
             longer = {each: f"{each}7" if "." in each else f"{each}.7" for each in moved}
+            # So little more that a float does not show it: only where the answer has a JSON number with a fraction.
+            finer = {bench.amount.text: f"{bench.amount.text}00000000000000000001"}
+            if bench.amount.text not in fractions(heard.body, ""):
+                finer = longer
             bodies = (
                 functools.reduce(lambda body, words: with_word(body, *words), each.items(), heard.body)
-                for each in (moved, longer)
+                for each in (moved, longer, finer)
             )
-            of_less, of_more = (answered(bench, heard, ask, body) for body in bodies)
+            of_less, *of_more = (answered(bench, heard, ask, body) for body in bodies)
         # Where another number in its place changes nothing, the amount stands elsewhere, or is written in another way.
         follows = not isinstance(of_less, Charge) or of_less.amount != amount
-        assert not (follows and amount and isinstance(of_more, Charge) and of_more.amount == amount), (
-            f"{amount} with a digit too many is read as {amount}: what cannot be understood is no amount"
-        )
+        for each in of_more:
+            assert not (follows and amount and isinstance(each, Charge) and each.amount == amount), (
+                f"{amount} with a digit too many is read as {amount}: what cannot be understood is no amount"
+            )
 
     @essential
     @needs(*REFUNDS)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -19,6 +20,7 @@ from payments_core import (
     Charge,
     ChargeRequest,
     Gateway,
+    Method,
     Money,
     PaymentError,
     Reference,
@@ -166,6 +168,7 @@ class Bench:
         self._steps: dict[str, list[Request]] = {}
         self._injected: list[faults.Rule] = []
         self._batch: tuple[WebhookDelivery, int] | None = None
+        self.works = False
 
     # Opening.
 
@@ -174,7 +177,8 @@ class Bench:
         """The configuration of a gateway that goes through the fault gateway."""
         config = dict(self.sandbox.config)
         assert "base_url" in config, "the contract needs a configuration with a base_url, to put itself in between"
-        return config | {"base_url": self.between.url}
+        path = urlsplit(str(config["base_url"])).path.rstrip("/")
+        return config | {"base_url": self.between.url + path}
 
     @property
     def typed_config(self) -> Any:
@@ -206,9 +210,17 @@ class Bench:
     # What the shop asks for.
 
     @property
+    def currency(self) -> str:
+        """The class's currency, or the first in which a charge can be made, and money be held where that is an option."""
+        info, declared = self.contract.info(), sorted(self.contract.info().currencies)
+        taken = [each for each in declared if info.methods_for(currency=each)]
+        held = [each for each in taken if info.methods_for(currency=each, capture=False)]
+        return self.contract.currency or (held or taken or declared)[0]
+
+    @property
     def amount(self) -> Money:
-        """What is mostly asked for: in the class's currency, or in the provider's first."""
-        return self.amount_in(self.contract.currency or min(self.contract.info().currencies))
+        """What is mostly asked for: in the class's currency, or in the first that fits."""
+        return self.amount_in(self.currency)
 
     def amount_in(self, currency: str) -> Money:
         """What is asked for in a currency. Of that of `amount`, a quarter must be allowed too: it is a refund, or a lesser charge."""
@@ -231,25 +243,50 @@ class Bench:
         return order_id
 
     def create(self, gateway: Gateway, order_id: str = "", amount: Money | None = None, **fields: Any) -> Charge:
-        """A new charge."""
-        charge = gateway.create_charge(
-            self.rules.request(order_id or self.new_order(), amount or self.amount, **fields)
-        )
+        """A new charge, with the usual fields for its currency."""
+        asked = amount or self.amount
+        fields = {**self.usual_fields(asked.currency), **fields}
+        charge = gateway.create_charge(self.rules.request(order_id or self.new_order(), asked, **fields))
         assert charge.reference.provider_id, (
             "the charge has no provider_id: the gateway's own id, by which it is paid here"
         )
         return charge
 
-    def usual_fields(self) -> dict[str, Any]:
-        """The first channel that the provider declares, where it is not the one that a request has by itself."""
-        channels = self.contract.info().channels
-        return {} if Channel.WEB in channels else {"channel": min(channels)}
+    def usual_fields(self, currency: str = "") -> dict[str, Any]:
+        """What a charge in a currency needs that a request has not by itself: mostly nothing."""
+        info = self.contract.info()
+        asked = {"currency": currency if currency in info.currencies else self.currency}
+        for capture in (True, False):
+            for channel in (Channel.WEB, *sorted(info.channels)):
+                if info.methods_for(**asked, channel=channel, capture=capture):
+                    held: dict[str, Any] = {} if capture else {"capture": False}
+                    return held if channel is Channel.WEB else {"channel": channel, **held}
+        raise AssertionError(f"no method of info takes {asked['currency']}")
+
+    def fields_for(self, method: Method, **asked: Any) -> tuple[Money, dict[str, Any]] | None:
+        """An amount and the fields with which a method is asked for; None where it does not take what is asked."""
+        info = self.contract.info()
+        currencies = [self.currency, *sorted(method.currencies or info.currencies)]
+        channels = (Channel.WEB, *sorted(method.channels or info.channels))
+        for currency in [asked.get("currency")] if "currency" in asked else currencies:
+            for channel in [asked.get("channel")] if "channel" in asked else channels:
+                capture = asked.get("capture", method.capture is not False)
+                if method in info.methods_for(currency=currency, channel=channel, capture=capture):
+                    fields = {"method": method.id, "channel": channel}
+                    return self.amount_in(str(currency)), fields if capture else {**fields, "capture": False}
+        return None
 
     def paid(self, gateway: Gateway, order_id: str = "", **fields: Any) -> Charge:
         """A charge that the shopper has approved."""
-        charge = self.create(gateway, order_id, **{**self.usual_fields(), **fields})
+        charge = self.create(gateway, order_id, **fields)
         self.sandbox.pay(charge.reference.provider_id)
         return charge
+
+    def settle(self, order_id: str) -> None:
+        """Let what is pending of an order come to its end, where the sandbox can be told to."""
+        if settle := getattr(self.sandbox, "settle", None):
+            for held in self.sandbox.charges(order_id):
+                settle(held.provider_id)
 
     def reference(self, charge: Charge, order_id: str = "") -> Reference:
         """Both ids, as a shop has stored them."""
@@ -259,10 +296,11 @@ class Bench:
         """A charge to be captured later, approved: by the first method that knows such charges."""
         problems: list[PaymentError] = []
         for method in self.contract.info().methods:
-            try:
-                return self.paid(gateway, order_id, method=method.id, capture=False)
-            except PaymentError as exc:
-                problems.append(exc)
+            if (asked := self.fields_for(method, currency=self.currency, capture=False)) is not None:
+                try:
+                    return self.paid(gateway, order_id, **asked[1])
+                except PaymentError as exc:
+                    problems.append(exc)
         raise AssertionError(f"no declared method takes capture=False: {'; '.join(map(str, problems))}")
 
     def batch(self) -> tuple[WebhookDelivery, int]:
@@ -304,13 +342,30 @@ class Bench:
             self._steps[operation] = list(seen.requests)
         return self._steps[operation]
 
+    def last_unsafe(self, operation: str) -> int:
+        """The place of the last request of an operation that moves money."""
+        places = [place for place, each in enumerate(self.steps(operation)) if not each.safe]
+        assert places, f"every request of {operation} is marked safe, and it moves money: one of them is not"
+        return places[-1]
+
+    def begin(self) -> None:
+        """Make the usual charge: where that fails, so does nearly everything else."""
+        try:
+            with self.open() as gateway:
+                self.create(gateway)
+        except Exception as exc:
+            if "not written yet" not in str(exc):  # a scaffold says by itself what is missing
+                raise AssertionError(f"the usual create fails, so nothing that needs it was run: {exc!r}") from exc
+        self.heal()
+        self.works = True
+
     # The arguments of each operation.
 
     def _create_charge(self, _: Gateway, order_id: str) -> tuple[ChargeRequest]:
         return (self.rules.request(order_id, self.amount, **self.usual_fields()),)
 
     def _get_status(self, gateway: Gateway, order_id: str) -> tuple[Reference]:
-        return (self.reference(self.create(gateway, order_id, **self.usual_fields()), order_id),)
+        return (self.reference(self.create(gateway, order_id), order_id),)
 
     def _complete_charge(self, gateway: Gateway, order_id: str) -> tuple[Reference, Any]:
         charge = self.paid(gateway, order_id)

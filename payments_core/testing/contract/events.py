@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -20,8 +20,10 @@ from payments_core import (
     PaymentStatus,
     Reference,
     RefundReference,
+    RefundRequest,
     RefundStatus,
     Rejected,
+    Subject,
     WebhookDelivery,
     WebhookEvent,
     WebhookRejected,
@@ -30,18 +32,9 @@ from payments_core import (
 from .bench import Bench, says_paid
 from .declaration import TREACHEROUS
 from .forgeries import Genuine
-from .rules import NOTIFIES, Rules, essential, needs
+from .rules import ASKED, HAS_BATCH, NOTIFIES, SIGNED, TELLS, Rules, essential, needs
 
 __all__ = ["Events"]
-
-_TELLS: Final = (
-    "notifications are hints (authoritative_webhooks)",
-    lambda cls: cls.has("parse_webhook") and cls.info().authoritative_webhooks,
-)
-_HAS_BATCH: Final = (
-    "the test class has no `batch`",
-    lambda cls: cls.has("parse_webhook") and cls.batch is not Rules.batch,
-)
 
 
 class Events(Rules):
@@ -52,21 +45,48 @@ class Events(Rules):
     @essential
     @needs(*NOTIFIES)
     def test_two_states_of_a_charge_are_two_events(self, bench: Bench) -> None:
-        """A shop handles an `event_id` once: what shares the id of an earlier state is thrown away, a payment too."""
+        """A shop handles an authoritative `event_id` once: what shares that of an earlier state is thrown away, a payment too."""
         with bench.open() as gateway:
-            charge = bench.create(gateway, **bench.usual_fields())
-            told = list(_told(bench, gateway, charge.reference.provider_id))
-            bench.sandbox.pay(charge.reference.provider_id)
-            told += gateway.parse_webhook(bench.sandbox.notification(charge.reference.provider_id)).events
-        # What says the very same again, such as a hint that names the charge and nothing else, is no other event.
+            order_id = bench.new_order()
+            charge = bench.create(gateway, order_id)
+            reference = bench.reference(charge, order_id)
+            told = list(_told(bench, gateway, reference.provider_id))
+            bench.sandbox.pay(reference.provider_id)
+            told += gateway.parse_webhook(bench.sandbox.notification(reference.provider_id)).events
+            if "refund_charge" in self.info().operations:
+                for each in ("a", "b"):
+                    gateway.refund_charge(
+                        RefundRequest(reference, f"refund-{order_id}{each}", bench.part(bench.part(bench.amount)))
+                    )
+                    told += _told(bench, gateway, reference.provider_id)
+        # A hint that names the charge and nothing else says the very same again: it is no repetition, and is asked about.
         by_id = {event.event_id: event for event in told}
         for event in told:
             latest = by_id[event.event_id]
             assert _state(event) == _state(latest), (
-                f"{event.raw_kind} and {latest.raw_kind} of one charge share the event_id {event.event_id}"
+                f"{event.raw_kind} and {latest.raw_kind} of one charge share the event_id {event.event_id}, "
+                f"and say {_state(event)[2:]} and {_state(latest)[2:]}"
             )
 
     @needs(*NOTIFIES)
+    @needs("the test class has no `foreign`", lambda cls: cls.foreign is not Rules.foreign)
+    def test_a_payment_that_is_not_this_shop_s_is_acknowledged(self, bench: Bench) -> None:
+        """An account may take payments of other shops too: what is refused is delivered for days, and what names a charge is ours."""
+        delivery = self.foreign(bench.sandbox)
+        with bench.open() as gateway:
+            try:
+                notification = gateway.parse_webhook(Genuine.of(bench, delivery).with_())
+            except WebhookRejected as exc:
+                raise AssertionError(f"a payment of the account that is another shop's is refused: {exc!r}") from None
+        assert 200 <= notification.acknowledgement.status < 300
+        for event in notification.events:
+            assert (event.subject, event.reference) == (Subject.OTHER, None), (
+                f"a payment that is not this shop's is told as a {event.subject} {event.reference}: make it a "
+                "Subject.OTHER without a reference"
+            )
+
+    @needs(*NOTIFIES)
+    @needs(*SIGNED)
     def test_a_redelivery_signed_anew_has_the_same_event_ids(self, bench: Bench) -> None:
         """Gateways sign each attempt anew; an id that holds the attempt makes one payment two."""
         with bench.open() as gateway:
@@ -81,7 +101,8 @@ class Events(Rules):
     # What it says.
 
     @essential
-    @needs(*_TELLS)
+    @needs(*NOTIFIES)
+    @needs(*TELLS)
     def test_a_status_in_a_notification_is_read_as_documented(self, bench: Bench) -> None:
         """An authoritative event settles an order without asking: its words are read as those of an answer are."""
         wrong = []
@@ -99,7 +120,8 @@ class Events(Rules):
         assert not wrong, "; ".join(wrong)
 
     @essential
-    @needs(*_TELLS)
+    @needs(*NOTIFIES)
+    @needs(*TELLS)
     def test_no_digit_of_an_amount_is_lost_in_a_notification(self, bench: Bench) -> None:
         """In every currency, and with amounts on which floating point stumbles."""
         exponents = {CURRENCY_EXPONENTS[each]: each for each in sorted(self.info().currencies, reverse=True)}
@@ -114,7 +136,7 @@ class Events(Rules):
             for asked in amounts:
                 # Less, or more, than this gateway takes: then there is nothing to tell.
                 with contextlib.suppress(InvalidRequest, Rejected, OutcomeUnknown):
-                    charge = bench.create(gateway, amount=asked, **bench.usual_fields())
+                    charge = bench.create(gateway, amount=asked)
                     bench.sandbox.pay(charge.reference.provider_id)
                     for event in _told(bench, gateway, charge.reference.provider_id):
                         if event.charge is not None:
@@ -124,7 +146,9 @@ class Events(Rules):
     # A batch.
 
     @essential
-    @needs(*_HAS_BATCH)
+    @needs(*NOTIFIES)
+    @needs(*SIGNED)
+    @needs(*HAS_BATCH)
     def test_a_batch_with_one_bad_event_is_refused_whole(self, bench: Bench) -> None:
         """What is left out of an acknowledged batch is never told again; what is refused comes once more."""
         delivery, count = bench.batch()
@@ -138,10 +162,10 @@ class Events(Rules):
                 assert len(events) >= count, f"one of {count} events is bad, and {len(events)} are believed without it"
 
     @essential
-    @needs(
-        "the gateway cannot be asked, or its notifications are hints, or the test class has no `batch`",
-        lambda cls: _HAS_BATCH[1](cls) and _TELLS[1](cls) and cls.has("get_status"),
-    )
+    @needs(*NOTIFIES)
+    @needs(*HAS_BATCH)
+    @needs(*TELLS)
+    @needs(*ASKED)
     def test_every_event_of_a_batch_says_what_is_answered_to_who_asks(self, bench: Bench) -> None:
         """Words that the table has, amounts that are the charge's, and paid only what is paid."""
         delivery, _ = bench.batch()
@@ -188,8 +212,10 @@ class Events(Rules):
 
 def _state(event: WebhookEvent) -> tuple[object, ...]:
     """What an event says that a shop acts on."""
-    about = event.charge if event.charge is not None else event.refund
-    return event.subject, event.raw_kind, None if about is None else about.status
+    charge, refund = event.charge, event.refund
+    if charge is not None:
+        return event.subject, event.raw_kind, charge.status, charge.captured, charge.refunded, charge.disputed
+    return event.subject, event.raw_kind, None if refund is None else refund.status
 
 
 def _told(bench: Bench, gateway: Gateway, provider_id: str) -> tuple[WebhookEvent, ...]:

@@ -51,7 +51,7 @@ class Movements(Rules):
             for asked in self._amounts(bench):
                 order_id = bench.new_order()
                 try:
-                    charge = bench.create(gateway, order_id, asked, **bench.usual_fields())
+                    charge = bench.create(gateway, order_id, asked)
                 except (InvalidRequest, Rejected):
                     continue  # one that this gateway does not take
                 except OutcomeUnknown as exc:
@@ -75,7 +75,7 @@ class Movements(Rules):
                 part = bench.part(whole)
                 for asked in (part, *self._treacherous(whole)):
                     order_id = bench.new_order()
-                    charge = bench.create(gateway, order_id, whole, **bench.usual_fields())
+                    charge = bench.create(gateway, order_id, whole)
                     bench.sandbox.pay(charge.reference.provider_id)
                     request = RefundRequest(bench.reference(charge, order_id), f"refund-{order_id}", asked)
                     refused: PaymentError | None = None
@@ -101,6 +101,7 @@ class Movements(Rules):
                 captured: Charge | None = None
                 with contextlib.suppress(InvalidRequest, Rejected):  # where it captures all or nothing
                     captured = gateway.capture_charge(CaptureRequest(reference, f"capture-{order_id}", asked))
+                bench.settle(order_id)
                 held = [each.captured for each in bench.sandbox.charges(order_id)]
                 wanted = [[asked]] if captured is not None else [[None], [Money(minor=0, currency=asked.currency)]]
                 assert held in wanted, f"asked to capture {asked} of {whole}, the gateway has taken {held}"
@@ -163,8 +164,12 @@ class Movements(Rules):
         with bench.open() as gateway:
             for method in self.info().methods:
                 order_id = bench.new_order()
+                amount, fields = bench.fields_for(method, capture=False) or (bench.amount, {})
+                if not fields:
+                    continue  # it is declared to hold no money
                 with contextlib.suppress(InvalidRequest, Rejected):
-                    bench.paid(gateway, order_id, method=method.id, capture=False)
+                    charge = bench.create(gateway, order_id, amount, **fields)
+                    bench.sandbox.pay(charge.reference.provider_id)
                 taken = [each.captured for each in bench.sandbox.charges(order_id) if each.captured]
                 assert not any(each.minor for each in taken), (
                     f"{method.id}: with capture=False the gateway has taken {taken}"
@@ -178,7 +183,7 @@ class Movements(Rules):
         """The shop has sold the goods to somebody else."""
         with bench.open() as gateway:
             order_id = bench.new_order()
-            reference = bench.reference(bench.create(gateway, order_id, **bench.usual_fields()), order_id)
+            reference = bench.reference(bench.create(gateway, order_id), order_id)
             gateway.cancel_charge(reference)
             with contextlib.suppress(Exception):  # a sandbox may say no in its own words
                 bench.sandbox.pay(reference.provider_id)

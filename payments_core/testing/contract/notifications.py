@@ -15,14 +15,10 @@ from payments_core.testing.leaks import scan
 
 from .bench import Bench, StillClock, error_of
 from .forgeries import Genuine, flip
-from .rules import NOTIFIES, SIGNS_TIME, Rules, essential, needs
+from .rules import HAS_OLD_KEY, NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE, Rules, essential, needs
 
 __all__ = ["Notifications"]
 
-_HAS_OLD_KEY: Final = (
-    "the configuration has no previous key, or the gateway signs no time",
-    lambda cls: SIGNS_TIME[1](cls) and cls.previous_webhook_key_field in cls.config_type().__struct_fields__,
-)
 _OLD_KEY: Final = "the-key-before-this-one"
 
 
@@ -40,7 +36,10 @@ class Notifications(Rules):
             _believed(gateway, replace(signed, received_at=None), "a delivery without received_at is refused")
 
     @essential
+    @needs(*NOTIFIES)
+    @needs(*SIGNED)
     @needs(*SIGNS_TIME)
+    @needs(*TOLERANCE)
     def test_a_delivery_without_its_time_of_receipt_is_judged_by_the_core_s_clock(self, bench: Bench) -> None:
         """A clock of the provider's own believes what was recorded long ago, or refuses what has waited in a queue."""
         tolerance = self.webhook_tolerance or 0.0
@@ -56,6 +55,7 @@ class Notifications(Rules):
             self._refused(later, old, "a delivery that is too old is believed where received_at is not given")
 
     @needs(*NOTIFIES)
+    @needs(*SIGNED)
     def test_headers_are_read_as_servers_give_them(self, bench: Bench) -> None:
         """Servers give names in any case, as text or bytes, in pairs or in a mapping."""
         with bench.open() as gateway:
@@ -91,6 +91,7 @@ class Notifications(Rules):
 
     @essential
     @needs(*NOTIFIES)
+    @needs(*SIGNED)
     def test_nobody_is_told_the_right_signature(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         """Who reads it in a log or in an error can forge the next delivery."""
         with caplog.at_level(logging.DEBUG), bench.open() as gateway:
@@ -106,7 +107,11 @@ class Notifications(Rules):
     # What is signed.
 
     @essential
-    @needs(*_HAS_OLD_KEY)
+    @needs(*NOTIFIES)
+    @needs(*SIGNED)
+    @needs(*SIGNS_TIME)
+    @needs(*TOLERANCE)
+    @needs(*HAS_OLD_KEY)
     def test_a_stale_delivery_of_the_previous_key_is_refused(self, bench: Bench) -> None:
         """The key that was changed because it leaked has signed deliveries that anybody may hold."""
         with bench.open(config=bench.config | {self.previous_webhook_key_field: _OLD_KEY}) as gateway:
@@ -117,6 +122,7 @@ class Notifications(Rules):
 
     @essential
     @needs(*NOTIFIES)
+    @needs(*SIGNED)
     def test_every_digit_of_a_signature_counts(self, bench: Bench) -> None:
         """A comparison that stops early lets a signature be guessed digit by digit."""
         with bench.open() as gateway:
@@ -130,6 +136,7 @@ class Notifications(Rules):
 
     @essential
     @needs(*NOTIFIES)
+    @needs(*SIGNED)
     def test_nothing_is_read_before_it_is_verified(self, bench: Bench) -> None:
         """A reader of bytes that anybody may have sent is a way in: a body that nobody signed has a wrong signature first."""
         with bench.open() as gateway:

@@ -23,7 +23,7 @@ from payments_core.testing import faults
 from payments_core.testing.faults import Fault
 
 from .bench import SHORT, AtStep, Bench, Prepared, error_of
-from .rules import Rules, essential, needs
+from .rules import ONE_CHARGE, Rules, essential, needs
 
 __all__ = ["Positions"]
 
@@ -82,6 +82,34 @@ class Positions(Rules):
                 assert all(flags), f"{operation} only asks: mark its requests safe=True"
             else:
                 assert not all(flags), f"{operation} moves money: a request of it is not safe"
+
+    def test_a_safe_request_changes_nothing(self, bench: Bench) -> None:
+        """One that is marked safe is sent again as often as it fails; a confirmation that is marked so moves money each time."""
+        for operation, place, steps in self._each(bench):
+            if not steps[place].safe or operation in {"get_status", "get_refund"}:
+                continue
+            held = []
+            for fault in (faults.TooManyRequests("3600"), faults.ForwardThen(faults.TooManyRequests("3600"))):
+                _, prepared = self._fail(bench, operation, place, fault)
+                bench.heal()
+                held.append(self._books(bench, prepared.order_id))
+            assert held[0] == held[1], (
+                f"{operation}, request {place + 1} is marked safe, and it moves something: before it the gateway held "
+                f"{held[0]}, and afterwards {held[1]}"
+            )
+
+    def _books(self, bench: Bench, order_id: str) -> list[object]:
+        """What the gateway holds of an order, and what it answers to who asks."""
+        held = list(bench.sandbox.charges(order_id))
+        books: list[object] = [(each.amount, each.captured, each.refunded) for each in held]
+        if self.has("get_status"):
+            with bench.open() as gateway:
+                for reference in [Reference(order_id)] if "order_id" in self.info().query_by else []:
+                    try:
+                        books.append(gateway.get_status(reference).raw_status)
+                    except PaymentError as exc:
+                        books.append(type(exc).__name__)
+        return books
 
     @essential
     @pytest.mark.parametrize("fault", _LOST.values(), ids=_LOST)
@@ -166,8 +194,8 @@ class Positions(Rules):
             asked = len(bench.between.requests)
             gateway.authorize()
             assert len(bench.between.requests) == asked > 0
-            bench.create(gateway, **bench.usual_fields())
-            bench.create(gateway, **bench.usual_fields())
+            bench.create(gateway)
+            bench.create(gateway)
             assert len(bench.between.requests) == asked + 2 * len(steps)
 
     @needs("the provider has no `authorize`", lambda cls: cls.has("authorize"))
@@ -206,7 +234,7 @@ class Positions(Rules):
             order_id = bench.new_order()
             with bench.open(deadline=SHORT) as gateway:
                 bench.inject(fault)
-                error = error_of(lambda: bench.create(gateway, order_id, **bench.usual_fields()))  # noqa: B023
+                error = error_of(lambda: bench.create(gateway, order_id))  # noqa: B023
             assert type(error) is kind, f"{fault}: {error!r}"
             assert list(bench.sandbox.charges(order_id)) == []
 
@@ -216,7 +244,7 @@ class Positions(Rules):
         order_id = bench.new_order()
         with bench.open() as gateway:
             bench.inject(AtStep(faults.TooManyRequests("3600"), 1))
-            error = error_of(lambda: bench.create(gateway, order_id, **bench.usual_fields()))
+            error = error_of(lambda: bench.create(gateway, order_id))
         assert type(error) is RateLimited
         assert list(bench.sandbox.charges(order_id)) == []
 
@@ -225,8 +253,7 @@ class Positions(Rules):
     @essential
     def test_a_create_whose_answer_is_lost_makes_one_charge(self, bench: Bench) -> None:
         """The charge exists. A create that is marked idempotent is sent again, and must still be one charge."""
-        steps = bench.steps("create_charge")
-        last = max(place for place, each in enumerate(steps) if not each.safe)
+        last = bench.last_unsafe("create_charge")
         with bench.open() as gateway:
             prepared = bench.prepare("create_charge", gateway)
             bench.inject(AtStep(faults.LoseAnswer(), last, times=1))
@@ -237,7 +264,7 @@ class Positions(Rules):
                 outcome = exc
             held = bench.sandbox.charges(prepared.order_id)
             assert len(held) == 1, f"{len(held)} charges were made of one: a create that is idempotent only in name"
-            if all(each.idempotent for each in steps if not each.safe):
+            if all(each.idempotent for each in bench.steps("create_charge") if not each.safe):
                 assert isinstance(outcome, Charge), f"an idempotent create was not made again: {outcome!r}"
                 return
             assert type(outcome) is OutcomeUnknown
@@ -252,8 +279,7 @@ class Positions(Rules):
     def test_the_identical_call_is_one_charge_for_as_long_as_its_key_is_declared_to_live(self, bench: Bench) -> None:
         """Every answer is lost; the same call is made again by another process, near the end of the key's life."""
         lifetime = self.info().key_lifetime or 0.0
-        steps = bench.steps("create_charge")
-        last = max(place for place, each in enumerate(steps) if not each.safe)
+        last = bench.last_unsafe("create_charge")
         with bench.open() as gateway:
             prepared = bench.prepare("create_charge", gateway)
             bench.inject(AtStep(faults.LoseAnswer(), last))
@@ -283,7 +309,7 @@ class Positions(Rules):
         assert [each.refunded for each in bench.sandbox.charges(order_id)] == [bench.part(bench.amount)]
 
     def _lose(self, bench: Bench, operation: str) -> str:
-        last = max(place for place, each in enumerate(bench.steps(operation)) if not each.safe)
+        last = bench.last_unsafe(operation)
         with bench.open() as gateway:
             prepared = bench.prepare(operation, gateway)
             bench.inject(AtStep(faults.LoseAnswer(), last, times=1))
@@ -291,16 +317,17 @@ class Positions(Rules):
                 prepared.call()
             except PaymentError as exc:
                 assert type(exc) is OutcomeUnknown, repr(exc)  # noqa: PT017 - it may also succeed
+        bench.settle(prepared.order_id)
         return prepared.order_id
 
-    @needs("no key_lifetime is declared", lambda cls: cls.info().key_lifetime is not None)
+    @needs(*ONE_CHARGE)
     def test_one_order_with_two_amounts_is_never_two_charges_of_one_key(self, bench: Bench) -> None:
         """A key that holds the amount would make a second charge of one order."""
         order_id = bench.new_order()
         other = bench.part(bench.amount)
         with bench.open() as gateway:
-            bench.create(gateway, order_id, **bench.usual_fields())
-            error = error_of(lambda: bench.create(gateway, order_id, other, **bench.usual_fields()))
+            bench.create(gateway, order_id)
+            error = error_of(lambda: bench.create(gateway, order_id, other))
         assert isinstance(error, Rejected | OutcomeUnknown | NotFound | ProtocolViolation), repr(error)
         assert len(bench.sandbox.charges(order_id)) == 1
 

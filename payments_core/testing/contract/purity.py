@@ -62,7 +62,7 @@ class Purity(Rules):
     def test_two_accounts_do_not_touch_each_other(self, bench: Bench) -> None:
         """A platform opens one gateway for each of its shops, in one process."""
         with bench.open() as alone:
-            bench.create(alone, **bench.usual_fields())
+            bench.create(alone)
         with (
             contextlib.closing(self.make_sandbox()) as sandbox,
             bench.open() as first,
@@ -70,7 +70,7 @@ class Purity(Rules):
         ):
             for gateway in (first, second, first):
                 try:
-                    bench.create(gateway, **bench.usual_fields())
+                    bench.create(gateway)
                 except PaymentError as exc:
                     raise AssertionError(
                         f"of two accounts in one process, one is taken for the other: {exc!r}"

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import typing
+from html import escape
 from typing import Any, Final
+from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from payments_core import ChargeRequest, Gateway, PaymentError, Request, Secret
+from payments_core import Channel, ChargeRequest, Gateway, Money, PaymentError, Request, Secret
 from payments_core.testing import faults
 
 from .bench import AtStep, Bench, StillClock, Tap
 from .forgeries import Genuine
-from .rules import Rules, needs
+from .rules import NOTIFIES, Rules, needs
 
 __all__ = ["Requests"]
 
@@ -25,29 +28,29 @@ _VALUES: Final[dict[str, tuple[Any, ...]]] = {
 }
 
 
-def _delivers(cls: type[Rules]) -> bool:
-    """Whether the sandbox sends notifications, and to the address of the charge: by the class that its factory names."""
-    make: Any = cls.make_sandbox
-    try:
-        sandbox = make if isinstance(make, type) else typing.get_type_hints(make).get("return")
-    except (AttributeError, NameError, TypeError):
-        return False
-    return cls.has("parse_webhook") and hasattr(sandbox, "deliver") and not hasattr(sandbox, "register_endpoint")
-
-
 class Requests(Rules):
     """The requests of a create, held against what it was asked for."""
 
     @needs("there is one method", lambda cls: len(cls.info().methods) > 1)
     def test_each_method_is_asked_for(self, bench: Bench) -> None:
         """Two buttons that send the same are one, and the shopper pays with what was not chosen."""
-        order_id, sent = bench.new_order(), dict[Any, str]()
+        order_id = bench.new_order()
         with self._still(bench) as (gateway, seen):
-            for method in self.info().methods:
-                made = self._sent(bench, gateway, seen, order_id, method.id)
-                assert made is None or made not in sent, f"{sent[made]} and {method.id} are sent alike: methods of info"
-                if made is not None:
-                    sent[made] = method.id
+            for currency, channel in sorted(self._places(bench)):
+                sent = dict[Any, str]()
+                for method in self.info().methods:
+                    asked = bench.fields_for(method, currency=currency, channel=channel)
+                    made = None if asked is None else self._sent(bench, gateway, seen, order_id, asked)
+                    assert made is None or made not in sent, (
+                        f"{sent[made]} and {method.id} are sent alike: methods of info"
+                    )
+                    if made is not None:
+                        sent[made] = method.id
+
+    def _places(self, bench: Bench) -> set[tuple[str, Channel]]:
+        """A currency and a channel of each method, in which it is compared with the others that take them."""
+        found = [bench.fields_for(method) for method in self.info().methods]
+        return {(each[0].currency, each[1]["channel"]) for each in found if each is not None}
 
     @needs("no charge_options are declared", lambda cls: bool(cls.info().charge_options))
     def test_every_charge_option_that_is_declared_is_sent(self, bench: Bench) -> None:
@@ -57,8 +60,9 @@ class Requests(Rules):
             for option in sorted(self.info().charge_options):
                 told = {}
                 for method in self.info().methods:
+                    asked = bench.fields_for(method) or (bench.amount, {"method": method.id})
                     made = [
-                        self._sent(bench, gateway, seen, order_id, method.id, **{option: value})
+                        self._sent(bench, gateway, seen, order_id, asked, **{option: value})
                         for value in _VALUES[option]
                     ]
                     taken = [each for each in made if each is not None]
@@ -79,25 +83,51 @@ class Requests(Rules):
             yield gateway, seen
 
     def _sent(
-        self, bench: Bench, gateway: Gateway, seen: Tap, order_id: str, method: str, **options: Any
+        self,
+        bench: Bench,
+        gateway: Gateway,
+        seen: Tap,
+        order_id: str,
+        asked: tuple[Money, dict[str, Any]],
+        **options: Any,
     ) -> tuple[tuple[Any, ...], ...] | None:
         """What a create sends whose last request is refused, so that it can be made again; None where it is not taken."""
-        fields = {**bench.usual_fields(), "method": method}
+        amount, fields = asked
         seen.requests.clear()
         try:
-            gateway.create_charge(replace(self.request(bench.new_order(), bench.amount, **fields), **options))
+            gateway.create_charge(replace(self.request(bench.new_order(), amount, **fields), **options))
         except PaymentError:
             if not seen.requests:
                 return None
         last = len(seen.requests) - 1
         seen.requests.clear()
         with bench.inject(AtStep(faults.TooManyRequests("3600"), last)), contextlib.suppress(PaymentError):
-            gateway.create_charge(replace(self.request(order_id, bench.amount, **fields), **options))
+            gateway.create_charge(replace(self.request(order_id, amount, **fields), **options))
         return tuple(_revealed(each) for each in seen.requests) if len(seen.requests) == last + 1 else None
 
-    @needs("the sandbox does not deliver to the address of a charge", _delivers)
-    def test_the_notify_url_is_sent_where_notifications_come(self, bench: Bench) -> None:
-        """Where it is not sent, or another address in its place, no notification ever arrives."""
+    @needs(*NOTIFIES)
+    @needs("an endpoint is registered with the gateway", lambda cls: not cls.sandbox_has("register_endpoint"))
+    def test_the_notify_url_is_sent(self, bench: Bench) -> None:
+        """Where it is not sent, no notification ever arrives. A gateway with registered endpoints has `register_endpoint`."""
+        if hasattr(bench.sandbox, "register_endpoint"):
+            return  # the factory did not say of which class its sandbox is
+        address = "https://shop.example/notify?a=1&b=2"
+        seen = Tap()
+        with bench.open(plugins=[seen]) as gateway:
+            asked = self.request(bench.new_order(), bench.amount, **bench.usual_fields())
+            gateway.create_charge(replace(asked, notify_url=address))
+        sent = b"".join(repr(_revealed(each)).encode() + each.body for each in seen.requests)
+        forms = (address, address.replace("/", "\\/"), quote(address, safe=""), quote(address), escape(address))
+        said = "notify_url is not sent: no notification ever arrives"
+        assert any(each.encode() in sent for each in forms) or address in _decoded(seen.requests), said
+
+    @needs(*NOTIFIES)
+    @needs(
+        "the sandbox does not deliver to the address of a charge",
+        lambda cls: cls.sandbox_has("deliver") and not cls.sandbox_has("register_endpoint"),
+    )
+    def test_a_notification_arrives_at_the_notify_url(self, bench: Bench) -> None:
+        """Where another address is sent in its place, none does."""
         from payments_core.testing.server import WebhookListener
 
         with WebhookListener() as listener, bench.open() as gateway:
@@ -109,10 +139,19 @@ class Requests(Rules):
                 bench.sandbox.deliver(charge.reference.provider_id)  # type: ignore[attr-defined]
             with contextlib.suppress(TimeoutError):
                 listener.wait(1, timeout=2.0)
-            assert listener.deliveries, "nothing is delivered to the notify_url of the charge: it was not sent"
+            assert listener.deliveries, "nothing is delivered to the notify_url of the charge"
             body = listener.deliveries[-1].body
             genuine = Genuine.of(bench, bench.sandbox.notification(charge.reference.provider_id))
             assert gateway.parse_webhook(genuine.with_(genuine.signed(body=body), body)).events
+
+
+def _decoded(requests: typing.Iterable[Request]) -> str:
+    """What JSON bodies say, however their text is escaped."""
+    found = []
+    for request in requests:
+        with contextlib.suppress(ValueError):
+            found.append(json.dumps(json.loads(request.body), ensure_ascii=False))
+    return " ".join(found)
 
 
 def _revealed(request: Request) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from payments_core.testing.faults import Exchange, Fault, Headers
 
 from .bench import AtStep, Bench
 
-__all__ = ["Given", "Heard", "Rewrite", "answered", "at_last", "lacking", "overheard", "with_word"]
+__all__ = ["Given", "Heard", "Rewrite", "answered", "at_last", "lacking", "other_id", "overheard", "with_word"]
 
 T = TypeVar("T")
 
@@ -127,6 +127,13 @@ def with_word(body: bytes, word: str, other: str) -> bytes:
     """The body with another word wherever this one is a whole value of it, and not a part of one, or a name."""
     value = rb"""(?:(?<=["'>=\[,:])|(?<=[:,] ))%b(?=["'<&,\]}\s]|$)(?!["']\s*:)""" % re.escape(word.encode())
     return re.sub(value, other.encode().replace(b"\\", rb"\\"), body)
+
+
+def other_id(provider_id: str) -> str:
+    """An id of the same form that nothing has."""
+    digits = str.maketrans("0123456789", "5678901234")
+    changed = provider_id[:-8] + provider_id[-8:].translate(digits)
+    return changed if changed != provider_id else f"{provider_id[:-1]}{'a' if provider_id[-1] != 'a' else 'b'}"
 
 
 def _paths(value: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -9,7 +11,9 @@ import msgspec
 
 from payments_core import (
     ChargeRequest,
+    Duplicates,
     Money,
+    Notifications,
     PaymentError,
     PaymentStatus,
     ProviderInfo,
@@ -21,7 +25,24 @@ from payments_core.plugins import implemented_hooks
 from payments_core.testing.masking import CassettePolicy
 from payments_core.testing.sandbox import ContractSandbox
 
-__all__ = ["ASKED", "REFUNDS", "Refusal", "Rules", "applies", "essential", "needs"]
+__all__ = [
+    "ASKED",
+    "HAS_BATCH",
+    "HAS_OLD_KEY",
+    "NOTIFIES",
+    "ONE_CHARGE",
+    "REFUNDS",
+    "SIGNED",
+    "SIGNS_TIME",
+    "TELLS",
+    "TOLERANCE",
+    "UNSIGNED",
+    "Refusal",
+    "Rules",
+    "applies",
+    "essential",
+    "needs",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,10 +72,13 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def needs(reason: str, applies_to: Callable[[type[Rules]], bool]) -> Callable[[F], F]:
-    """Mark a test that concerns only some providers: where `applies_to` says no, it is left out, with this reason."""
+    """Mark a test that concerns only some providers: where `applies_to` says no, it is left out, with this reason.
+
+    Of several marks the one on top is asked first.
+    """
 
     def mark(test: F) -> F:
-        setattr(test, _NEEDS, (reason, applies_to))
+        setattr(test, _NEEDS, ((reason, applies_to), *getattr(test, _NEEDS, ())))
         return test
 
     return mark
@@ -64,9 +88,22 @@ def needs(reason: str, applies_to: Callable[[type[Rules]], bool]) -> Callable[[F
 ASKED: Final = ("the gateway cannot be asked", lambda cls: cls.has("get_status"))
 REFUNDS: Final = ("refund_charge is not declared", lambda cls: "refund_charge" in cls.info().operations)
 NOTIFIES: Final = ("the gateway sends no notifications", lambda cls: cls.has("parse_webhook"))
-SIGNS_TIME: Final = (
-    "the gateway signs no time (webhook_tolerance)",
-    lambda cls: cls.has("parse_webhook") and cls.webhook_tolerance is not None,
+SIGNED: Final = ("its notifications are not signed", lambda cls: cls.info().notifications is Notifications.SIGNED)
+UNSIGNED: Final = ("its notifications are signed", lambda cls: cls.info().notifications is Notifications.UNSIGNED)
+SIGNS_TIME: Final = ("the gateway signs no time (webhook_tolerance)", lambda cls: cls.webhook_tolerance is not None)
+TOLERANCE: Final = (
+    "a signed time of any age is believed (webhook_tolerance)",
+    lambda cls: cls.webhook_tolerance != math.inf,
+)
+TELLS: Final = ("notifications are hints (authoritative_webhooks)", lambda cls: cls.info().authoritative_webhooks)
+HAS_OLD_KEY: Final = (
+    "the configuration has no previous key",
+    lambda cls: cls.previous_webhook_key_field in cls.config_type().__struct_fields__,
+)
+HAS_BATCH: Final = ("the test class has no `batch`", lambda cls: cls.batch is not Rules.batch)
+ONE_CHARGE: Final = (
+    "what a second create for one order id does is not documented (info.duplicates)",
+    lambda cls: cls.info().duplicates is not Duplicates.UNDOCUMENTED,
 )
 
 
@@ -137,12 +174,26 @@ class Rules:
         """Return a genuine delivery of at least three events, and how many they are."""
         raise NotImplementedError("override `batch`, or name the test in `not_applicable` with the reason")
 
+    def foreign(self, sandbox: Any) -> WebhookDelivery:
+        """A genuine delivery about a payment of the account that this shop has not made."""
+        raise NotImplementedError("override `foreign`, where the account takes payments of other shops too")
+
     @classmethod
     def info(cls) -> ProviderInfo:
         """Return the declaration of the class under test."""
         info = cls.provider.info  # type: ignore[attr-defined]
         assert isinstance(info, ProviderInfo), "the provider has no info: a class attribute `info = ProviderInfo(...)`"
-        return info
+        return info.filled_in(implemented_hooks(info.id, cls.provider))
+
+    @classmethod
+    def sandbox_has(cls, member: str) -> bool:
+        """Whether the class of sandbox that `make_sandbox` names has this member."""
+        make: Any = cls.make_sandbox
+        try:
+            sandbox = make if isinstance(make, type) else typing.get_type_hints(make).get("return")
+        except (AttributeError, NameError, TypeError):
+            return False
+        return hasattr(sandbox, member)
 
     @classmethod
     def config_type(cls) -> type[msgspec.Struct]:
@@ -159,11 +210,8 @@ def applies(cls: type[Rules], test_name: str) -> str:
     """Why a test is left out for this class; `""` where it is to be run."""
     if reason := cls.not_applicable.get(test_name, ""):
         return reason
-    needed = getattr(getattr(cls, test_name, None), _NEEDS, None)
-    if needed is None:
-        return ""
-    reason, applies_to = needed
-    return "" if applies_to(cls) else str(reason)
+    needed = getattr(getattr(cls, test_name, None), _NEEDS, ())
+    return next((str(reason) for reason, applies_to in needed if not applies_to(cls)), "")
 
 
 def is_essential(cls: type[Rules], test_name: str) -> bool:
