@@ -51,8 +51,9 @@ def _are(values: Any, kind: type) -> bool:
 class Notifications(StrEnum):
     """How a gateway's notifications can be believed.
 
-    SIGNED: by a signature over the raw bytes. UNSIGNED: not at all, so each is a hint, and the gateway is asked.
-    NONE: it sends none.
+    * `SIGNED`: by a signature over the raw bytes
+    * `UNSIGNED`: not at all, so each is a hint, and the gateway is asked
+    * `NONE`: it sends none
     """
 
     SIGNED = "SIGNED"
@@ -63,8 +64,10 @@ class Notifications(StrEnum):
 class Duplicates(StrEnum):
     """What the gateway documents about a second create for the same order id.
 
-    SAME_FOR_KEY_LIFETIME: the same charge, for `info.key_lifetime` seconds. SAME: the same charge, for a time that is
-    not documented. REFUSED: an error, and no second charge. UNDOCUMENTED: perhaps a second charge.
+    * `SAME_FOR_KEY_LIFETIME`: the same charge, for `info.key_lifetime` seconds
+    * `SAME`: the same charge, for a time that is not documented
+    * `REFUSED`: an error, and no second charge
+    * `UNDOCUMENTED`: perhaps a second charge
     """
 
     SAME_FOR_KEY_LIFETIME = "SAME_FOR_KEY_LIFETIME"
