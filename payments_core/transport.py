@@ -20,6 +20,7 @@ from weakref import WeakSet
 
 import httpx
 
+from ._frames import without_frames
 from .body import Body, Unreadable
 from .errors import ConfigurationError, GatewayUnavailable, OutcomeUnknown, PaymentError, ProtocolViolation
 from .flow import Request, Response
@@ -83,6 +84,7 @@ class HTTPTransport:
     deadline cannot bound in a sync call is the operating system's name lookup.)
     """
 
+    @without_frames  # a proxy's URL can hold a password
     def __init__(
         self,
         proxy: str | None = None,
@@ -196,6 +198,7 @@ class _Loop:
 class AsyncHTTPTransport:
     """httpx for asyncio callers; the parameters are those of `HTTPTransport`."""
 
+    @without_frames  # a proxy's URL can hold a password
     def __init__(
         self,
         proxy: str | None = None,
@@ -444,9 +447,8 @@ def _proxy(url: str | None) -> httpx.Proxy | None:
         proxy = httpx.Proxy(url)
         if proxy.url.scheme == "http" and proxy.url.host:
             return proxy
-    except Exception:  # noqa: BLE001, S110 - a proxy's URL can hold a password
+    except Exception:  # noqa: BLE001, S110 - its text can hold the password
         pass
-    del url
     # TLS inside TLS: neither the deadline nor `verify` would hold for the outer one.
     raise ConfigurationError(
         "proxy is an http URL such as http://proxy.internal:3128, not https: TLS to the gateway goes through it unread"
