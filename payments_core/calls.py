@@ -317,10 +317,10 @@ class OpenedGateway:
         started_at = self._clock.now() if watched else None
         error: BaseException | None = None
         try:
-            self._check_open()
-            check_deadline(limit)
             if first_sent_at is not None:
                 check_repeat(call, self.info, first_sent_at, self._clock.now())
+            self._check_open()
+            check_deadline(limit)
             result = yield from work(call)
         except PaymentError as exc:
             error = exc

@@ -27,7 +27,9 @@ __all__ = [
     "Settings",
     "build",
     "build_config",
+    "config_path",
     "plain",
+    "read_gateways",
     "secrets_of",
     "settings_for",
     "why_unconfigured",
@@ -88,8 +90,8 @@ def settings_for(
     environ = os.environ if environ is None else environ
     if file is not None and not file.is_file():
         raise ConfigurationError(f"there is no file {file}")
-    path = _path(environ) if file is None else file
-    gateways = _gateways(path) or {}
+    path = config_path(environ) if file is None else file
+    gateways = read_gateways(path) or {}
     values = _section(name, path, gateways)
     prefix = _prefix(name)
     environment = {key[len(prefix) :].lower(): value for key, value in environ.items() if key.startswith(prefix)}
@@ -105,8 +107,8 @@ def settings_for(
 
 def why_unconfigured(name: str, file: Path | None = None) -> str:
     """Say that there is no file, or no section for gateway `name` in it; `""` where there is one."""
-    path = _path(os.environ) if file is None else file
-    gateways = _gateways(path)
+    path = config_path(os.environ) if file is None else file
+    gateways = read_gateways(path)
     if gateways is None:
         return f"no {path} was found here"
     if name in gateways:
@@ -368,7 +370,7 @@ def _section(name: str, path: Path, gateways: Mapping[str, Any]) -> dict[str, An
     return dict(section)
 
 
-def _gateways(path: Path) -> dict[str, Any] | None:
+def read_gateways(path: Path) -> dict[str, Any] | None:
     """Read the gateways of a file, by their names; None where there is no file."""
     problem, document = "", {}
     try:
@@ -405,7 +407,8 @@ def _decoded(content: bytes) -> str:
     raise _Undecodable("is not UTF-8; save it as UTF-8")
 
 
-def _path(environ: Mapping[str, str]) -> Path:
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Return the file that `PAYMENTS_CONFIG` names, else `payments.toml` in the current folder."""
     named = environ.get("PAYMENTS_CONFIG", "")
     if named and not Path(named).is_file():
         raise ConfigurationError(f"PAYMENTS_CONFIG names {named}, which is not a file")

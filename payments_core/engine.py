@@ -272,7 +272,7 @@ class Engine:
             seconds * 1000,
         )
         if started_at is not None:
-            self.hooks.notify(
+            interrupt = self.hooks.notify(
                 "exchange_finished",
                 exchange=ExchangeRecord(
                     provider=self.info.id,
@@ -288,6 +288,8 @@ class Engine:
                     order_id=call.order_id,
                 ),
             )
+            if interrupt is not None:
+                raise Interrupted(interrupt)
 
     # -- authorization ----------------------------------------------------------------------------------------------
 
@@ -391,7 +393,9 @@ def _read(hook: Hook | None, response: Response) -> object:
         return hook({"response": response})
     except (KeyboardInterrupt, MemoryError):
         raise
-    except BaseException:  # noqa: BLE001 - a plugin's bug of any kind
+    except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
+        if (interrupt := interrupt_behind(exc)) is not None:
+            raise Interrupted(interrupt) from None
         return None
 
 

@@ -131,7 +131,7 @@ class UnsupportedOperation(PaymentError):
 
 
 class AuthorizationRejected(PaymentError):
-    """Fix the credentials: the gateway refuses them, after one renewal where there is anything to renew."""
+    """Fix the credentials: the gateway refuses them, renewed ones too."""
 
 
 class RejectionCode(StrEnum):

@@ -68,15 +68,10 @@ class Call:
         """Return the seconds until the deadline."""
         return self.ends - time.monotonic()
 
-    def repeat(self, first_sent_at: datetime, seconds: float) -> None:
-        """Count as sent what an earlier, identical call has sent; send nothing later than in `seconds`."""
-        self.first_sent_at = first_sent_at
-        self.exposed = self.repeats = True
-        self.ends = min(self.ends, self.began + seconds)
-
 
 def check_repeat(call: Call, info: ProviderInfo, first_sent_at: object, now: datetime) -> None:
     """Let a call repeat one whose outcome is unknown, while the gateway keeps the key of the first."""
+    call.exposed = call.repeats = True  # whatever is wrong with this call, the first one may have been accepted
     if not isinstance(first_sent_at, datetime) or first_sent_at.tzinfo is None:
         raise InvalidRequest(
             "first_sent_at is when the call was first sent: an aware datetime, such as error.first_sent_at",
@@ -84,7 +79,8 @@ def check_repeat(call: Call, info: ProviderInfo, first_sent_at: object, now: dat
         )
     lifetime = info.key_lifetime
     left = 0.0 if lifetime is None else lifetime - max((now - first_sent_at).total_seconds(), 0.0)
-    call.repeat(first_sent_at, left)
+    call.first_sent_at = first_sent_at
+    call.ends = min(call.ends, call.began + left)
     if left <= 0:
         kept = "keeps no idempotency key" if lifetime is None else f"keeps a key for {lifetime:g} seconds only"
         raise OutcomeUnknown(

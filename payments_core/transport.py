@@ -1,4 +1,4 @@
-"""The one module that does I/O: httpx below, with a total deadline, caps and no redirects above it.
+"""Send requests through httpx, with a total deadline, caps and no redirects. Only this module and `network` do I/O.
 
 A transport raises `GatewayUnavailable` where the request certainly did not leave, `OutcomeUnknown` where it may have been
 received, and `ProtocolViolation` where an answer arrived that cannot be read. It knows nothing of money; the caller does.

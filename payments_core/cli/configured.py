@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
-from collections.abc import Mapping
 from contextlib import redirect_stdout
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from payments_core import ConfigurationError, PaymentError
-from payments_core.config import CONFIG_FILE
+from payments_core.config import config_path, read_gateways
 from payments_core.discovery import PROVIDER_GROUP, find_provider
 
 from .opening import default_provider, open_gateway
 
-__all__ = ["ConfiguredGateway", "configured_gateways", "gateway_in", "looked_at", "sections_of"]
+__all__ = ["ConfiguredGateway", "configured_gateways", "gateway_in", "looked_at"]
 
 
 class ConfiguredGateway(msgspec.Struct, frozen=True):
@@ -34,11 +31,8 @@ class ConfiguredGateway(msgspec.Struct, frozen=True):
 
 def configured_gateways(file: Path | None = None) -> list[ConfiguredGateway]:
     """Return every configured gateway, by name; a file that cannot be read is a `ConfigurationError`."""
-    stated_file = os.environ.get("PAYMENTS_CONFIG", "")
-    if file is None and stated_file and not Path(stated_file).is_file():
-        raise ConfigurationError(f"PAYMENTS_CONFIG names {stated_file}, which is not a file")
-    path = file or Path(stated_file or CONFIG_FILE)
-    sections = sections_of(path)
+    path = file or config_path(os.environ)
+    sections = read_gateways(path) or {}
     variables = [name.removeprefix("PAYMENTS_") for name in os.environ if name.startswith("PAYMENTS_")]
     alone = _named_by_environment(variables, {_prefix(name) for name in sections})
     found = []
@@ -61,27 +55,10 @@ def looked_at(gateway: ConfiguredGateway, file: Path | None = None) -> Configure
         return msgspec.structs.replace(gateway, problem=error.message)
 
 
-def sections_of(path: Path) -> Mapping[str, Any]:
-    """Return the sections of the gateways in a file, by their names; none where there is no file."""
-    try:
-        gateways = tomllib.loads(path.read_text("utf-8-sig")).get("gateways", {})
-    except FileNotFoundError:
-        return {}
-    except tomllib.TOMLDecodeError as error:
-        problem = f"is not TOML: {error}"
-    except (OSError, ValueError, RecursionError) as error:
-        problem = f"cannot be read ({type(error).__name__})"
-    else:
-        if isinstance(gateways, dict):
-            return gateways
-        problem = "has no sections [gateways.NAME]"
-    raise ConfigurationError(f"{path} {problem}")
-
-
 def gateway_in(file: Path, provider: str) -> str:
     """Return the one gateway of `file`, of `provider` where that is given; else the provider's name."""
     try:
-        sections = sections_of(file)
+        sections = read_gateways(file) or {}
     except ConfigurationError:
         sections = {}  # opening it will say what is wrong
     gateways = {name: values for name, values in sections.items() if isinstance(values, dict)}

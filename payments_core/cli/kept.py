@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from .configured import sections_of
+from payments_core.config import read_gateways
+
 from .exits import Exit, Stop
 
 __all__ = ["keep", "kept_section", "port_of", "toml_of"]
@@ -19,7 +20,7 @@ _ABOVE = "# Written by `payments sandbox`. The credentials are made up, and no m
 
 def kept_section(file: Path, name: str) -> dict[str, Any] | None:
     """Return what a file keeps for the sandbox `name`; None where it has no such section yet."""
-    section = sections_of(file).get(name)
+    section = (read_gateways(file) or {}).get(name)
     if section is None:
         return None
     problem = ""

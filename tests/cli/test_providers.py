@@ -237,7 +237,12 @@ def test_a_secret_in_a_mounted_file_is_enough_to_be_shown(run: Any, monkeypatch:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"[gateways", "is not TOML"), (b"gateways = 1", "has no sections"), (b"\xff\xfe", "cannot be read")],
+    [
+        (b"[gateways", "is not TOML"),
+        (b"gateways = 1", "[gateways.NAME] is a section"),
+        (b"\xff\xfe[", "is UTF-16; save it as UTF-8"),
+        (b"\xe9", "is not UTF-8"),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_named(run: Any, tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "payments.toml").write_bytes(content)

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from payments_core import (
+    AsyncHTTPTransport,
     Channel,
     ChargeRequest,
     ConfigurationError,
@@ -241,6 +242,23 @@ def test_no_frame_holds_the_environment_when_opening_fails(
         with pytest.raises(PaymentError) as caught:
             open_it("good")
         assert holders(caught.value, CANARY) == []
+
+
+@pytest.mark.parametrize("kind", [HTTPTransport, AsyncHTTPTransport])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"proxy": f"https://u:{CANARY}@x.example"},
+        {"proxy": f"http://u:{CANARY}@x.example:port"},
+        {"proxy": f"http://u:{CANARY}@x.example", "verify": "/nonexistent"},
+        {"proxy": f"http://u:{CANARY}@x.example", "cert": 5},
+    ],
+    ids=lambda arguments: "-".join(arguments),
+)
+def test_no_frame_holds_the_proxy_when_a_transport_cannot_be_made(kind: Any, arguments: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        kind(**arguments)
+    assert holders(caught.value, CANARY) == []
 
 
 def test_an_interrupted_opening_keeps_its_error_and_no_frame() -> None:

@@ -342,6 +342,18 @@ def test_when_a_call_was_first_sent_is_an_aware_time(opening: Any, install: Any,
     assert (caught.value.field, ledger.sent) == ("first_sent_at", [])
 
 
+@pytest.mark.parametrize("wrong", [{"first_sent_at": datetime(2026, 11, 1)}, {"deadline": 0}, {"deadline": "x"}, {}])  # noqa: DTZ001
+def test_a_repetition_refused_before_anything_is_sent_claims_nothing(opening: Any, install: Any, wrong: Any) -> None:
+    """The first call may have been accepted, whatever is wrong with the second, or when the gateway is closed."""
+    ledger = Ledger()
+    gateway = open_keyed(opening, install, ledger)
+    if not wrong:
+        (gateway.close if hasattr(gateway, "close") else gateway.aclose)()
+    with pytest.raises(InvalidRequest) as caught:
+        gateway.create_charge(ORDER, **{"first_sent_at": datetime.now(UTC)} | wrong)
+    assert (caught.value.accepted, ledger.sent) == (Accepted.UNKNOWN, [])
+
+
 def test_a_clock_that_runs_behind_makes_no_repetition_too_old(opening: Any, install: Any, clock: Any) -> None:
     """Another process's clock may be some seconds ahead of this one's."""
     gateway = open_keyed(opening, install, Ledger(), clock=clock)

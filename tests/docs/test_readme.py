@@ -22,7 +22,6 @@ import payments_core
 from payments_alipayhk.sandbox import make
 from payments_core import (
     Acknowledgement,
-    ConfigurationError,
     Gateway,
     Mismatch,
     Money,
@@ -359,25 +358,6 @@ def test_the_configuration_of_the_readme_opens_two_gateways(monkeypatch, tmp_pat
     monkeypatch.setenv("PAYMENTS_KOWLOON_UID", "1")
     with Gateway.open("kowloon") as gateway:
         assert gateway._provider._config.uid == "1"
-
-
-def test_names_that_share_a_beginning_do_as_the_readme_says(monkeypatch, tmp_path):
-    """One of the two variables opens; both together stop."""
-    (line,) = re.findall(r"^\* Names that share a beginning.*?(?=^\*)", README, re.MULTILINE | re.DOTALL)
-    key, uid = re.findall(r"PAYMENTS_A_PREVIOUS_\w+", line)
-    monkeypatch.chdir(tmp_path)
-    for field, value in {"PROVIDER": "alipayhk", "BASE_URL": "https://gateway.example", "UID": "1"}.items():
-        monkeypatch.setenv(f"PAYMENTS_A_{field}", value)
-    for field in ("CLIENT_SECRET", "WEBHOOK_KEY"):
-        monkeypatch.setenv(f"PAYMENTS_A_{field}", "made-up")
-    for name in (key, uid):
-        monkeypatch.setenv(name, "made-up-too")
-        Gateway.open("a").close()
-        monkeypatch.delenv(name)
-    for name in (key, uid):
-        monkeypatch.setenv(name, "made-up-too")
-    with pytest.raises(ConfigurationError, match="gateway a_previous"):
-        Gateway.open("a")
 
 
 def errors():
