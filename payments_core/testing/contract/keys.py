@@ -110,6 +110,7 @@ class Keys(Rules):
                             self._move(bench, gateway, name, order_id, field)
                     except InvalidRequest:
                         continue
+                    bench.settle(order_id)
                     held = list(bench.sandbox.charges(order_id))
                     moved = {
                         "capture_charge": ([each.captured for each in held], [bench.amount]),
@@ -212,6 +213,7 @@ class Keys(Rules):
                 reference = bench.reference(bench.authorizable(gateway, order_id), order_id)
                 with told_as("a capture that has its order's id cannot be made"):
                     gateway.capture_charge(CaptureRequest(reference, order_id, bench.amount))
+                bench.settle(order_id)
                 held = [each.captured for each in bench.sandbox.charges(order_id)]
                 assert held == [bench.amount], f"a capture that has its order's id: the gateway has taken {held}"
 
