@@ -71,10 +71,8 @@ class Keys(Rules):
                 assert found.reference.provider_id in {"", provider_id}, f"by its {field} another charge is found"
                 assert found.status is PaymentStatus.SUCCEEDED, f"by its {field} the paid charge is {found.status}"
 
-    @needs(
-        "refund_charge or get_refund is not declared",
-        lambda cls: {"refund_charge", "get_refund"} <= cls.info().operations,
-    )
+    @needs(*REFUNDS)
+    @needs("get_refund is not declared", lambda cls: "get_refund" in cls.info().operations)
     def test_a_refund_is_found_by_each_of_its_ids(self, bench: Bench) -> None:
         """After a lost refund the shop has its own id and nothing else; an id that is of no use is refused before it is sent."""
         with bench.open() as gateway:
