@@ -40,7 +40,8 @@ class Request(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     or whose origin is declared in `info.origins`; it carries no query of its own. (Who signs `target` uses the absolute
     form: a `base_url` with a path of its own is part of what is sent.) Values of `query` and `headers` may be Secrets, revealed only where
     the request is sent. `safe`: it moves no money (a query, a token), and so is idempotent too. `idempotent`: the
-    gateway documents one effect when the same request with the same key is sent again.
+    gateway documents one effect, however often the same request is sent with the same key, and the hook then ends with
+    what the first one made.
     """
 
     method: str
