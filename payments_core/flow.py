@@ -46,7 +46,8 @@ class Request(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     * `query`: the query's names and values, in order
     * `headers`: the header pairs
     * `body`: the bytes to send
-    * `idempotent`: True where the gateway documents one effect when the same request with the same key is sent again
+    * `idempotent`: True where the gateway documents one effect, however often the same request is sent with the same
+      key, and the hook then ends with what the first one made
     * `safe`: True where it moves no money (a query, a token), and so is idempotent too
     """
 

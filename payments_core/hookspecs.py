@@ -56,7 +56,7 @@ class ProviderHooks(Protocol):
     def parse_webhook(
         self, context: Context, authorization: Authorization, delivery: WebhookDelivery
     ) -> Flow[Notification] | Notification:
-        """Verify a delivery's signature over its raw bytes, then read it."""
+        """Verify a delivery's signature over its raw bytes, then read it; an unsigned one is a hint at most."""
 
     @hookspec(firstresult=True)
     def complete_charge(
@@ -72,7 +72,7 @@ class ProviderHooks(Protocol):
     def capture_charge(
         self, context: Context, authorization: Authorization, request: CaptureRequest
     ) -> Flow[Charge] | Charge:
-        """Take the money of an authorized charge."""
+        """Take the money of an authorized charge; one that is not taken yet is PENDING."""
 
     @hookspec(firstresult=True)
     def cancel_charge(
@@ -90,7 +90,7 @@ class ProviderHooks(Protocol):
     def get_refund(
         self, context: Context, authorization: Authorization, reference: RefundReference
     ) -> Flow[Refund] | Refund:
-        """Ask the gateway where a refund stands."""
+        """Ask the gateway where a refund stands; `reference` has what `info.refund_query_by` names."""
 
     @hookspec(firstresult=True)
     def read_request_id(self, response: Response) -> str:

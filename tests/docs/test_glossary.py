@@ -102,3 +102,16 @@ def test_every_call_of_a_gateway_is_in_the_pages():
     text = "".join(page.read_text("utf-8") for page in PAGES if page.name != "reference.md")
     calls = {name for name in vars(Gateway) if not name.startswith("_")} - {"close"}
     assert {name for name in calls if name not in text} == set()
+
+
+def test_idempotent_has_one_definition():
+    """In the glossary, in the tutorial, in the page of hooks and in the code."""
+    said = re.compile(
+        r"the gateway documents one effect, however often the same request is sent with the same key, and (?:that )?the hook "
+        r"then ends with what the first one made"
+    )
+    texts = [payments_core.Request.__doc__] + [
+        (ROOT / "docs" / page).read_text("utf-8") for page in ("glossary.md", "writing-a-provider.md", "hooks.md")
+    ]
+    for text in texts:
+        assert said.search(" ".join(text.split()).replace("Lantern Pay", "")), text[:80]

@@ -45,6 +45,7 @@ from payments_core import (
     WebhookDelivery,
     WebhookEvent,
     WebhookRejected,
+    drive,
     hookimpl,
 )
 from payments_core.hookspecs import hook_names
@@ -119,7 +120,7 @@ def test_every_hook_is_implemented_by_some_test():
 
 
 def examples():
-    """The page's blocks of Python, in order: an observer, a wrapper, a provider."""
+    """The page's blocks of Python, in order: a create of two requests, an observer, a wrapper, a provider."""
     found = []
     for block in re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
         namespace = {"__name__": __name__}
@@ -137,6 +138,34 @@ BILL = {
     "state": "open",
     "pay_at": "https://acme.example/pay",
 }
+
+
+def test_the_page_s_create_of_two_requests_never_makes_a_second_charge():
+    """After "duplicate", of either request, the run goes on with what is there."""
+    (two,) = [each["TwoRequests"] for each in examples() if "TwoRequests" in each]
+    two.charge = lambda _, response: json.loads(response.body)
+    taken = Response(409, (), b'{"code": "duplicate"}')
+    created = Response(200, (), b'{"id": "I1", "state": "created"}')
+    waiting = Response(200, (), b'{"id": "I1", "state": "waiting"}')
+    create, ask, confirm, look = "POST /intents", "GET /intents", "POST /intents/I1/confirm", "GET /intents/I1"
+    for answers, wanted in (
+        ([created, waiting], [create, confirm]),
+        ([taken, created, waiting], [create, ask, confirm]),
+        ([taken, waiting], [create, ask]),
+        ([created, taken, waiting], [create, confirm, look]),
+    ):
+        sent = []
+
+        def answer(request, sent=sent, answers=answers):
+            sent.append(request)
+            return answers[len(sent) - 1]
+
+        assert drive(two().create_charge(ORDER), answer)["state"] == "waiting"
+        assert [f"{each.method} {each.path}" for each in sent] == wanted
+        assert [each.safe for each in sent] == [each.method == "GET" for each in sent]
+        ids = [json.loads(each.body)["request_id"] for each in sent if each.body]
+        assert ids == [{create: "create:P1", confirm: "confirm:P1"}[each] for each in wanted if each.startswith("POST")]
+    assert b'"amount":8.00' in sent[0].body
 
 
 def acme(install, opening, answer, plugins=()):
@@ -191,7 +220,7 @@ def test_the_page_s_provider_leaves_the_positions_to_the_core(install, opening, 
 
 def test_the_page_s_observer_and_wrapper_see_what_they_should(install, opening):
     """Both beside one provider, neither changing anything."""
-    observer, wrapper, _ = examples()
+    _, observer, wrapper, _ = examples()
     counting, watching = observer["Counting"](), wrapper["Watching"]()
     gateway = acme(install, opening, bill, plugins=[counting, watching])
     assert gateway.create_charge(ORDER).reference.provider_id == "B1"

@@ -16,11 +16,12 @@ import pytest
 
 from payments_alipayhk import sandbox as alipayhk
 from payments_core.cli import main
-from payments_core.testing import cassettes, courier, faults, plugin, sandbox_app, sandbox_page
+from payments_core.testing import cassettes, courier, faults, masking, plugin, sandbox_app, sandbox_page
 from payments_core.testing.contract import ProviderContract, Refusal
 from payments_core.testing.contract.rules import Rules
 from payments_core.testing.fake_machine import MAGIC
-from payments_core.testing.sandbox import ContractSandbox
+from payments_core.testing.sandbox import ContractSandbox, SandboxCharge
+from payments_core.testing.stories import Published, Story
 from payments_stripe import sandbox as stripe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,6 +157,9 @@ def test_the_attributes_and_methods_are_the_contract_s():
     assert all(inspect.isfunction(getattr(ProviderContract, name)) for name in methods)
     own = {name for name, value in vars(Rules).items() if inspect.isfunction(value) and not name.startswith("_")}
     assert own <= methods
+    for name, said in re.findall(r"^\| `(\w+)` \| `\((self[^`]*)\)` \|", section("The contract"), re.MULTILINE):
+        parameters = [each.split(":")[0].strip(" *") for each in said.split(",")]
+        assert parameters == list(inspect.signature(getattr(Rules, name)).parameters), name
     fields = re.search(r"`Refusal\(([^`]*)\)`", section("The contract"))[1]
     assert tuple(re.findall(r"(\w+)=", fields)) == Refusal.__struct_fields__
 
@@ -246,6 +250,25 @@ def test_the_parts_are_the_kit_s():
 def test_the_fixtures_are_the_plugin_s():
     found = {name for name, value in vars(plugin).items() if "fixture" in type(value).__name__.lower()}
     assert set(rows("Fixtures")) == {name for name in found if not name.startswith("_")}
+
+
+def test_every_field_of_a_story_and_of_what_a_sandbox_holds_is_on_the_page():
+    told = set(re.findall(r"`(\w+)`", section("Cassettes")))
+    assert set(Story.__struct_fields__) <= told
+    for kind in (Published, SandboxCharge, masking.Fields):
+        (fields,) = set(re.findall(rf"`{kind.__name__}\(([^`]*)\)`", PAGE))
+        assert tuple(each.split("=")[0].strip() for each in fields.split(",")) == kind.__struct_fields__
+    (inject,) = set(re.findall(r"`between\.inject\(([^`]*)\)`", PAGE))
+    wanted = list(inspect.signature(faults.FaultGateway.inject).parameters)[1:]
+    assert [each.split("=")[0].strip() for each in inject.split(",")] == wanted
+
+
+def test_what_more_a_sandbox_may_have_is_what_the_contract_looks_for():
+    told = set(re.findall(r"^\* `(\w+)\(", section("The sandbox that the contract wants"), re.MULTILINE))
+    folder = Path(inspect.getfile(ProviderContract)).parent
+    code = "".join(path.read_text("utf-8") for path in folder.glob("*.py"))
+    looked_for = set(re.findall(r'sandbox_has\("(\w+)"\)|getattr\(self\.sandbox, "(\w+)"', code))
+    assert told == {name for pair in looked_for for name in pair if name}
 
 
 if __name__ == "__main__":

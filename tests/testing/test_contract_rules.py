@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from payments_alipayhk.provider import AlipayHKProvider
+from payments_core import Notifications
 from payments_core.testing.contract import ProviderContract
 from payments_core.testing.contract.forgeries import FORGERIES, TIMED
 from payments_core.testing.contract.rules import applies
+from payments_core.testing.fake import FakeProvider
+from payments_core.testing.fake_gateway import make
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = ROOT / "tests" / "alipayhk" / "test_contract.py"
@@ -192,3 +197,117 @@ def test_a_test_that_guards_money_is_said_to_when_it_is_left_out() -> None:
         in done.stdout
     )
     assert "test_every_event_of_a_batch_survives: HOOK: one delivery carries one event\n" in done.stdout
+
+
+# What is left out is left out for its own reason.
+
+
+class Silent(FakeProvider):
+    """Sends no notifications."""
+
+    info = replace(FakeProvider.info, authoritative_webhooks=False)
+    parse_webhook = None
+
+
+class Unsigned(FakeProvider):
+    """Sends some that nobody has signed."""
+
+    info = replace(FakeProvider.info, authoritative_webhooks=False, notifications=Notifications.UNSIGNED)
+
+
+NONE, NOT_SIGNED, ARE_SIGNED = (
+    "the gateway sends no notifications",
+    "its notifications are not signed",
+    "its notifications are signed",
+)
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "reason"),
+    [
+        (Silent, "test_a_forged_delivery_is_refused", NONE),
+        (Silent, "test_a_delivery_of_another_time_is_refused", NONE),
+        (Silent, "test_a_digest_in_another_case_is_refused", NONE),
+        (Silent, "test_a_previous_key_is_believed_while_it_is_configured", NONE),
+        (Silent, "test_a_stale_delivery_of_the_previous_key_is_refused", NONE),
+        (Silent, "test_every_event_of_a_batch_says_what_is_answered_to_who_asks", NONE),
+        (Silent, "test_a_status_in_a_notification_is_read_as_documented", NONE),
+        (Silent, "test_malformed_bytes_are_refused", NONE),
+        (Silent, "test_the_notify_url_is_sent", NONE),
+        (Unsigned, "test_a_forged_delivery_is_refused", NOT_SIGNED),
+        (Unsigned, "test_a_delivery_of_another_time_is_refused", NOT_SIGNED),
+        (Unsigned, "test_a_blank_key_opens_no_gateway", NOT_SIGNED),
+        (Unsigned, "test_a_status_in_a_notification_is_read_as_documented", "notifications are hints"),
+        (Unsigned, "test_malformed_bytes_are_refused", ""),
+        (FakeProvider, "test_malformed_bytes_are_refused", ARE_SIGNED),
+        (FakeProvider, "test_a_delivery_of_another_time_is_refused", "the gateway signs no time"),
+        (FakeProvider, "test_one_order_is_one_charge_whatever_page_the_shopper_comes_from", ""),
+        (AlipayHKProvider, "test_one_order_is_one_charge_whatever_page_the_shopper_comes_from", "what a second create"),
+        (AlipayHKProvider, "test_a_cancellation_takes_no_money_that_is_held", "cancel_charge is not declared"),
+    ],
+)
+def test_a_test_is_left_out_for_its_own_reason(provider: type, name: str, reason: str) -> None:
+    contract = type("TestSomething", (ProviderContract,), {"provider": provider, "make_sandbox": staticmethod(make)})
+    found = applies(contract, name)
+    assert found.startswith(reason)
+    assert bool(found) is bool(reason)
+
+
+# One cause is one failure.
+
+CREATES = {
+    "raises": ("raise Rejected('no')", "Rejected('no')"),
+    "has-a-bug": ("raise KeyError('order')", "KeyError"),
+    "names-no-id": (
+        """charge = yield from super().create_charge(authorization, request)
+        return replace(charge, reference=Reference(request.order_id))""",
+        "the charge has no provider_id",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "said"), CREATES.values(), ids=CREATES)
+def test_a_create_that_fails_is_one_failure_and_it_is_said_first(tmp_path: Path, body: str, said: str) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text(
+        "from msgspec.structs import replace\n"
+        "from payments_alipayhk.provider import AlipayHKProvider\n"
+        "from payments_core import Reference, Rejected, hookimpl\n\n\n"
+        "class Broken(AlipayHKProvider):\n"
+        "    @hookimpl\n"
+        "    def create_charge(self, authorization, request):\n"
+        f"        {body}\n"
+        "        yield\n"
+    )
+    done = run("-q", f"--contract-provider={broken}:Broken")
+    assert done.returncode == 1, done.stdout
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    assert len(failed) == 1, failed
+    assert "::test_the_usual_create_works" in failed[0]
+    assert "the usual create fails, so nothing that needs it was run: " in done.stdout
+    assert said in done.stdout
+    assert re.search(r"TestAlipayHK: \d{2,} tests were not run, because the usual create fails", done.stdout)
+    assert re.search(r"1 failed, \d+ passed, \d{2,} deselected", done.stdout), "what needs no create was run"
+
+
+def test_one_contract_that_stops_does_not_stop_the_next(tmp_path: Path) -> None:
+    both = tmp_path / "test_two.py"
+    both.write_text(
+        "from payments_core import Rejected, hookimpl\n"
+        "from payments_core.testing.contract import ProviderContract\n"
+        "from payments_core.testing.fake import FakeProvider\n"
+        "from payments_core.testing.fake_gateway import POLICY, make\n\n\n"
+        "class Broken(FakeProvider):\n"
+        "    @hookimpl\n"
+        "    def create_charge(self, authorization, request):\n"
+        "        raise Rejected('no')\n"
+        "        yield\n\n\n"
+        "class TestBroken(ProviderContract):\n"
+        "    provider, make_sandbox, cassette_policy = Broken, staticmethod(make), POLICY\n\n\n"
+        "class TestWhole(ProviderContract):\n"
+        "    provider, make_sandbox, cassette_policy = FakeProvider, staticmethod(make), POLICY\n"
+    )
+    done = run("-q", "-k", "usual_create or status or hook_is_marked", str(both))
+    assert done.stdout.count("the usual create fails, so nothing") >= 1
+    assert "TestWhole::test_the_usual_create_works" not in done.stdout, "it passes"
+    assert "previous item was not torn down" not in done.stdout

@@ -283,8 +283,8 @@ class Bench:
         return charge
 
     def settle(self, order_id: str) -> None:
-        """Let what is pending of an order come to its end, where the sandbox can be told to."""
-        if settle := getattr(self.sandbox, "settle", None):
+        """Let a capture of this order that is pending be done, where the sandbox can be told to."""
+        if settle := getattr(self.sandbox, "settle_capture", None):
             for held in self.sandbox.charges(order_id):
                 settle(held.provider_id)
 

@@ -31,7 +31,7 @@ from payments_core.info import OPTIONAL_OPERATIONS
 from payments_core.testing import faults
 
 from .bench import AtStep, Bench, Tap, error_of, says_paid, told_as
-from .rules import Rules, essential, needs
+from .rules import ASKED, Rules, essential, needs
 
 __all__ = ["TREACHEROUS", "Declaration", "fractions"]
 
@@ -300,6 +300,19 @@ class Declaration(Rules):
             charge = bench.create(gateway, order_id)
             bench.sandbox.cancel(charge.reference.provider_id)
             assert not _confirmed(gateway, order_id, bench.amount, charge).is_paid
+
+    @needs(*ASKED)
+    @needs("its sandbox has no `decline_try`", lambda cls: cls.sandbox_has("decline_try"))
+    def test_a_declined_try_is_not_the_end(self, bench: Bench) -> None:
+        """The shopper tries again on the same page: an order that was given up is paid all the same."""
+        with bench.open() as gateway:
+            order_id = bench.new_order()
+            charge = bench.create(gateway, order_id)
+            bench.sandbox.decline_try(charge.reference.provider_id)  # type: ignore[attr-defined]
+            found = _confirmed(gateway, order_id, bench.amount, charge)
+            assert not found.status.is_final, f"a declined try is read as {found.status}, and the shopper may try again"
+            bench.sandbox.pay(charge.reference.provider_id)
+            assert _confirmed(gateway, order_id, bench.amount, charge).is_paid
 
     # Refusals.
 

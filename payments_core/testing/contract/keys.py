@@ -71,10 +71,8 @@ class Keys(Rules):
                 assert found.reference.provider_id in {"", provider_id}, f"by its {field} another charge is found"
                 assert found.status is PaymentStatus.SUCCEEDED, f"by its {field} the paid charge is {found.status}"
 
-    @needs(
-        "refund_charge or get_refund is not declared",
-        lambda cls: {"refund_charge", "get_refund"} <= cls.info().operations,
-    )
+    @needs(*REFUNDS)
+    @needs("get_refund is not declared", lambda cls: "get_refund" in cls.info().operations)
     def test_a_refund_is_found_by_each_of_its_ids(self, bench: Bench) -> None:
         """After a lost refund the shop has its own id and nothing else; an id that is of no use is refused before it is sent."""
         with bench.open() as gateway:
@@ -110,6 +108,7 @@ class Keys(Rules):
                             self._move(bench, gateway, name, order_id, field)
                     except InvalidRequest:
                         continue
+                    bench.settle(order_id)
                     held = list(bench.sandbox.charges(order_id))
                     moved = {
                         "capture_charge": ([each.captured for each in held], [bench.amount]),
@@ -212,6 +211,7 @@ class Keys(Rules):
                 reference = bench.reference(bench.authorizable(gateway, order_id), order_id)
                 with told_as("a capture that has its order's id cannot be made"):
                     gateway.capture_charge(CaptureRequest(reference, order_id, bench.amount))
+                bench.settle(order_id)
                 held = [each.captured for each in bench.sandbox.charges(order_id)]
                 assert held == [bench.amount], f"a capture that has its order's id: the gateway has taken {held}"
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-import typing
+from collections.abc import Iterable
 from html import escape
 from typing import Any, Final
 from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from payments_core import Channel, ChargeRequest, Gateway, Money, PaymentError, Request, Secret
-from payments_core.testing import faults
+from payments_core import Channel, ChargeRequest, Money, PaymentError, Request, Response, Secret
 
-from .bench import AtStep, Bench, StillClock, Tap
+from .bench import Bench, StillClock, Tap
+from .exchanges import Player, Recorder
 from .forgeries import Genuine
 from .rules import NOTIFIES, Rules, needs
 
@@ -35,17 +36,16 @@ class Requests(Rules):
     def test_each_method_is_asked_for(self, bench: Bench) -> None:
         """Two buttons that send the same are one, and the shopper pays with what was not chosen."""
         order_id = bench.new_order()
-        with self._still(bench) as (gateway, seen):
-            for currency, channel in sorted(self._places(bench)):
-                sent = dict[Any, str]()
-                for method in self.info().methods:
-                    asked = bench.fields_for(method, currency=currency, channel=channel)
-                    made = None if asked is None else self._sent(bench, gateway, seen, order_id, asked)
-                    assert made is None or made not in sent, (
-                        f"{sent[made]} and {method.id} are sent alike: methods of info"
-                    )
-                    if made is not None:
-                        sent[made] = method.id
+        for currency, channel in sorted(self._places(bench)):
+            fitting = [bench.fields_for(each, currency=currency, channel=channel) for each in self.info().methods]
+            asked = [each for each in fitting if each is not None]
+            answers, sent = self._answers(bench, asked[0]), dict[Any, str]()
+            for amount, fields in asked:
+                request = self.request(order_id, amount, **fields)
+                made, method = self._sent(bench, answers, request), fields["method"]
+                assert made is None or made not in sent, f"{sent[made]} and {method} are sent alike: methods of info"
+                if made is not None:
+                    sent[made] = method
 
     def _places(self, bench: Bench) -> set[tuple[str, Channel]]:
         """A currency and a channel of each method, in which it is compared with the others that take them."""
@@ -56,54 +56,48 @@ class Requests(Rules):
     def test_every_charge_option_that_is_declared_is_sent(self, bench: Bench) -> None:
         """A shop that asks for a shorter time, or for money to be held, is not told that nobody listened."""
         order_id = bench.new_order()
-        with self._still(bench) as (gateway, seen):
-            for option in sorted(self.info().charge_options):
-                told = {}
-                for method in self.info().methods:
-                    asked = bench.fields_for(method) or (bench.amount, {"method": method.id})
-                    made = [
-                        self._sent(bench, gateway, seen, order_id, asked, **{option: value})
-                        for value in _VALUES[option]
-                    ]
-                    taken = [each for each in made if each is not None]
-                    if len(taken) > 1:
-                        told[method.id] = len(set(taken)) > 1
-                # A token or a time may be of use to one method only; money that is held is not taken by any.
-                enough = all(told.values()) if option == "capture" else any(told.values()) or not told
-                alike = ", ".join(sorted(method for method, differs in told.items() if not differs))
-                assert enough, f"{option} is declared in charge_options, and changes nothing that is sent with {alike}"
+        asked = [each for each in map(bench.fields_for, self.info().methods) if each is not None]
+        told: dict[str, dict[str, bool]] = {option: {} for option in self.info().charge_options}
+        for amount, fields in asked:
+            answers, request = self._answers(bench, (amount, fields)), self.request(order_id, amount, **fields)
+            for option, differs in told.items():
+                made = [self._sent(bench, answers, replace(request, **{option: each})) for each in _VALUES[option]]
+                taken = [each for each in made if each is not None]
+                if len(taken) > 1:
+                    differs[fields["method"]] = len(set(taken)) > 1
+        for option, differs in sorted(told.items()):
+            # A token or a time may be of use to one method only; money that is held is not taken by any.
+            enough = all(differs.values()) if option == "capture" else any(differs.values()) or not differs
+            alike = ", ".join(sorted(method for method, each in differs.items() if not each))
+            assert enough, f"{option} is declared in charge_options, and changes nothing that is sent with {alike}"
 
-    @contextlib.contextmanager
-    def _still(self, bench: Bench) -> typing.Iterator[tuple[Gateway, Tap]]:
-        """A gateway whose clock stands still and whose token stays, so that only what is asked for makes a difference."""
-        seen = Tap()
-        with bench.open(clock=StillClock(), plugins=[seen]) as gateway:
+    def _answers(self, bench: Bench, asked: tuple[Money, dict[str, Any]]) -> list[tuple[Request, Response]]:
+        """What the gateway answers to a new charge; given to others, only what is asked for makes a difference."""
+        amount, fields = asked
+        recorder = Recorder()
+        with contextlib.closing(recorder), bench.open(transport=recorder, clock=StillClock()) as gateway:
             if self.has("authorize"):
                 gateway.authorize()
-            yield gateway, seen
+            gateway.create_charge(self.request(bench.new_order(), amount, **fields))
+        return recorder.exchanges
 
     def _sent(
-        self,
-        bench: Bench,
-        gateway: Gateway,
-        seen: Tap,
-        order_id: str,
-        asked: tuple[Money, dict[str, Any]],
-        **options: Any,
+        self, bench: Bench, answers: list[tuple[Request, Response]], request: ChargeRequest
     ) -> tuple[tuple[Any, ...], ...] | None:
-        """What a create sends whose last request is refused, so that it can be made again; None where it is not taken."""
-        amount, fields = asked
-        seen.requests.clear()
-        try:
-            gateway.create_charge(replace(self.request(bench.new_order(), amount, **fields), **options))
-        except PaymentError:
-            if not seen.requests:
-                return None
-        last = len(seen.requests) - 1
-        seen.requests.clear()
-        with bench.inject(AtStep(faults.TooManyRequests("3600"), last)), contextlib.suppress(PaymentError):
-            gateway.create_charge(replace(self.request(order_id, amount, **fields), **options))
-        return tuple(_revealed(each) for each in seen.requests) if len(seen.requests) == last + 1 else None
+        """What a create sends that is given these answers; None where it is not taken."""
+        player = Player(answers)
+
+        async def make() -> int:
+            async with bench.open_async(transport=player, clock=StillClock()) as twin:
+                if self.has("authorize"):
+                    await twin.authorize()
+                begun = len(player.requests)
+                with contextlib.suppress(PaymentError):  # the answers are another charge's
+                    await twin.create_charge(request)
+                return begun
+
+        sent = player.requests[asyncio.run(make()) :]
+        return tuple(_revealed(each) for each in sent) or None
 
     @needs(*NOTIFIES)
     @needs("an endpoint is registered with the gateway", lambda cls: not cls.sandbox_has("register_endpoint"))
@@ -145,7 +139,7 @@ class Requests(Rules):
             assert gateway.parse_webhook(genuine.with_(genuine.signed(body=body), body)).events
 
 
-def _decoded(requests: typing.Iterable[Request]) -> str:
+def _decoded(requests: Iterable[Request]) -> str:
     """What JSON bodies say, however their text is escaped."""
     found = []
     for request in requests:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
@@ -129,10 +130,11 @@ def with_word(body: bytes, word: str, other: str) -> bytes:
     return re.sub(value, other.encode().replace(b"\\", rb"\\"), body)
 
 
-def other_id(provider_id: str) -> str:
-    """An id of the same form that nothing has."""
-    digits = str.maketrans("0123456789", "5678901234")
-    changed = provider_id[:-8] + provider_id[-8:].translate(digits)
+def other_id(provider_id: str, number: int = 0) -> str:
+    """An id of the same form that nothing has; another one for each number."""
+    digits = random.Random(number)  # noqa: S311 - no secret
+    tail = "".join(digits.choice("0123456789") if each.isdigit() else each for each in provider_id[-12:])
+    changed = provider_id[:-12] + tail
     return changed if changed != provider_id else f"{provider_id[:-1]}{'a' if provider_id[-1] != 'a' else 'b'}"
 
 

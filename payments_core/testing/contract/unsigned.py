@@ -112,9 +112,8 @@ class Unsigned(Rules):
             waiting = bench.create(gateway, order_id)
             before = list(bench.sandbox.charges(order_id))
             query = len(bench.steps("get_status"))
-            invented = provider_id
-            for _ in range(_FLOOD):
-                invented = other_id(invented)
+            for number in range(_FLOOD):
+                invented = other_id(provider_id, number)
                 bench.between.clear()
                 for event in gateway.parse_webhook(_about(delivery, provider_id, invented)).events:
                     error_of(lambda event=event: gateway.confirm_event(event, order_id, bench.amount))  # type: ignore[misc]
