@@ -342,6 +342,17 @@ def test_when_a_call_was_first_sent_is_an_aware_time(opening: Any, install: Any,
     assert (caught.value.field, ledger.sent) == ("first_sent_at", [])
 
 
+@pytest.mark.parametrize("changes", [{"deadline": -1}, {"first_sent_at": "yesterday"}, None])
+def test_a_repetition_that_is_refused_denies_no_charge(opening: Any, install: Any, changes: Any) -> None:
+    """What is wrong with the second call says nothing about the first one."""
+    gateway = open_keyed(opening, install, Ledger())
+    if changes is None:
+        gateway.close()
+    with pytest.raises(InvalidRequest) as caught:
+        gateway.create_charge(ORDER, **{"first_sent_at": datetime.now(UTC), **(changes or {})})
+    assert caught.value.accepted is Accepted.UNKNOWN
+
+
 def test_a_clock_that_runs_behind_makes_no_repetition_too_old(opening: Any, install: Any, clock: Any) -> None:
     """Another process's clock may be some seconds ahead of this one's."""
     gateway = open_keyed(opening, install, Ledger(), clock=clock)
