@@ -211,7 +211,7 @@ class Engine:
         except MemoryError:
             raise
         except Exception as exc:  # noqa: BLE001 - a platform's own transport may raise anything
-            error = exc
+            error, response = exc, None
         finally:
             # Also when cancelled in the middle: what is under way may have been accepted.
             if isinstance(error, Interrupted):
@@ -272,7 +272,7 @@ class Engine:
             seconds * 1000,
         )
         if started_at is not None:
-            self.hooks.notify(
+            interrupt = self.hooks.notify(
                 "exchange_finished",
                 exchange=ExchangeRecord(
                     provider=self.info.id,
@@ -288,6 +288,8 @@ class Engine:
                     order_id=call.order_id,
                 ),
             )
+            if interrupt is not None and not call.exposed:
+                raise Interrupted(interrupt)  # before anything that could move money: nothing may follow
 
     # -- authorization ----------------------------------------------------------------------------------------------
 
@@ -391,8 +393,11 @@ def _read(hook: Hook | None, response: Response) -> object:
         return hook({"response": response})
     except (KeyboardInterrupt, MemoryError):
         raise
-    except BaseException:  # noqa: BLE001 - a plugin's bug of any kind
-        return None
+    except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
+        interrupt = interrupt_behind(exc)
+    if interrupt is not None:
+        raise Interrupted(interrupt)
+    return None
 
 
 def _is_whole(response: object) -> bool:
@@ -426,5 +431,9 @@ def _close(flow: GeneratorType[Any, Any, Any]) -> None:
         flow.close()
     except (KeyboardInterrupt, MemoryError):
         raise
-    except BaseException:  # noqa: BLE001, S110 - the first fault is the one that counts
-        pass
+    except BaseException as exc:  # noqa: BLE001 - the first fault is the one that counts
+        interrupt = interrupt_behind(exc)
+    else:
+        return
+    if interrupt is not None:
+        raise Interrupted(interrupt)

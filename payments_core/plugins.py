@@ -15,6 +15,7 @@ import pluggy
 from .errors import ConfigurationError, ProviderContractError
 from .hookspecs import ObserverHooks, ProviderHooks, hook_names
 from .info import CONTRACT_VERSIONS, OPTIONAL_OPERATIONS, ProviderInfo
+from .interrupts import interrupt_behind
 from .requests import order_id_of
 
 __all__ = ["Hook", "Hooks"]
@@ -99,13 +100,19 @@ class Hooks:
         """True when anybody watches this; saves the making of a record that nobody reads."""
         return bool(self._observers[name])
 
-    def notify(self, name: str, **arguments: object) -> None:
-        """Tell every observer; pluggy would stop at the first that raises and hand its exception to the caller."""
+    def notify(self, name: str, **arguments: object) -> BaseException | None:
+        """Tell every observer; pluggy would stop at the first that raises and hand its exception to the caller.
+
+        Return what a signal handler raised meanwhile: it is meant for the call, and no failure of an observer.
+        """
+        interrupt: BaseException | None = None
         for function, wanted, plugin in self._observers[name]:
             try:
                 function(*[arguments[each] for each in wanted])
             except BaseException as exc:  # noqa: BLE001 - MemoryError too: the call that it watched may have moved money
+                interrupt = interrupt or interrupt_behind(exc)
                 self._log_failure(plugin, name, exc, arguments)
+        return interrupt
 
     def _log_failure(self, plugin: str, name: str, error: BaseException, arguments: Mapping[str, object]) -> None:
         record = next(iter(arguments.values()))  # an operation, an exchange, a charge or an event

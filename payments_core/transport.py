@@ -124,15 +124,20 @@ class HTTPTransport:
     def _outcome(self, request: Request, exchange: Exchange) -> Response | BaseException:
         if not self._slots.acquire(timeout=exchange.left()):
             return GatewayUnavailable(_NO_SLOT)
-        pool = self._pools.take()
+        # Making a pool takes milliseconds, in which a signal can come: the slot must not be lost by it.
+        pool: _Pool[httpx.HTTPTransport] | None = None
         token = current.set(exchange)
         try:
+            pool = self._pools.take()
             return self._exchange(pool.http, request, exchange)
         except BaseException as exc:  # noqa: BLE001 - Ctrl-C, which must not carry httpx's frames along either
+            if (interrupt := interrupt_behind(exc)) is not None:
+                return Interrupted(interrupt, sent=exchange.written)
             return bare(exc)
         finally:
             current.reset(token)
-            self._pools.give_back(pool)
+            if pool is not None:
+                self._pools.give_back(pool)
             self._slots.release()
 
     def _exchange(
