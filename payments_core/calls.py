@@ -23,6 +23,7 @@ from .engine import Effects, Engine
 from .errors import (
     Accepted,
     ConfigurationError,
+    GatewayUnavailable,
     InvalidRequest,
     Mismatch,
     PaymentError,
@@ -348,6 +349,11 @@ class OpenedGateway:
     def _check_open(self) -> None:
         if self._closed:
             raise InvalidRequest("this gateway is closed: open it again", field="gateway")
+
+    def _check_sending(self) -> None:
+        """Let a call that was under way when the gateway was closed send nothing more."""
+        if self._closed:
+            raise GatewayUnavailable("this gateway was closed, so nothing was sent")
 
     def _unforeseen(self, call: Call, exc: Exception) -> BaseException:
         if (interrupt := interrupt_behind(exc)) is not None:

@@ -31,6 +31,7 @@ from payments_core import (
     Method,
     Money,
     OutcomeUnknown,
+    PaymentError,
     PaymentStatus,
     ProviderContractError,
     ProviderInfo,
@@ -546,6 +547,35 @@ def test_a_signal_behind_the_end_of_a_token_call_is_not_swallowed(
     monkeypatch.setattr(AuthorizationCache, "succeed", interrupted)
     with Gateway.open("plain", {"base_url": server.url}) as gateway, pytest.raises(limit):
         gateway.create_charge(ORDER)
+
+
+@pytest.mark.parametrize("kind", [Gateway, AsyncGateway])
+def test_a_gateway_that_is_closed_during_a_create_sends_no_second_one(kind: type) -> None:
+    """A retry would connect anew, behind the back of whoever closed the gateway."""
+    server = FaultGateway()
+    server.inject(ANSWER, path="/token")
+    server.inject(faults.Delay(1.0, then=faults.Answer(b"", status=503)), path="/create")
+
+    def sync() -> PaymentError:
+        gateway = Gateway.open("keyed", {"base_url": server.url})
+        threading.Timer(0.5, gateway.close).start()
+        with pytest.raises(OutcomeUnknown) as caught:
+            gateway.create_charge(ORDER, deadline=5)
+        return caught.value
+
+    async def scene() -> PaymentError:
+        gateway = AsyncGateway.open("keyed", {"base_url": server.url})
+        call = asyncio.create_task(gateway.create_charge(ORDER, deadline=5))
+        await asyncio.sleep(0.5)
+        await gateway.aclose()
+        with pytest.raises(OutcomeUnknown) as caught:
+            await call
+        return caught.value
+
+    with server:
+        error = sync() if kind is Gateway else asyncio.run(scene())
+    assert error.accepted is Accepted.UNKNOWN
+    assert [request.path for request in server.requests] == ["/token", "/create"]
 
 
 @pytest.mark.parametrize("shape", ["function", "method", "partial", "object"])
