@@ -124,7 +124,8 @@ class AuthorizationCache:
         is_current = self._flight is flight
         if is_current:
             self._flight = None
-        flight.ended.set_result(None)
+        if not flight.ended.done():  # an interrupted leader ends it a second time
+            flight.ended.set_result(None)
         return is_current
 
 

@@ -23,6 +23,7 @@ from .engine import Effects, Engine
 from .errors import (
     Accepted,
     ConfigurationError,
+    GatewayUnavailable,
     InvalidRequest,
     Mismatch,
     PaymentError,
@@ -316,6 +317,8 @@ class OpenedGateway:
         watched = self._hooks.observed("operation_finished")
         started_at = self._clock.now() if watched else None
         error: BaseException | None = None
+        # The call that it repeats may have been accepted, whatever this one is refused for.
+        call.exposed = call.repeats = first_sent_at is not None
         try:
             if first_sent_at is not None:
                 check_repeat(call, self.info, first_sent_at, self._clock.now())
@@ -347,6 +350,11 @@ class OpenedGateway:
     def _check_open(self) -> None:
         if self._closed:
             raise InvalidRequest("this gateway is closed: open it again", field="gateway")
+
+    def _check_sending(self) -> None:
+        """Let a call that was under way when the gateway was closed send nothing more."""
+        if self._closed:
+            raise GatewayUnavailable("this gateway was closed, so nothing was sent")
 
     def _unforeseen(self, call: Call, exc: Exception) -> BaseException:
         if (interrupt := interrupt_behind(exc)) is not None:

@@ -211,7 +211,7 @@ class Engine:
         except MemoryError:
             raise
         except Exception as exc:  # noqa: BLE001 - a platform's own transport may raise anything
-            error = exc
+            error, response = exc, None
         finally:
             # Also when cancelled in the middle: what is under way may have been accepted.
             if isinstance(error, Interrupted):
@@ -394,9 +394,10 @@ def _read(hook: Hook | None, response: Response) -> object:
     except (KeyboardInterrupt, MemoryError):
         raise
     except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
-        if (interrupt := interrupt_behind(exc)) is not None:
-            raise Interrupted(interrupt) from None
-        return None
+        interrupt = interrupt_behind(exc)
+    if interrupt is not None:
+        raise Interrupted(interrupt)
+    return None
 
 
 def _is_whole(response: object) -> bool:
@@ -430,5 +431,9 @@ def _close(flow: GeneratorType[Any, Any, Any]) -> None:
         flow.close()
     except (KeyboardInterrupt, MemoryError):
         raise
-    except BaseException:  # noqa: BLE001, S110 - the first fault is the one that counts
-        pass
+    except BaseException as exc:  # noqa: BLE001 - the first fault is the one that counts
+        interrupt = interrupt_behind(exc)
+    else:
+        return
+    if interrupt is not None:
+        raise Interrupted(interrupt)

@@ -158,6 +158,7 @@ class Gateway(OpenedGateway):
 
     def _do(self, effect: object) -> object:
         if type(effect) is Send:
+            self._check_sending()
             return self._transport.send(effect.request, deadline=effect.seconds)
         if type(effect) is Join:
             wait([effect.flight.ended], timeout=effect.seconds)
@@ -294,6 +295,7 @@ class AsyncGateway(OpenedGateway):
 
     async def _do(self, effect: object) -> object:
         if type(effect) is Send:
+            self._check_sending()
             return await self._transport.send(effect.request, deadline=effect.seconds)
         if type(effect) is Join:
             # Not `wait_for`: a waiter that gives up must not cancel the flight of the others.

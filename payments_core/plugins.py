@@ -110,8 +110,8 @@ class Hooks:
             try:
                 function(*[arguments[each] for each in wanted])
             except BaseException as exc:  # noqa: BLE001 - MemoryError too: the call that it watched may have moved money
-                self._log_failure(plugin, name, exc, arguments)
                 interrupt = interrupt or interrupt_behind(exc)
+                self._log_failure(plugin, name, exc, arguments)
         return interrupt
 
     def _log_failure(self, plugin: str, name: str, error: BaseException, arguments: Mapping[str, object]) -> None:

@@ -126,15 +126,20 @@ class HTTPTransport:
     def _outcome(self, request: Request, exchange: Exchange) -> Response | BaseException:
         if not self._slots.acquire(timeout=exchange.left()):
             return GatewayUnavailable(_NO_SLOT)
-        pool = self._pools.take()
+        # Making a pool takes milliseconds, in which a signal can come: the slot must not be lost by it.
+        pool: _Pool[httpx.HTTPTransport] | None = None
         token = current.set(exchange)
         try:
+            pool = self._pools.take()
             return self._exchange(pool.http, request, exchange)
         except BaseException as exc:  # noqa: BLE001 - Ctrl-C, which must not carry httpx's frames along either
+            if (interrupt := interrupt_behind(exc)) is not None:
+                return Interrupted(interrupt, sent=exchange.written)
             return bare(exc)
         finally:
             current.reset(token)
-            self._pools.give_back(pool)
+            if pool is not None:
+                self._pools.give_back(pool)
             self._slots.release()
 
     def _exchange(
@@ -173,6 +178,7 @@ class _Loop:
         self.pools = _Pools(make)
         self.slots = asyncio.Semaphore(_POOLS * _POOL_SIZE)
         self.tasks: set[asyncio.Task[Response | BaseException]] = set()
+        self.closed = False
         # Kept suspended: the loop closes it when it is shut down, as `asyncio.run` does, and so the connections too.
         self.guard: AsyncGenerator[None, None] | None = None
 
@@ -186,8 +192,14 @@ class _Loop:
         except TimeoutError:
             return False
 
+    def ended(self, task: asyncio.Task[Response | BaseException]) -> None:
+        """Free the slot of a task, also of one that was cancelled before its first step."""
+        self.tasks.discard(task)
+        self.slots.release()
+
     async def close(self) -> None:
         """Give up the connections, and what cancelled callers have left behind."""
+        self.closed = True
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -228,16 +240,24 @@ class AsyncHTTPTransport:
         mine = await self._mine()
         if not await mine.free_slot(exchange.left()):
             raise GatewayUnavailable(_NO_SLOT)
+        if mine.closed:  # while this call waited for a slot
+            mine.slots.release()
+            raise _closed(exchange)
         # In a task of its own, which a cancelled caller leaves behind to end at once: cancelled in the middle, httpcore
         # loses the connection and its place in the pool, and a pool that lost all of them is dead.
         task = asyncio.create_task(self._outcome(mine, request, exchange))
         mine.tasks.add(task)
-        task.add_done_callback(mine.tasks.discard)
+        task.add_done_callback(mine.ended)
+        outcome: Response | BaseException
         try:
             outcome = await asyncio.shield(task)
         except asyncio.CancelledError:
-            exchange.abandon()
-            raise
+            caller = asyncio.current_task()
+            if caller is None or caller.cancelling() or not task.cancelled():
+                exchange.abandon()
+                raise
+            # Only the exchange was cancelled: a caller that goes on must not look like a cancelled one.
+            outcome = _closed(exchange)
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
@@ -274,7 +294,6 @@ class AsyncHTTPTransport:
             return bare(exc)
         finally:
             mine.pools.give_back(pool)
-            mine.slots.release()
 
     async def _exchange(
         self, http: httpx.AsyncHTTPTransport, request: Request, exchange: Exchange
@@ -339,6 +358,12 @@ def _fault(exc: Exception, exchange: Exchange) -> PaymentError | Interrupted:
     if isinstance(exc, httpx.NetworkError):
         return GatewayUnavailable("the gateway cannot be reached: no connection")
     return GatewayUnavailable(f"the request could not be sent ({type(exc).__name__})")
+
+
+def _closed(exchange: Exchange) -> PaymentError:
+    if exchange.written:
+        return OutcomeUnknown("the transport was closed before a whole answer arrived")
+    return GatewayUnavailable("the transport was closed: nothing was sent")
 
 
 def _is_tls(exc: BaseException | None) -> bool:

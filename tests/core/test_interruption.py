@@ -31,6 +31,7 @@ from payments_core import (
     Method,
     Money,
     OutcomeUnknown,
+    PaymentError,
     PaymentStatus,
     ProviderContractError,
     ProviderInfo,
@@ -38,9 +39,11 @@ from payments_core import (
     Request,
     Response,
     Secret,
+    engine,
     hookimpl,
     network,
 )
+from payments_core.authorization import AuthorizationCache
 from payments_core.testing import faults
 from payments_core.testing.faults import FaultGateway
 
@@ -452,6 +455,140 @@ def test_a_signal_ends_a_wait_for_a_hanging_gateway(limit: type[Exception]) -> N
             gateway.get_status(Reference("P1"), deadline=60)
         assert time.monotonic() - began < 30
         assert [each.path for each in hanging.requests].count("/status") == 1
+
+
+@pytest.mark.parametrize("name", ["plain", "keyed"])
+def test_a_signal_while_an_answer_is_read_sends_nothing_more(
+    server: FaultGateway, limit: type[Exception], install: Any, name: str
+) -> None:
+    """A hook that only reads may fail, but a time limit is no failure of its own."""
+
+    class Reading(Plain):
+        info = _named("reading")
+        idempotent = name == "keyed"
+
+        @hookimpl
+        def read_request_id(self, response: Response) -> str:
+            strike()
+            return "r1"
+
+    install("reading", Reading)
+    with Gateway.open("reading", {"base_url": server.url}) as gateway, pytest.raises(limit):
+        gateway.create_charge(ORDER)
+    assert [request.path for request in server.requests] == ["/token"]
+
+
+def test_a_signal_in_an_observer_of_the_token_call_sends_no_create(
+    server: FaultGateway, limit: type[Exception]
+) -> None:
+    """An observer cannot fail a call, but a time limit that strikes while it runs is the call's."""
+
+    class Watching:
+        @hookimpl
+        def exchange_finished(self) -> None:
+            strike()
+
+    with (
+        Gateway.open("plain", {"base_url": server.url}, plugins=[Watching()]) as gateway,
+        pytest.raises(limit),
+    ):
+        gateway.create_charge(ORDER)
+    assert [request.path for request in server.requests] == ["/token"]
+
+
+@pytest.mark.parametrize("place", ["_is_whole", "_close"])
+def test_a_signal_behind_an_answer_sends_nothing_more(
+    server: FaultGateway, limit: type[Exception], monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """The answer to the token call has come, and the time limit is no part of it."""
+    step = getattr(engine, place)
+
+    def interrupted(given: Any) -> Any:
+        result = step(given)
+        if place == "_is_whole":
+            strike()
+        return result
+
+    def closing(flow: Any) -> None:
+        step(Interrupting(flow))
+
+    monkeypatch.setattr(engine, place, interrupted if place == "_is_whole" else closing)
+    with Gateway.open("plain", {"base_url": server.url}) as gateway, pytest.raises(limit):
+        gateway.create_charge(ORDER)
+    assert [request.path for request in server.requests] == ["/token"]
+
+
+class Interrupting:
+    """A flow in whose end a signal comes."""
+
+    def __init__(self, flow: Any) -> None:
+        self.flow = flow
+
+    def close(self) -> None:
+        self.flow.close()
+        strike()
+
+
+def test_a_signal_while_a_pool_is_made_loses_no_slot(
+    server: FaultGateway, limit: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first request of a pool loads httpx's parts, which takes its time."""
+    transport = HTTPTransport()
+    make = transport._pools._make
+
+    def interrupted() -> Any:
+        strike()
+        return make()
+
+    monkeypatch.setattr(transport._pools, "_make", interrupted)
+    gateway = Gateway.open("plain", {"base_url": server.url}, transport=transport)
+    with pytest.raises(limit):
+        gateway.create_charge(ORDER)
+    assert transport._slots._value == 100
+    transport.close()
+
+
+def test_a_signal_behind_the_end_of_a_token_call_is_not_swallowed(
+    server: FaultGateway, limit: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeed = AuthorizationCache.succeed
+
+    def interrupted(*arguments: Any) -> None:
+        succeed(*arguments)
+        strike()
+
+    monkeypatch.setattr(AuthorizationCache, "succeed", interrupted)
+    with Gateway.open("plain", {"base_url": server.url}) as gateway, pytest.raises(limit):
+        gateway.create_charge(ORDER)
+
+
+@pytest.mark.parametrize("kind", [Gateway, AsyncGateway])
+def test_a_gateway_that_is_closed_during_a_create_sends_no_second_one(kind: type) -> None:
+    """A retry would connect anew, behind the back of whoever closed the gateway."""
+    server = FaultGateway()
+    server.inject(ANSWER, path="/token")
+    server.inject(faults.Delay(1.0, then=faults.Answer(b"", status=503)), path="/create")
+
+    def sync() -> PaymentError:
+        gateway = Gateway.open("keyed", {"base_url": server.url})
+        threading.Timer(0.5, gateway.close).start()
+        with pytest.raises(OutcomeUnknown) as caught:
+            gateway.create_charge(ORDER, deadline=5)
+        return caught.value
+
+    async def scene() -> PaymentError:
+        gateway = AsyncGateway.open("keyed", {"base_url": server.url})
+        call = asyncio.create_task(gateway.create_charge(ORDER, deadline=5))
+        await asyncio.sleep(0.5)
+        await gateway.aclose()
+        with pytest.raises(OutcomeUnknown) as caught:
+            await call
+        return caught.value
+
+    with server:
+        error = sync() if kind is Gateway else asyncio.run(scene())
+    assert error.accepted is Accepted.UNKNOWN
+    assert [request.path for request in server.requests] == ["/token", "/create"]
 
 
 @pytest.mark.parametrize("shape", ["function", "method", "partial", "object"])

@@ -291,6 +291,55 @@ def test_closing_ends_what_cancelled_callers_left_behind(server: FaultGateway) -
     asyncio.run(scene())
 
 
+def test_a_call_whose_transport_is_closed_raises_an_error_and_is_not_cancelled(server: FaultGateway) -> None:
+    """A task group would take a cancellation for a quiet end, and the create may have been accepted."""
+    server.inject(faults.Hang())
+
+    async def scene() -> None:
+        transport = AsyncHTTPTransport()
+        call = asyncio.create_task(transport.send(asking(server), deadline=30))
+        await asyncio.sleep(0.2)
+        await asyncio.wait_for(transport.close(), 5)
+        with pytest.raises(OutcomeUnknown, match="closed"):
+            await call
+
+    asyncio.run(scene())
+
+
+def test_a_call_that_waits_for_a_slot_sends_nothing_once_the_transport_is_closed(server: FaultGateway) -> None:
+    server.inject(faults.Hang())
+
+    async def scene() -> None:
+        transport = AsyncHTTPTransport()
+        calls = [asyncio.create_task(transport.send(asking(server), deadline=30)) for _ in range(103)]
+        await asyncio.sleep(0.5)
+        await asyncio.wait_for(transport.close(), 5)
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(each) for each in outcomes[100:]} == {GatewayUnavailable}
+
+    asyncio.run(scene())
+
+
+def test_an_exchange_that_is_cancelled_before_its_first_step_keeps_no_slot(server: FaultGateway) -> None:
+    """By a program that cancels all of its tasks, and goes on."""
+
+    async def scene() -> None:
+        transport = AsyncHTTPTransport()
+        call = asyncio.create_task(transport.send(asking(server), deadline=30))
+        await asyncio.sleep(0)
+        everything = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in everything:
+            task.cancel()
+        await asyncio.gather(*everything, return_exceptions=True)
+        await asyncio.sleep(0)
+        assert call.cancelled()
+        (mine,) = transport._loops.values()
+        assert (mine.slots._value, mine.tasks) == (100, set())
+        await transport.close()
+
+    asyncio.run(scene())
+
+
 class Smuggling(threading.Thread):
     """A gateway whose first connection brings one answer too many, and stays open."""
 
