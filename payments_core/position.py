@@ -86,7 +86,11 @@ def check_repeat(call: Call, info: ProviderInfo, first_sent_at: object, now: dat
     left = 0.0 if lifetime is None else lifetime - max((now - first_sent_at).total_seconds(), 0.0)
     call.repeat(first_sent_at, left)
     if left <= 0:
-        kept = "keeps no idempotency key" if lifetime is None else f"keeps a key for {lifetime:g} seconds only"
+        kept = (
+            "documents no time for which it keeps a key"
+            if lifetime is None
+            else f"keeps a key for {lifetime:g} seconds only"
+        )
         raise OutcomeUnknown(
             f"{info.title} {kept}, so nothing was sent this time: "
             "the first call may have been accepted, ask for the status"
