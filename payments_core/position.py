@@ -82,7 +82,11 @@ def check_repeat(call: Call, info: ProviderInfo, first_sent_at: object, now: dat
     call.first_sent_at = first_sent_at
     call.ends = min(call.ends, call.began + left)
     if left <= 0:
-        kept = "keeps no idempotency key" if lifetime is None else f"keeps a key for {lifetime:g} seconds only"
+        kept = (
+            "documents no time for which it keeps a key"
+            if lifetime is None
+            else f"keeps a key for {lifetime:g} seconds only"
+        )
         raise OutcomeUnknown(
             f"{info.title} {kept}, so nothing was sent this time: "
             "the first call may have been accepted, ask for the status"

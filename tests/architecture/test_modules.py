@@ -191,7 +191,7 @@ def contracts(pattern: str) -> set[str]:
                 and "ProviderContract" in map(ast.unparse, each.bases)
             ):
                 found |= {
-                    origins[ast.unparse(line.value)]
+                    origins.get(ast.unparse(line.value), "")
                     for line in each.body
                     if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "provider"
                 }

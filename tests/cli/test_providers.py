@@ -16,7 +16,8 @@ def test_the_provider_is_shown_with_all_that_it_can_do(run: Any) -> None:
     assert (found["title"], found["distribution"], found["contract"]) == ("AlipayHK", "payments-alipayhk", 1)
     assert found["version"]
     assert found["operations"] == ["authorize", "create_charge", "get_status", "parse_webhook"]
-    assert found["methods"] == [{"id": "ALIPAYHK", "title": "AlipayHK"}, {"id": "ALIPAYCN", "title": "Alipay"}]
+    methods = [(each["id"], each["title"], each["currencies"]) for each in found["methods"]]
+    assert methods == [("ALIPAYHK", "AlipayHK", None), ("ALIPAYCN", "Alipay", None)]
     assert found["channels"] == ["IN_STORE", "MOBILE_WEB", "WEB"]
     assert found["currencies"] == ["HKD"]
     assert found["limits"]["order_id_length"] == 32
