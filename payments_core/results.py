@@ -130,6 +130,8 @@ class Results:
             raise TypeError("an event has a Subject and an event_id")
         if event.reference is not None and type(event.reference) is not Reference:
             raise TypeError("an event's reference is a Reference or None")
+        if event.occurred_at is not None and getattr(event.occurred_at, "tzinfo", None) is None:
+            raise TypeError("an event's occurred_at is an aware datetime or None")
         if event.charge is None and event.refund is None:
             return
         if self._info.notifications is Notifications.UNSIGNED:
@@ -154,7 +156,9 @@ def stands(event: WebhookEvent, provider_id: str, now: datetime) -> bool:
         return False  # without an id of the gateway's it could be another charge of the same order id
     if not event.gateway or event.received_at is None:
         return False  # not stamped by a gateway: made by hand, or stored by an older release
-    return abs((now - event.received_at).total_seconds()) <= _FRESH
+    # One that was delivered late, or delivered again, is as old as what it tells.
+    times = (event.received_at, event.occurred_at)
+    return all(each is not None and abs((now - each).total_seconds()) <= _FRESH for each in times)
 
 
 def _same(answered: Reference, asked: Reference, request_id: str) -> None:

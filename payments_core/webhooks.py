@@ -138,6 +138,7 @@ class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
     * `account`: the gateway's id of the merchant account, `""` where the message names none
     * `gateway`: the name of the gateway that believed it; the core fills it in
     * `received_at`: when it arrived; the core fills it in
+    * `occurred_at`: when it happened, by the signed message; None where that does not say, and then it is asked about
     """
 
     provider: str
@@ -150,6 +151,7 @@ class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
     account: str = ""
     gateway: str = ""
     received_at: datetime | None = None
+    occurred_at: datetime | None = None
 
     def __post_init__(self) -> None:
         if type(self.provider) is type(self.raw_kind) is type(self.event_id) is type(self.account) is str:

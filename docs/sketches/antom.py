@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
@@ -107,6 +108,7 @@ class Payment(msgspec.Struct, frozen=True, rename="camel"):
     normal_url: str = ""
     redirect_action_form: Form | None = None
     notify_type: str = ""
+    payment_time: str = ""
 
 
 PAYMENT = msgspec.json.Decoder(Payment).decode
@@ -180,7 +182,15 @@ class AntomProvider:
             return Notification((other,), Acknowledgement(body=RECEIVED))
         paid = payment.result.result_status == "S"
         charge = _charge(payment, "SUCCESS" if paid else "FAIL", payment.result.result_code)
-        event = WebhookEvent("antom", Subject.CHARGE, payment.notify_type, charge.reference, event_id, charge=charge)
+        event = WebhookEvent(
+            "antom",
+            Subject.CHARGE,
+            payment.notify_type,
+            charge.reference,
+            event_id,
+            charge=charge,
+            occurred_at=_time(payment.payment_time),
+        )
         return Notification((event,), Acknowledgement(headers=(("content-type", "application/json"),), body=RECEIVED))
 
     def _post(
@@ -215,6 +225,14 @@ class AntomProvider:
 
     def _content(self, path: str, time: str, body: bytes) -> bytes:
         return f"POST {path}\n{self._config.client_id}.{time}.".encode() + body
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
 
 
 def _charge(payment: Payment, raw_status: str, result_code: str = "") -> Charge:

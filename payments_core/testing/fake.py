@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -121,6 +122,7 @@ class _Refund(msgspec.Struct):
 class _Event(msgspec.Struct):
     id: Id
     type: str
+    at: int
     charge: _Charge | None = None
     refund: _Refund | None = None
 
@@ -287,13 +289,21 @@ class FakeProvider:
 
     def _event(self, event: _Event) -> WebhookEvent:
         """Complete, and so authoritative, where it carries a charge or a refund; of another kind, a hint."""
-        if event.charge is not None:
-            charge = self._charge(event.charge)
-            return WebhookEvent(self.info.id, Subject.CHARGE, event.type, charge.reference, event.id, charge)
-        if event.refund is not None:
-            refund = self._refund(event.refund)
-            return WebhookEvent(self.info.id, Subject.REFUND, event.type, refund.reference, event.id, refund=refund)
-        return WebhookEvent(self.info.id, Subject.OTHER, event.type, None, event.id)
+        charge = None if event.charge is None else self._charge(event.charge)
+        refund = None if event.refund is None else self._refund(event.refund)
+        subject, told = Subject.OTHER, charge if refund is None else refund
+        if told is not None:
+            subject = Subject.CHARGE if refund is None else Subject.REFUND
+        return WebhookEvent(
+            self.info.id,
+            subject,
+            event.type,
+            None if told is None else told.reference,
+            event.id,
+            charge=charge,
+            refund=refund,
+            occurred_at=datetime.fromtimestamp(event.at, UTC),
+        )
 
 
 def _ids(reference: Reference) -> dict[str, str]:

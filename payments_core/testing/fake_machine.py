@@ -333,7 +333,8 @@ class FakeGateway:
             kind, shown = "charge", _shown_to_who_asks(self._known(provider_id))
         content = {"type": f"{kind}.{shown['status']}", kind: shown}
         # The same state told twice is the same event.
-        return {"id": f"evt_{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]}", **content}
+        identity = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
+        return {"id": f"evt_{identity}", "at": int(self.now.timestamp()), **content}
 
     def _known(self, provider_id: str) -> _Charge:
         try:

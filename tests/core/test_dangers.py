@@ -439,6 +439,7 @@ def test_another_gateway_s_event_is_refused_and_nothing_is_asked(opening: Any, i
         live.confirm_event(hint, "P1", HKD)
     assert live.script.requests == []
     assert test.confirm_event(found, "P1", HKD).is_paid
+    assert len(test.script.requests) == 1
 
 
 @pytest.mark.parametrize("subject", [Subject.REFUND, Subject.DISPUTE, Subject.OTHER])
@@ -459,8 +460,20 @@ def test_an_old_event_is_asked_about(
 ) -> None:
     """What was paid when it was parsed may have been refunded or disputed since."""
     gateway = open_plain(opening, install, clock=clock)
-    (found,) = gateway.parse_webhook(delivered(event())).events
+    (found,) = gateway.parse_webhook(delivered(event(occurred_at=clock.now()))).events
     clock.time += timedelta(seconds=age)
+    gateway.confirm_event(found, "P1", HKD)
+    assert len(gateway.script.requests) == asked
+
+
+@pytest.mark.parametrize(("age", "asked"), [(0, 0), (299, 0), (301, 1), (259_200, 1), (None, 1)])
+def test_an_event_that_arrives_late_is_asked_about(
+    opening: Any, install: Any, delivered: Any, clock: Any, age: float | None, asked: int
+) -> None:
+    """A delivery that is tried again after days is signed anew, and tells what was true then."""
+    gateway = open_plain(opening, install, clock=clock)
+    occurred_at = None if age is None else clock.now() - timedelta(seconds=age)
+    (found,) = gateway.parse_webhook(delivered(event(occurred_at=occurred_at))).events
     gateway.confirm_event(found, "P1", HKD)
     assert len(gateway.script.requests) == asked
 

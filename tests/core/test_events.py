@@ -37,7 +37,9 @@ from payments_core import (
 HKD = Money.of("88.00", "HKD")
 PAID = Charge("sure", Reference("P1", "C1"), PaymentStatus.SUCCEEDED, "PAID", HKD)
 REFUND = Refund("sure", "R1", "RF1", Reference("P1", "C1"), RefundStatus.SUCCEEDED, "DONE", HKD)
-EVENT = WebhookEvent("sure", Subject.CHARGE, "paid", Reference("P1", "C1"), "e1", charge=PAID)
+EVENT = WebhookEvent(
+    "sure", Subject.CHARGE, "paid", Reference("P1", "C1"), "e1", charge=PAID, occurred_at=datetime.now(UTC)
+)
 
 
 class Config(msgspec.Struct):

@@ -714,7 +714,9 @@ def test_an_event_is_confirmed_in_one_way_for_every_provider(install: Any, openi
     """By its own charge where that stands for itself, else by asking; the money is compared in both cases."""
     paid = charge(status=PaymentStatus.SUCCEEDED)
     hint = WebhookEvent("good", Subject.CHARGE, "paid", Reference("P1"), "1")
-    whole = msgspec.structs.replace(hint, charge=paid, gateway="good", received_at=datetime.now(UTC))
+    whole = msgspec.structs.replace(
+        hint, charge=paid, gateway="good", received_at=datetime.now(UTC), occurred_at=datetime.now(UTC)
+    )
     gateway = opened(install, opening, without(info=info(authoritative_webhooks=True)))
     assert gateway.confirm_event(whole, "P1", HKD).is_paid
     assert gateway.script.paths() == []

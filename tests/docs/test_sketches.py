@@ -612,7 +612,7 @@ def stripe_event(gateway_of):
         "created": 1790000000,
     }
     event = {"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "data": {"object": intent}}
-    event |= {"api_version": "2026-10-28.endive", "livemode": False}
+    event |= {"api_version": "2026-10-28.endive", "livemode": False, "created": int(NOW.timestamp())}
     body, stamp = json.dumps(event).encode(), int(NOW.timestamp())
     digest = hmac.new(b"whsec_made_up", f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
     return gateway_of((200, intent)), WebhookDelivery(body, {"Stripe-Signature": f"t={stamp},v1={digest}"})
@@ -620,7 +620,8 @@ def stripe_event(gateway_of):
 
 def antom_event(gateway_of):
     ids = {"paymentRequestId": "P1001", "paymentId": "A1", "paymentAmount": AMOUNT}
-    body = json.dumps({"notifyType": "PAYMENT_RESULT", "result": SUCCESS, **ids}).encode()
+    told = {"notifyType": "PAYMENT_RESULT", "result": SUCCESS, "paymentTime": NOW.isoformat()}
+    body = json.dumps(told | ids).encode()
     return gateway_of(), WebhookDelivery(body, antom_headers("/hooks", body), url="https://shop.example/hooks")
 
 

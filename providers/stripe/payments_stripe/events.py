@@ -136,7 +136,10 @@ def _event(
     refund: Refund | None = None,
 ) -> WebhookEvent:
     account = event.account or event.context or ""
-    return WebhookEvent(provider, subject, event.type, reference, event.id, charge, refund, account)
+    occurred_at = mapping.time(event.created)
+    return WebhookEvent(
+        provider, subject, event.type, reference, event.id, charge, refund, account, occurred_at=occurred_at
+    )
 
 
 def _target(

@@ -181,6 +181,7 @@ class Event(msgspec.Struct, frozen=True):
     id: str
     object: str
     type: str
+    created: int | None = None
     account: str | None = None
     context: str | None = None
     api_version: str | None = None
