@@ -124,18 +124,25 @@ class HTTPTransport:
         return outcome
 
     def _outcome(self, request: Request, exchange: Exchange) -> Response | BaseException:
-        if not self._slots.acquire(timeout=exchange.left()):
-            return GatewayUnavailable(_NO_SLOT)
-        pool = self._pools.take()
+        pool: _Pool[httpx.HTTPTransport] | None = None
+        has_slot = False
         token = current.set(exchange)
         try:
+            has_slot = self._slots.acquire(timeout=exchange.left())
+            if not has_slot:
+                return GatewayUnavailable(_NO_SLOT)
+            pool = self._pools.take()
             return self._exchange(pool.http, request, exchange)
+        except Exception as exc:  # noqa: BLE001 - a signal's, between the steps of the exchange
+            return _fault(exc, exchange)
         except BaseException as exc:  # noqa: BLE001 - Ctrl-C, which must not carry httpx's frames along either
             return bare(exc)
         finally:
             current.reset(token)
-            self._pools.give_back(pool)
-            self._slots.release()
+            if pool is not None:
+                self._pools.give_back(pool)
+            if has_slot:
+                self._slots.release()
 
     def _exchange(
         self, http: httpx.HTTPTransport, request: Request, exchange: Exchange
