@@ -123,7 +123,8 @@ class AuthorizationCache:
         is_current = self._flight is flight
         if is_current:
             self._flight = None
-        flight.ended.set_result(None)
+        if not flight.ended.done():  # a signal can come between, and the leader then abandons what has ended
+            flight.ended.set_result(None)
         return is_current
 
 

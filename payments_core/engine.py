@@ -429,5 +429,6 @@ def _close(flow: GeneratorType[Any, Any, Any]) -> None:
         flow.close()
     except (KeyboardInterrupt, MemoryError):
         raise
-    except BaseException:  # noqa: BLE001, S110 - the first fault is the one that counts
-        pass
+    except BaseException as exc:  # noqa: BLE001 - the first fault is the one that counts
+        if (interrupt := interrupt_behind(exc)) is not None:
+            raise Interrupted(interrupt) from None
