@@ -14,8 +14,7 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 
 # More pieces than this are no answer but an attack: each one costs the parser as much as kilobytes do.
 _MOST_PIECES: Final = 20_000
-# A proxy answers 407 in the gateway's place.
-_REFUSALS: Final = frozenset({401, 403, 407, 429})
+_REFUSALS: Final = frozenset({401, 403, 429})
 
 
 def decides_alone(status: int) -> bool:

@@ -325,6 +325,8 @@ class OpenedGateway:
             self._check_open()
             check_deadline(limit)
             result = yield from work(call)
+            self._observe(call, result)
+            return result  # noqa: TRY300 - in an `else` a signal would come out as if nothing had been sent
         except PaymentError as exc:
             error = exc
             fill_in(exc, self.name, self.info, call)
@@ -339,9 +341,6 @@ class OpenedGateway:
         except BaseException as exc:
             error = exc  # interrupted or cancelled: what was sent may have been accepted
             raise
-        else:
-            self._observe(call, result)
-            return result
         finally:
             if started_at is not None:
                 self._record(call, started_at, error)

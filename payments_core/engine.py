@@ -202,8 +202,15 @@ class Engine:
         began, started_at = time.monotonic(), self._clock.now() if self.hooks.observed("exchange_finished") else None
         if run.counts and not request.safe and call.first_sent_at is None:
             call.first_sent_at = started_at or self._clock.now()
-        error: BaseException | None = None
+        error: Exception | None = None
         response: Response | None = None
+        before = run.repeatable, call.exposed, call.repeatable
+        if run.counts:
+            # Taken back below: cancelled or interrupted at any moment, what is under way may have been accepted.
+            run.repeatable = run.repeatable and request.idempotent
+            if not request.safe:
+                call.exposed = True
+                call.repeatable = call.repeatable and request.idempotent
         try:
             response = yield Send(request, left)
             if not _is_whole(response):
@@ -212,19 +219,8 @@ class Engine:
             raise
         except Exception as exc:  # noqa: BLE001 - a platform's own transport may raise anything
             error, response = exc, None
-        finally:
-            # Also when cancelled in the middle: what is under way may have been accepted.
-            if isinstance(error, Interrupted):
-                accepted = error.sent
-            else:
-                accepted = not isinstance(error, GatewayUnavailable) and (
-                    response is None or not self._is_refusal(response.status)
-                )
-            if accepted and run.counts:
-                run.repeatable = run.repeatable and request.idempotent
-                if not request.safe:
-                    call.exposed = True
-                    call.repeatable = call.repeatable and request.idempotent
+        if self._is_refused(error, response):
+            run.repeatable, call.exposed, call.repeatable = before
         if response is not None:
             call.request_id = self._request_id(response) or call.request_id
         self._observe(call, request, response, time.monotonic() - began, started_at)
@@ -239,8 +235,11 @@ class Engine:
         run.advised = self._advice(response)
         return by_status(response, run.advised) or response
 
-    def _is_refusal(self, status: int) -> bool:
-        return status == 407 or status in self.info.refusal_statuses
+    def _is_refused(self, error: Exception | None, response: Response | None) -> bool:
+        """Return True where a request certainly was not accepted: it never left, or its status refuses it."""
+        if response is not None:
+            return response.status in self.info.refusal_statuses
+        return isinstance(error, GatewayUnavailable) or (isinstance(error, Interrupted) and not error.sent)
 
     def _by_hook(self, call: Call, error: BaseException) -> Fault:
         """Return the fault of what a hook raised, or of what it returned."""

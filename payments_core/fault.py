@@ -74,8 +74,6 @@ def by_status(response: Response, advice: bool | None = None) -> Fault | None:
         return None
     if status in {401, 403}:
         return Fault(AuthorizationRejected(f"the gateway refuses these credentials (HTTP {status})"), refused=True)
-    if status == 407:
-        return Fault(GatewayUnavailable("the proxy wants other credentials (HTTP 407): fix them in the proxy's URL"))
     if status == 429:
         wait = _retry_after(response)
         text = f"too many requests: wait {wait:g} s" if wait is not None else "too many requests"

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, urlencode
 import msgspec
 
 from .errors import InvalidRequest, ProtocolViolation
+from .interrupts import interrupt_behind
 from .secrets import Secret
 
 __all__ = ["Flow", "Request", "Response", "drive", "drive_async", "segment", "tap"]
@@ -145,8 +146,10 @@ class Response(msgspec.Struct, frozen=True):
             raise
         except msgspec.MsgspecError as exc:
             problem = str(exc)
-        except Exception as exc:  # noqa: BLE001 - RecursionError and UnicodeDecodeError are no MsgspecErrors
-            problem = type(exc).__name__
+        except Exception as exc:
+            if interrupt_behind(exc) is not None:
+                raise
+            problem = type(exc).__name__  # RecursionError and UnicodeDecodeError are no MsgspecErrors
         raise ProtocolViolation(f"the gateway's answer (HTTP {self.status}) cannot be read: {problem[:200]}")
 
     def __repr__(self) -> str:
@@ -162,13 +165,13 @@ def drive(flow: Generator[Any, Any, T], perform: Callable[[Any], Any]) -> T:
     step, value = flow.send, None
     while True:
         try:
-            effect = step(value)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        try:
-            value = perform(effect)
+            value = perform(step(value))
             step = flow.send
-        except BaseException as exc:  # noqa: BLE001 - the flow decides, cancellation included
+        except BaseException as exc:
+            if getattr(flow, "gi_frame", None) is None:  # it has ended, and this is how
+                if isinstance(exc, StopIteration):
+                    return exc.value  # type: ignore[no-any-return]
+                raise
             value, step = exc, flow.throw
 
 
@@ -177,13 +180,13 @@ async def drive_async(flow: Generator[Any, Any, T], perform: Callable[[Any], Awa
     step, value = flow.send, None
     while True:
         try:
-            effect = step(value)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        try:
-            value = await perform(effect)
+            value = await perform(step(value))
             step = flow.send
-        except BaseException as exc:  # noqa: BLE001 - the flow decides, cancellation included
+        except BaseException as exc:
+            if getattr(flow, "gi_frame", None) is None:  # it has ended, and this is how
+                if isinstance(exc, StopIteration):
+                    return exc.value  # type: ignore[no-any-return]
+                raise
             value, step = exc, flow.throw
 
 

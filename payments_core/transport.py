@@ -39,6 +39,10 @@ _POOLS, _POOL_SIZE = 5, 20
 _LIMITS: Final = httpx.Limits(max_connections=_POOL_SIZE, max_keepalive_connections=_POOL_SIZE, keepalive_expiry=5.0)
 # A status that decides by itself is not waited for longer than this: its body only helps a person.
 _GRACE: Final = 0.5
+# The packages whose exceptions an exchange can raise by itself.
+_RAISED_HERE: Final = frozenset(
+    {"anyio", "asyncio", "builtins", "h11", "httpcore", "httpx", "payments_core", "socket", "ssl"}
+)
 # A proxy that refuses was written to, and the gateway was not.
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 # Of a forked child: the loops of its parent, which must neither be closed nor collected.
@@ -124,14 +128,17 @@ class HTTPTransport:
         return outcome
 
     def _outcome(self, request: Request, exchange: Exchange) -> Response | BaseException:
-        if not self._slots.acquire(timeout=exchange.left()):
-            return GatewayUnavailable(_NO_SLOT)
-        # Making a pool takes milliseconds, in which a signal can come: the slot must not be lost by it.
         pool: _Pool[httpx.HTTPTransport] | None = None
+        has_slot = False
         token = current.set(exchange)
         try:
+            has_slot = self._slots.acquire(timeout=exchange.left())
+            if not has_slot:
+                return GatewayUnavailable(_NO_SLOT)
             pool = self._pools.take()
             return self._exchange(pool.http, request, exchange)
+        except Exception as exc:  # noqa: BLE001 - a signal's, between the steps of the exchange
+            return _fault(exc, exchange)
         except BaseException as exc:  # noqa: BLE001 - Ctrl-C, which must not carry httpx's frames along either
             if (interrupt := interrupt_behind(exc)) is not None:
                 return Interrupted(interrupt, sent=exchange.written)
@@ -140,7 +147,8 @@ class HTTPTransport:
             current.reset(token)
             if pool is not None:
                 self._pools.give_back(pool)
-            self._slots.release()
+            if has_slot:
+                self._slots.release()
 
     def _exchange(
         self, http: httpx.HTTPTransport, request: Request, exchange: Exchange
@@ -159,7 +167,7 @@ class HTTPTransport:
                 body.chunks.clear()
             finally:
                 answer.close()
-            return body.response()
+            return _by_proxy(request, answer, proxied=self._proxied) or body.response()
         except MemoryError:
             raise
         except Exception as exc:  # noqa: BLE001 - httpx, its parts and the codecs each have their own
@@ -312,7 +320,7 @@ class AsyncHTTPTransport:
                 body.chunks.clear()
             finally:
                 await answer.aclose()
-            return body.response()
+            return _by_proxy(request, answer, proxied=self._proxied) or body.response()
         except MemoryError:
             raise
         except Exception as exc:  # noqa: BLE001 - httpx, its parts and the codecs each have their own
@@ -335,12 +343,22 @@ def _body(answer: httpx.Response, exchange: Exchange) -> Body:
     return body
 
 
+def _by_proxy(request: Request, answer: httpx.Response, *, proxied: bool) -> GatewayUnavailable | None:
+    """Return the fault of an answer that a forwarding proxy gave in the gateway's place."""
+    if answer.status_code != 407 or not proxied or not request.url.startswith("http:"):
+        return None
+    return GatewayUnavailable("the proxy wants other credentials (HTTP 407): nothing reached the gateway")
+
+
 def _fault(exc: Exception, exchange: Exchange) -> PaymentError | Interrupted:
     """What a caller may know of a transport's exception, without the exception: it holds the request."""
     if isinstance(exc, Interrupted):
         return Interrupted(exc.interrupt, sent=exc.sent)
     if (interrupt := interrupt_behind(exc)) is not None:
         return Interrupted(interrupt, sent=exchange.written)
+    if type(exc).__module__.partition(".")[0] not in _RAISED_HERE:
+        # Set into this thread from another one, as job queues without signals do for their time limits.
+        return Interrupted(exc, sent=exchange.written)
     if isinstance(exc, Unreadable):
         return ProtocolViolation(f"the gateway's answer {exc}")
     late = isinstance(exc, httpx.TimeoutException)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import functools
 import signal
 import socket
@@ -693,3 +694,45 @@ def test_a_sync_call_in_a_thread_is_none_of_a_signals_business(server: FaultGate
     thread.join(20)
     transport.close()
     assert answers == [200]
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # ssl leaks the socket that it was making
+@pytest.mark.parametrize("kind", [SoftTimeLimit, type("JobTimeout", (SoftTimeLimit,), {})])
+def test_a_limit_that_another_thread_sets_is_not_swallowed(kind: type[Exception]) -> None:
+    """Job queues without signals raise their time limits so: nothing is sent once more, or afterwards."""
+    server = SlowTLS(1.0)
+    results: list[BaseException] = []
+    transport = tls_transport(HTTPTransport)
+
+    def work() -> None:
+        with Gateway.open("keyed", {"base_url": server.url}, transport=transport) as gateway:
+            try:
+                gateway.create_charge(ORDER, deadline=60)
+            except BaseException as exc:
+                results.append(exc)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    time.sleep(0.5)  # in the middle of the handshake
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(kind))
+    thread.join(60)
+    transport.close()
+    assert server.ended.wait(60)
+    (ended,) = results
+    assert type(ended) is kind
+    assert not any(b"/create" in each for each in server.requests)
+
+
+def test_a_407_of_a_forwarding_proxy_reached_no_gateway() -> None:
+    """Only such a proxy answers in the gateway's place; any other 407 is the gateway's own."""
+    with FaultGateway() as proxy:
+        proxy.inject(faults.Status(407))
+        transport = HTTPTransport(proxy=proxy.url)
+        with pytest.raises(GatewayUnavailable, match="proxy"):
+            transport.send(Request("POST", "http://127.0.0.1:9/create"), deadline=20)
+        transport.close()
+        direct = HTTPTransport()
+        assert direct.send(Request("POST", f"{proxy.url}/create"), deadline=20).status == 407
+        direct.close()

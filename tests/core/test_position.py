@@ -437,7 +437,6 @@ def test_statuses_that_decide_never_enter_a_query(opening: Any, install: Any, st
     [
         (401, AuthorizationRejected),
         (403, OutcomeUnknown),
-        (407, GatewayUnavailable),
         (429, RateLimited),
         (302, OutcomeUnknown),
         (500, OutcomeUnknown),
@@ -445,7 +444,7 @@ def test_statuses_that_decide_never_enter_a_query(opening: Any, install: Any, st
     ],
 )
 def test_statuses_that_decide_a_create(opening: Any, install: Any, status: int, kind: Any) -> None:
-    """Only 401 and 429 say that nothing was accepted, and a proxy's 407: a firewall answers 403 after the gateway."""
+    """Only 401 and 429 say that nothing was accepted, no 403: a firewall answers 403 after the gateway."""
     assert (
         type(
             fault(opening, install, after(UNSAFE, result=charge()), "create_charge", answer=lambda _: Response(status))

@@ -189,7 +189,7 @@ FAULTS = {
     "402": before(Response(402)),
     "403 before": before(Response(403)),
     "403 after": after(Response(403)),
-    "407": before(Response(407)),
+    "407 after": after(Response(407)),  # a tunnel's own 407 is none of the gateway's answers
     "429": before(Response(429)),
     "302 after": after(Response(302)),
     "500 before": before(Response(500)),

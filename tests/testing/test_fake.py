@@ -512,7 +512,7 @@ def test_a_charge_has_one_event_for_each_way_in_which_it_stands(gateway, sandbox
 
 
 def test_an_event_of_another_kind_is_a_hint(here):
-    body = b'[{"id": "evt_1", "type": "payout.sent", "payout": {"id": "po_1"}}]'
+    body = b'[{"id": "evt_1", "at": 1790000000, "type": "payout.sent", "payout": {"id": "po_1"}}]'
     with here.open() as gateway:
         (event,) = gateway.parse_webhook(signed(here, body)).events
     assert (event.subject, event.raw_kind, event.reference) == (Subject.OTHER, "payout.sent", None)
