@@ -17,12 +17,11 @@ from ._checks import is_loopback
 from ._frames import without_frames
 from .account import Account, load_account
 from .authorization import AuthorizationCache
-from .clock import Clock, SystemClock
+from .clock import Clock, SystemClock, check_clock
 from .config import secrets_of
 from .engine import Effects, Engine
 from .errors import (
     Accepted,
-    ConfigurationError,
     GatewayUnavailable,
     InvalidRequest,
     Mismatch,
@@ -116,13 +115,14 @@ class OpenedGateway:
         stands in place of the settings `proxy` and `ca_file`. Raises `ConfigurationError`, `ProviderNotFound` or
         `ProviderContractError`.
         """
-        check_deadline(deadline)
-        cls._check_transport(transport)
-        if clock is not None and not all(
-            callable(getattr(clock, each, None)) for each in ("now", "monotonic", "nonce")
-        ):
-            raise ConfigurationError("a clock has now(), monotonic() and nonce(), like SystemClock")
-        return cls._open(load_account(name, config), deadline, transport, clock, plugins)
+        try:
+            check_deadline(deadline)
+            cls._check_transport(transport)
+            check_clock(clock)
+            return cls._open(load_account(name, config), deadline, transport, clock, plugins)
+        except PaymentError as error:
+            error.gateway = name if isinstance(name, str) else ""
+            raise
 
     @classmethod
     def _open(

@@ -7,7 +7,9 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock"]
+from .errors import ConfigurationError
+
+__all__ = ["Clock", "SystemClock", "check_clock"]
 
 
 class Clock(Protocol):
@@ -37,3 +39,9 @@ class SystemClock:
     def nonce(self) -> str:
         """Return 16 random bytes in hexadecimal."""
         return secrets.token_hex(16)
+
+
+def check_clock(clock: object) -> None:
+    """Raise `ConfigurationError` unless this is a clock, or None for the system's."""
+    if clock is not None and not all(callable(getattr(clock, each, None)) for each in ("now", "monotonic", "nonce")):
+        raise ConfigurationError("a clock has now(), monotonic() and nonce(), like SystemClock")

@@ -80,7 +80,8 @@ class PaymentError(Exception):
         self.raw_code = raw_code
 
     def __str__(self) -> str:
-        where = ".".join(part for part in (self.gateway or self.provider, self.operation) if part)
+        whose = (self.gateway or self.provider) if self.operation else self.provider
+        where = ".".join(part for part in (whose, self.operation) if part)
         text = f"{where}: {self.message}" if where else self.message
         known = (("order", self.order_id), ("request id", self.request_id))
         ids = ", ".join(f"{name} {value}" for name, value in known if value)

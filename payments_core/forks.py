@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Protocol
 from weakref import WeakSet
@@ -24,7 +25,8 @@ def reset_in_children(thing: _Resettable) -> None:
 
 def _reset_all() -> None:
     for thing in list(_things):
-        thing.reset()
+        with contextlib.suppress(Exception):  # one that cannot begin anew must not keep the next from it
+            thing.reset()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks

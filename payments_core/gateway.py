@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .calls import OpenedGateway
 from .engine import Join, Send
-from .errors import ConfigurationError, InvalidRequest
+from .errors import Accepted, ConfigurationError, InvalidRequest
 from .flow import drive, drive_async
 from .models import (
     Authorization,
@@ -286,11 +286,14 @@ class AsyncGateway(OpenedGateway):
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            raise InvalidRequest(
+            error = InvalidRequest(
                 f"gateway {self.name} is an AsyncGateway, which runs on asyncio alone: open a Gateway and call it in a "
                 "thread (trio.to_thread.run_sync)",
                 field="gateway",
-            ) from None
+            )
+            # This call may repeat one that was accepted.
+            error.gateway, error.provider, error.accepted = self.name, self.info.id, Accepted.UNKNOWN
+            raise error from None
         return await drive_async(flow, self._do)
 
     async def _do(self, effect: object) -> object:

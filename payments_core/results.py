@@ -87,7 +87,7 @@ class Results:
         return refund
 
     def notification(self, result: object, received_at: datetime) -> Notification:
-        """A notification whose every event is sound, and says who believed it, and when."""
+        """Return a notification whose every event is sound, and says who believed it, and when."""
         if type(result) is not Notification:
             raise TypeError(f"the hook returned {_kind(result)} and not a Notification")
         if type(result.events) is not tuple or type(result.acknowledgement) is not Acknowledgement:

@@ -210,9 +210,11 @@ class _Loop:
         self.closed = True
         for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-        for http in self.pools.drain():
-            await http.aclose()
+        try:
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+        finally:
+            for http in self.pools.drain():
+                await http.aclose()
 
 
 class AsyncHTTPTransport:
@@ -501,10 +503,11 @@ def _proxy(url: str | None) -> httpx.Proxy | None:
 @functools.cache
 def _shared_ssl_context() -> ssl.SSLContext:
     # Loading the CA bundle takes tens of milliseconds: once a process is enough.
-    return _fresh_ssl_context(None)
+    return fresh_ssl_context(None)
 
 
-def _fresh_ssl_context(cafile: str | None) -> ssl.SSLContext:
+def fresh_ssl_context(cafile: str | None) -> ssl.SSLContext:
+    """Return a context that trusts this CA file, or the usual authorities, and leaves the environment alone."""
     context = ssl.create_default_context(cafile=cafile) if cafile else httpx.create_ssl_context(trust_env=False)
     # The environment is never looked at: SSLKEYLOGFILE would write the keys of every connection to a file.
     context.keylog_filename = None  # type: ignore[assignment]
@@ -517,9 +520,9 @@ def _ssl_context(cert: str | tuple[str, str] | None, verify: object) -> ssl.SSLC
         if isinstance(verify, ssl.SSLContext):
             context = verify
         elif verify is None or verify is True:
-            context = _fresh_ssl_context(None) if cert else context
+            context = fresh_ssl_context(None) if cert else context
         elif isinstance(verify, str):
-            context = _fresh_ssl_context(verify)
+            context = fresh_ssl_context(verify)
         else:
             problem = "verify is a CA file's path or an ssl.SSLContext: certificates are always verified"
         if not problem and cert is not None:

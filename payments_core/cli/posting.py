@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import ssl
 from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
+
+from payments_core.transport import fresh_ssl_context
 
 __all__ = ["post"]
 
@@ -17,7 +18,7 @@ def post(url: str, body: bytes, headers: Iterable[tuple[str, str]], seconds: flo
     """Post `body` and return the status that is answered; an `OSError` where nobody answers."""
     target = urlsplit(url)
     connection = (
-        http.client.HTTPSConnection(target.netloc, timeout=seconds, context=ssl.create_default_context())
+        http.client.HTTPSConnection(target.netloc, timeout=seconds, context=fresh_ssl_context(None))
         if target.scheme == "https"
         else http.client.HTTPConnection(target.netloc, timeout=seconds)
     )

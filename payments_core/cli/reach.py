@@ -8,6 +8,8 @@ import ssl
 from typing import Final
 from urllib.parse import urlsplit
 
+from payments_core.transport import fresh_ssl_context
+
 __all__ = ["why_unreachable"]
 
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
@@ -39,7 +41,7 @@ def why_unreachable(url: str, seconds: float, *, setting: str = "base_url", ca_f
 
 def _tls_problem(connection: socket.socket, host: str, ca_file: str) -> tuple[str, str]:
     try:
-        ssl.create_default_context(cafile=ca_file or None).wrap_socket(connection, server_hostname=host).close()
+        fresh_ssl_context(ca_file or None).wrap_socket(connection, server_hostname=host).close()
     except ssl.SSLCertVerificationError as error:
         return (
             f"TLS: the certificate is not trusted: {error.verify_message}",

@@ -19,11 +19,13 @@ import pytest
 
 from payments_core import (
     Accepted,
+    AsyncGateway,
     AsyncHTTPTransport,
     Channel,
     Charge,
     ChargeRequest,
     ConfigurationError,
+    Gateway,
     GatewayUnavailable,
     HTTPTransport,
     InvalidRequest,
@@ -561,3 +563,11 @@ def test_a_plugin_cannot_say_that_its_charge_was_compared(opening: Any, install:
     gateway = open_plain(opening, install, answer=lambda _: charge(matched=True, gateway="other"))
     found = gateway.get_status(Reference("P1"))
     assert (found.matched, found.gateway) == (False, "plain")
+
+
+def test_an_error_of_opening_names_the_gateway(world: str) -> None:
+    """Also where it is opened on first use, far from its name."""
+    kind = Gateway if world == "sync" else AsyncGateway
+    with pytest.raises(PaymentError) as caught:
+        kind.open("kowloon", {"provider": "nobody_has_this"})
+    assert caught.value.gateway == "kowloon"

@@ -34,7 +34,7 @@ from payments_core.body import MAX_BODY_BYTES
 from payments_core.testing import faults
 from payments_core.testing.faults import FaultGateway
 from payments_core.testing.leaks import exception_texts, scan
-from payments_core.transport import _fresh_ssl_context
+from payments_core.transport import fresh_ssl_context
 
 
 @pytest.fixture
@@ -430,7 +430,7 @@ def test_the_key_log_of_the_environment_is_not_written(monkeypatch: pytest.Monke
     logging_keys = ssl.create_default_context()
     logging_keys.keylog_filename = str(tmp_path / "keys.log")  # what SSLKEYLOGFILE does
     monkeypatch.setattr("httpx.create_ssl_context", lambda **_: logging_keys)
-    assert _fresh_ssl_context(None).keylog_filename is None
+    assert fresh_ssl_context(None).keylog_filename is None
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
