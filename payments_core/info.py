@@ -76,7 +76,7 @@ class Duplicates(StrEnum):
     UNDOCUMENTED = "UNDOCUMENTED"
 
 
-class Method(msgspec.Struct, frozen=True, omit_defaults=True):
+class Method(msgspec.Struct, frozen=True):
     """One way to pay that a page can offer as a button.
 
     * `id`: the text for `ChargeRequest.method`

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Final
 
-from payments_core import InstalledProvider, Limits, PaymentError, ProviderInfo, installed_providers
+from payments_core import (
+    Duplicates,
+    InstalledProvider,
+    Limits,
+    Notifications,
+    PaymentError,
+    ProviderInfo,
+    installed_providers,
+)
 
 from .configured import ConfiguredGateway, configured_gateways, looked_at
 from .console import Console, rows
@@ -70,7 +78,10 @@ def _described(each: InstalledProvider, configured: Sequence[ConfiguredGateway])
         "currencies": info.currencies,
         "limits": info.limits,
         "query_by": info.query_by,
+        "notifications": info.notifications,
         "authoritative_webhooks": info.authoritative_webhooks,
+        "rejection_status": info.rejection_status,
+        "duplicates": info.duplicates,
         "key_lifetime": info.key_lifetime,
         "charge_options": info.charge_options,
         "sandbox": each.sandbox,
@@ -97,6 +108,23 @@ def _in_words(gateway: ConfiguredGateway) -> str:
     return f"{gateway.name}, of {' and '.join(gateway.sources)}: {state}"
 
 
+def _notifications(info: ProviderInfo) -> str:
+    if info.notifications is Notifications.NONE:
+        return "none: ask about every open order"
+    if info.notifications is Notifications.UNSIGNED:
+        return "are not signed, so anybody can send one: ask for the status"
+    return "are signed, and carry a status" if info.authoritative_webhooks else "are signed hints: ask for the status"
+
+
+_DUPLICATES: Final[dict[Duplicates | None, str]] = {
+    Duplicates.SAME_FOR_KEY_LIFETIME: "is the same charge, while the gateway keeps its key",
+    Duplicates.SAME: "is the same charge, for a time that is not documented",
+    Duplicates.REFUSED: "is refused",
+    Duplicates.UNDOCUMENTED: "is not documented: it may be a second charge",
+    None: "is not documented: it may be a second charge",
+}
+
+
 def _lines(info: ProviderInfo, data: dict[str, object], gateways: Sequence[ConfiguredGateway]) -> list[str]:
     described = rows(
         [
@@ -107,7 +135,8 @@ def _lines(info: ProviderInfo, data: dict[str, object], gateways: Sequence[Confi
             ("currencies", _listed(sorted(info.currencies))),
             ("limits", _limits(info.limits)),
             ("asked by", _listed(sorted(info.query_by))),
-            ("notifications", "carry a status" if info.authoritative_webhooks else "are hints: ask for the status"),
+            ("notifications", _notifications(info)),
+            ("second create", _DUPLICATES[info.duplicates]),
             ("sandbox", data["sandbox_problem"] or ("yes" if data["sandbox"] else "no")),
         ]
     )

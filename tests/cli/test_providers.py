@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+
+from payments_alipayhk.provider import AlipayHKProvider
+from payments_core import Notifications
+from payments_core.cli.providers import _notifications
 
 
 def test_the_provider_is_shown_with_all_that_it_can_do(run: Any) -> None:
@@ -26,8 +31,29 @@ def test_the_provider_is_shown_with_all_that_it_can_do(run: Any) -> None:
 
 def test_people_see_the_same_in_words(run: Any) -> None:
     out = run("providers").out
-    for shown in ("alipayhk  AlipayHK", "authorize, create_charge", "ALIPAYCN (Alipay)", "HKD", "hints"):
+    for shown in (
+        "alipayhk  AlipayHK",
+        "authorize, create_charge",
+        "ALIPAYCN (Alipay)",
+        "HKD",
+        "are signed hints",
+        "may be a second charge",
+    ):
         assert shown in out
+
+
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        ({"notifications": "UNSIGNED"}, "not signed, so anybody can send one"),
+        ({"notifications": "NONE"}, "none: ask about every open order"),
+        ({"notifications": "SIGNED", "authoritative_webhooks": True}, "are signed, and carry a status"),
+    ],
+)
+def test_people_see_how_notifications_can_be_believed(declared: dict[str, Any], words: str) -> None:
+    kind = Notifications(declared["notifications"])
+    info = msgspec.structs.replace(AlipayHKProvider.info, **(declared | {"notifications": kind}))
+    assert words in _notifications(info)
 
 
 def test_a_broken_plugin_beside_it_is_reported_and_harms_nothing(spawn: Any, distribution: Any) -> None:
