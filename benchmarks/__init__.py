@@ -1,1 +1,1 @@
-"""Benchmarks: ratios within one run, never absolute promises."""
+"""Compare ratios within one run; absolute times promise nothing."""

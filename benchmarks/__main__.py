@@ -1,7 +1,7 @@
-"""`make bench`: each row is a ratio of two jobs timed in turn in one run, with its spread.
+"""Run the benchmarks (`make bench`). Each row is the ratio of two jobs timed alternately in one run, with its spread.
 
-A round times both jobs, one after the other, and gives one ratio, so a machine whose speed drifts drifts for both. The row
-shows the median ratio of all rounds and, in brackets, the ratios that the middle half and all of the rounds lie between.
+A round times both jobs, one after the other, so a drift in the machine's speed affects both. Each row shows the median
+ratio of all rounds and, in brackets, the range of the middle half and of all rounds.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def compare(name: str, ours: Callable[[], object], other: Callable[[], object], 
     gc.enable()
     quarter = statistics.quantiles(ratios, n=4)
     print(
-        f"{name:<58} {statistics.median(ratios):6.3f} [{quarter[0]:.3f}-{quarter[2]:.3f}; {min(ratios):.3f}-{max(ratios):.3f}]"
+        f"{name:<58} {statistics.median(ratios):6.3f}"
+        f" [{quarter[0]:.3f}-{quarter[2]:.3f}; {min(ratios):.3f}-{max(ratios):.3f}]"
         f"   {statistics.median(mine) * 1e6:8.2f} / {statistics.median(theirs) * 1e6:8.2f} us"
     )
 
@@ -89,17 +90,17 @@ def _time(job: Callable[[], object], number: int) -> float:
 
 
 class Null(httpx.BaseTransport):
-    """Answers at once, so that only the cost of the callers is left."""
+    """Answer at once, to measure only the cost of the callers."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """The token, or the charge."""
+        """Return the token, or the charge."""
         body = b'{"access_token":"t","expires_in":3600}' if request.url.path.endswith("/auth") else INTENT
         headers = [(b"Content-Type", b"application/json"), (b"Content-Length", str(len(body)).encode())]
         return httpx.Response(200, headers=headers, stream=httpx.ByteStream(body))
 
 
 def webhook_floor() -> Callable[[], object]:
-    """The documented checks and nothing else: hash, compare, decode."""
+    """Make only the documented checks: hash, compare, decode."""
     suffix, given, decode = b"." + KEY.encode(), HEADERS["Signature"], wire.NOTICE
 
     def floor() -> object:
@@ -115,7 +116,7 @@ WEBHOOK_KEY = "whsec_benchmark"
 
 
 def event(size: int) -> bytes:
-    """A Stripe event of at least `size` bytes, as one is sent: the rest of it is a description."""
+    """Build a Stripe event of at least `size` bytes, padded with a description."""
     intent = {
         "id": "pi_3Q8v2eBenchmark", "object": "payment_intent", "amount": 8800, "amount_received": 8800,
         "currency": "hkd", "metadata": {"order_id": "P1001"}, "status": "succeeded",
@@ -129,7 +130,7 @@ def event(size: int) -> bytes:
 
 
 def stripe_webhooks(size: int) -> tuple[Callable[[], object], Callable[[], object], Callable[[], object]]:
-    """One event given to parse_webhook, to the official package's construct_event, and to the bare checks."""
+    """Give one event to parse_webhook, to the official package's construct_event, and to the bare checks."""
     body, at = event(size), int(SIGNED_AT.timestamp())
     digest = hmac.digest(WEBHOOK_KEY.encode(), b"%d.%b" % (at, body), "sha256").hex()
     header = f"t={at},v1={digest}"
@@ -153,22 +154,22 @@ def stripe_webhooks(size: int) -> tuple[Callable[[], object], Callable[[], objec
 
 
 class Canned:
-    """A transport that answers at once: nothing below the caller is left."""
+    """Answer at once, with nothing below the caller."""
 
     def __init__(self, body: bytes) -> None:
         self._answer = Response(200, (("content-type", "application/json"), ("request-id", "req_1")), body)
 
     def send(self, request: Request, *, deadline: float) -> Response:
-        """The same answer, always."""
+        """Return the same answer every time."""
         del request, deadline
         return self._answer
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 def stripe_calls() -> tuple[Callable[[], object], Callable[[], object]]:
-    """get_status, and the same call of the official package: both with the answer at hand, and no HTTP below."""
+    """Compare get_status with the same call of the official package, both on a canned answer, without HTTP."""
     intent = {
         "id": "pi_1", "object": "payment_intent", "amount": 8800, "amount_received": 8800, "currency": "hkd",
         "metadata": {"order_id": "P1001"}, "status": "succeeded", "latest_charge": {"id": "ch_1", "object": "charge"},
@@ -191,9 +192,9 @@ def stripe_calls() -> tuple[Callable[[], object], Callable[[], object]]:
 
 
 def charges() -> tuple[Callable[[], object], Callable[[], object]]:
-    """create_charge, and the least that somebody writes with httpx alone, over the same null transport."""
+    """Compare create_charge with minimal httpx code, over the same null transport."""
     transport = HTTPTransport()
-    # There is no public way to put another transport below: a platform brings a Transport of its own instead.
+    # No public parameter replaces the inner transport; a platform passes a Transport of its own instead.
     transport._pools._make = Null  # type: ignore[assignment]  # noqa: SLF001
     transport.close()
     gateway = Gateway.open("alipayhk", CONFIG, transport=transport)

@@ -1,13 +1,13 @@
-"""A shop in a page: it sells tea for HKD 88.00 through whatever gateway PAYMENTS_GATEWAY names.
+"""Sell tea for HKD 88.00 through the gateway that PAYMENTS_GATEWAY names: a shop on one page.
 
     PAYMENTS_GATEWAY=alipayhk python examples/shop.py        # http://127.0.0.1:8000
     PAYMENTS_GATEWAY=stripe   python examples/shop.py
 
-Which gateway it is stands nowhere below. Its settings are in payments.toml, its secrets in the environment. There is no
+The code below doesn't depend on the gateway. Settings are in payments.toml, secrets in the environment. There is no
 HTML: `curl -X POST http://127.0.0.1:8000/buy` is the button.
 
-    POST /buy            makes an order, and says what the shopper is to do
-    POST /webhooks       is for the gateway
+    POST /buy            makes an order and returns the shopper's next step
+    POST /webhooks       receives the gateway's notifications
     GET  /orders/{id}    says whether the order is paid
 """
 
@@ -48,10 +48,10 @@ from payments_core import (
 )
 
 PRICE = Money.of("88.00", "HKD")
-PAUSE = 5.0  # seconds between two questions about one order, however many hints and pages ask for one
+PAUSE = 5.0  # seconds between two queries about one order, however many hints and pages ask for one
 MOST_BYTES = 256 * 1024  # of a body: no notification is longer
 
-# What only this shop can put right; and what may be better in a minute.
+# Errors that only this shop can fix; and errors that may pass in a minute.
 OURS = (AuthorizationRejected, ConfigurationError, InvalidRequest, ProviderContractError, UnsupportedOperation)
 PASSING = (GatewayUnavailable, ProtocolViolation, RateLimited)
 
@@ -60,7 +60,7 @@ log = logging.getLogger("shop")
 
 @dataclass
 class Order:
-    """A row of the table that a real shop has."""
+    """A row of a real shop's table."""
 
     amount: Money
     provider_id: str = ""
@@ -70,7 +70,7 @@ class Order:
 
 
 class Shop:
-    """Orders and events in memory: a real shop has tables for them."""
+    """Orders and events in memory; a real shop has tables for them."""
 
     def __init__(self, gateway: Gateway, url: str) -> None:
         self._gateway = gateway
@@ -79,7 +79,7 @@ class Shop:
         self._inbox: SimpleQueue[WebhookEvent] = SimpleQueue()
 
     def buy(self, order_id: str) -> dict[str, Any]:
-        """Ask for the money, and return what the page shows next."""
+        """Create the charge, and return what the page shows next."""
         order = self._orders[order_id] = Order(PRICE)  # stored before the call: its answer can be lost
         request = ChargeRequest(
             order_id, PRICE, "Tea", notify_url=f"{self._url}/webhooks", return_url=f"{self._url}/orders/{order_id}"
@@ -89,7 +89,7 @@ class Shop:
         except OutcomeUnknown as exc:
             if not exc.repeatable:
                 raise
-            # The gateway keeps its key: the identical call is the same charge.
+            # The gateway keeps idempotency keys: the identical call is the same charge.
             charge = self._gateway.create_charge(request, first_sent_at=exc.first_sent_at)
         order.provider_id = charge.reference.provider_id
         action = charge.next_action
@@ -97,33 +97,33 @@ class Shop:
         return {"order_id": order_id, "do": type(action).__name__, **fields}
 
     def receive(self, body: bytes, headers: Mapping[str, str]) -> Acknowledgement:
-        """Store what a notification says, and only that: the gateway waits for the answer."""
+        """Store the content of a notification, and do nothing else: the gateway waits for the answer."""
         notification = self._gateway.parse_webhook(WebhookDelivery(body, headers))
         for event in notification.events:
             self._inbox.put(event)
         return notification.acknowledgement
 
     def is_paid(self, order_id: str) -> bool:
-        """Return whether the order is paid, and have an open one asked about; raise `KeyError` for an unknown one."""
+        """Return whether the order is paid, and schedule a query if it is open; raise `KeyError` if it is unknown."""
         order = self._orders[order_id]
         if order.provider_id or "order_id" in self._gateway.info.query_by:
             order.questions.setdefault(order.provider_id, None)
         return order.paid
 
     def work(self) -> None:
-        """Settle for ever; a real shop does it in a process of its own."""
+        """Settle forever; a real shop does it in a process of its own."""
         while True:
             self.settle()
             sleep(0.1)
 
     def settle(self) -> None:
-        """Look at the events that are stored, then ask about each order whose turn it is."""
+        """Process the stored events, then query each order that is due."""
         while not self._inbox.empty():
             self._take(self._inbox.get())
-        for order_id, order in list(self._orders.items()):  # a copy: orders are made meanwhile
+        for order_id, order in list(self._orders.items()):  # a copy: orders are added meanwhile
             if order.questions and not order.paid and monotonic() >= order.ask_at:
                 order.ask_at = monotonic() + PAUSE
-                named, event = order.questions.popitem()  # first: what comes in from now on is another question
+                named, event = order.questions.popitem()  # first: an event that arrives from now on is another query
                 if not self._confirm(order_id, order, event):
                     order.questions.setdefault(named, event)
 
@@ -142,12 +142,12 @@ class Shop:
             return ""
         if named.order_id in self._orders:
             return named.order_id
-        # An order whose create has failed has "" for an id, as many events have.
+        # After a failed create the order's id is "", as in many events.
         ids = {order.provider_id: order_id for order_id, order in list(self._orders.items()) if order.provider_id}
         return ids.get(named.provider_id, "")
 
     def _confirm(self, order_id: str, order: Order, event: WebhookEvent | None) -> bool:
-        """Return False where the same question may have an answer later."""
+        """Return False if the same query may succeed later."""
         try:
             if event is not None:
                 charge = self._gateway.confirm_event(event, order_id, order.amount, provider_id=order.provider_id)
@@ -161,14 +161,14 @@ class Shop:
 
 
 class Page(BaseHTTPRequestHandler):
-    """The three addresses."""
+    """Serve the three addresses."""
 
     shop: Shop
-    hosts: frozenset[str]  # its own names, lest a page of somebody else's buys, or reads, through the shopper's browser
-    timeout = 30  # seconds, for whoever says nothing more
+    hosts: frozenset[str]  # its own names: other sites' pages must not buy or read through the shopper's browser
+    timeout = 30  # seconds, for a silent client
 
     def do_POST(self) -> None:
-        """`/buy` and `/webhooks`."""
+        """Serve `/buy` and `/webhooks`."""
         length = self.headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             self._answer(400, {"problem": "Content-Length is a number"})
@@ -178,7 +178,7 @@ class Page(BaseHTTPRequestHandler):
             self._carry_out(self._post, self.rfile.read(int(length)))
 
     def do_GET(self) -> None:
-        """`/orders/{id}`."""
+        """Serve `/orders/{id}`."""
         self._carry_out(self._get)
 
     def _post(self, body: bytes) -> None:
@@ -198,13 +198,13 @@ class Page(BaseHTTPRequestHandler):
             self._answer(404, {"problem": "no such order"})
 
     def _is_ours(self) -> bool:
-        """Return whether the request names this host, and comes from no page of another one."""
+        """Return whether the request names this host, and doesn't come from another site's page."""
         named = [each.lower() for each in self.headers.get_all("host", [])]
         origins = [each.lower() for each in self.headers.get_all("origin", [])]
         return len(named) == 1 and named[0] in self.hosts and all(each == f"http://{named[0]}" for each in origins)
 
     def _carry_out(self, work: Callable[..., None], *given: bytes) -> None:
-        if self.path != "/webhooks" and not self._is_ours():  # a notification comes from anywhere: it is signed
+        if self.path != "/webhooks" and not self._is_ours():  # notifications come from anywhere: they are signed
             self._answer(403, {"problem": "this shop answers nobody but its own pages"})
             return
         try:

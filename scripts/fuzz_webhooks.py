@@ -1,9 +1,9 @@
-"""Mutate deliveries and count what is believed: `python scripts/fuzz_webhooks.py [COUNT] [SEED]`.
+"""Mutate deliveries and count those that are accepted: `python scripts/fuzz_webhooks.py [COUNT] [SEED]`.
 
-Each hundredth delivery is genuine and must be accepted; all others are changed, in the body, the headers, the key or the
-signature, and must be refused with `WebhookRejected`. Some changed bodies are signed again with the right key: those are
-genuine by their signature, so they test the reader, and none may end in anything but an event or a `WebhookRejected`.
-Exits with 1 if anything was forged, ended in another exception, or a genuine one was refused.
+Each hundredth delivery is genuine and must be accepted. All others are changed in the body, the headers, the key or the
+signature, and must be refused with `WebhookRejected`. Some changed bodies are signed again with the right key: their
+signature is genuine, so they test the reader, and must end in an event or a `WebhookRejected`.
+Exits with 1 if a forgery was accepted, a delivery ended in another exception, or a genuine one was refused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GENUINE_EVERY = 100
 
 @dataclass
 class Result:
-    """What was counted."""
+    """The counts of a run."""
 
     mutated: int = 0
     resigned: int = 0
@@ -70,7 +70,7 @@ def _mutated(gateway: Gateway, chance: random.Random, result: Result) -> None:
     result.resigned += signed_by_us
     try:
         delivery = WebhookDelivery(changed, headers)
-    except InvalidRequest as exc:  # headers that no server hands out
+    except InvalidRequest as exc:  # headers that no server passes on
         result.reasons[exc.field] += 1
         return
     try:
@@ -81,7 +81,7 @@ def _mutated(gateway: Gateway, chance: random.Random, result: Result) -> None:
     except Exception:  # noqa: BLE001 - counted, whatever it is
         result.untyped += 1
         return
-    # A hint can at most make somebody ask: one that carried a status would be a forgery even if its bytes are signed.
+    # A hint can only cause a query. One that carries a status is a forgery, even if its bytes are signed.
     if not signed_by_us or any(event.authoritative for event in events):
         result.forged += 1
     elif any(event.subject is Subject.CHARGE and event.reference is None for event in events):
@@ -107,7 +107,7 @@ def _body(chance: random.Random) -> bytes:
 
 
 def _twist(chance: random.Random, body: bytes) -> bytes:
-    """Other bytes than `body`: flipped, cut, doubled, inserted, or with pieces of other grammars."""
+    """Return bytes other than `body`: flipped, cut, doubled, inserted, or with pieces of other grammars."""
     pieces = (
         b"\x00",
         b"\xff",
@@ -158,8 +158,9 @@ def _other_key(chance: random.Random, body: bytes) -> tuple[bytes, Any]:
 def _odd_headers(chance: random.Random, body: bytes) -> tuple[bytes, Any]:
     good = _sign(body)
     odd: list[Any] = [
-        {}, [], {"Signature": None}, {"Signature": 5}, {"Signature": [good, good]}, {"Signature": good, "signature": good},
-        [("Signature", good), ("SIGNATURE", good)], {b"Signature": b"\xff"}, {"Signature ": good}, {None: good}, [()], None, 5,
+        {}, [], {"Signature": None}, {"Signature": 5}, {"Signature": [good, good]},
+        {"Signature": good, "signature": good}, [("Signature", good), ("SIGNATURE", good)],
+        {b"Signature": b"\xff"}, {"Signature ": good}, {None: good}, [()], None, 5,
         [("Signature",)], {"Signature": b""}, {"Signature": {}}, {"X-Signature": good}, {"Signature": good * 128},
     ]  # fmt: skip
     return body, chance.choice(odd)
@@ -190,7 +191,7 @@ class _NoTransport:
         raise AssertionError(f"a webhook sent {request} within {deadline} s")
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 def main() -> int:
@@ -201,7 +202,8 @@ def main() -> int:
     result = fuzz(count, seed)
     print(f"{count} deliveries, seed {seed}, {time.perf_counter() - began:.1f} s")
     print(
-        f"mutated {result.mutated} (of these signed again {result.resigned}): forged {result.forged}, untyped {result.untyped}"
+        f"mutated {result.mutated} (of these signed again {result.resigned}):"
+        f" forged {result.forged}, untyped {result.untyped}"
     )
     print(
         f"genuine accepted {result.genuine_accepted}, refused {result.genuine_refused}; reasons {dict(result.reasons)}"

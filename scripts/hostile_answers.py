@@ -1,9 +1,9 @@
-"""Play hostile answers to a gateway and measure what they cost: `python scripts/hostile_answers.py [COUNT]`.
+"""Play hostile answers to a gateway and measure their cost: `python scripts/hostile_answers.py [COUNT]`.
 
-The fault gateway runs in this process and the client in another, so that the memory measured is the client's alone: the
-growth of its peak resident set from before the first hostile answer to the end of all calls of one kind, for COUNT (50) calls over each of
-Gateway and AsyncGateway. Exits with 1 if a call ended otherwise than by the expected error, later than its deadline and
-half a second, or if the peak grew by 16 MB or more. Linux only: it reads /proc.
+The fault gateway runs in this process and the client in another, so only the client's memory is measured: the growth
+of its peak resident set from before the first hostile answer to the end of all calls of one kind, for COUNT (50) calls
+over each of Gateway and AsyncGateway. Exits with 1 if a call raised another error than expected, ended more than half a
+second after its deadline, or if the peak grew by 16 MB or more. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ KINDS: dict[str, tuple[Any, str]] = {
 
 @dataclass
 class Measured:
-    """One kind of answer: errors counted, the worst overrun in seconds, the peak's growth in bytes."""
+    """The results of one kind of answer: errors counted, the worst overrun in seconds, the peak's growth in bytes."""
 
     kind: str
     expected: str
@@ -58,7 +58,7 @@ class Measured:
     growth: int
 
     def problems(self, count: int, most_overrun: float = MOST_OVERRUN) -> list[str]:
-        """Return what is not as it must be, in words."""
+        """Describe every result out of bounds."""
         found = []
         if self.creates != {"OutcomeUnknown": 2 * count}:
             found.append(f"{self.kind}: creates ended in {self.creates}")
@@ -121,7 +121,7 @@ def _client(url: str, count: int, deadline: float, sender: Any) -> None:
                     error = exc
                 note(counter, began, error)
 
-    # Both are opened once before: what is imported and compiled once is no growth. No hostile answer is met yet.
+    # Open both once before measuring: one-time imports and compilation are no growth. No hostile answer is played yet.
     whole, count = count, 0
     sync()
     asyncio.run(unsync())

@@ -1,9 +1,9 @@
-"""Record what a second server of Stripe's API answers the plugin: `python scripts/record_localstripe.py [FOLDER]`.
+"""Record the plugin against a second server of Stripe's API: `python scripts/record_localstripe.py [FOLDER]`.
 
-localstripe knows cards, and no Checkout Sessions: so its PaymentIntents are made by a client of its own, before the
-recording begins, and the plugin asks about them, captures, cancels and refunds. The same scenes make the same bytes.
-Nothing is expected of it that it is known to get wrong (over-refunds, error codes). The one field that it lacks and the
-plugin needs, `amount_received`, is added by the launcher, out of what localstripe itself has captured.
+localstripe supports cards but no Checkout Sessions, so a client of its own makes the PaymentIntents before the
+recording begins. The plugin then queries, captures, cancels and refunds them. The same scenes make the same bytes.
+The scenes avoid its known mistakes (over-refunds, error codes). The launcher adds the one field that it lacks and the
+plugin needs, `amount_received`, computed from what localstripe itself has captured.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "cassettes" / "stripe"
 AMOUNT = Money.of("88.00", "HKD")
 PART = Money.of("60.00", "HKD")
-# Made up, and in no cassette: any key that begins like this is let in.
+# Made up, and in no cassette: any key with this prefix is accepted.
 CONFIG = {"api_key": "sk_test_of_localstripe", "webhook_key": "whsec_of_localstripe"}
 
 GOOD = "4242424242424242"
@@ -52,7 +52,7 @@ Scene = Generator[Step, Any, None]
 
 
 class Peer:
-    """localstripe, running, and a client that makes PaymentIntents in it."""
+    """A running localstripe, and a client that makes PaymentIntents in it."""
 
     def __init__(self) -> None:
         server = ROOT / "tests" / "stripe" / "localstripe_server.py"
@@ -67,16 +67,16 @@ class Peer:
 
     @property
     def config(self) -> dict[str, str]:
-        """The configuration that opens the plugin against it."""
+        """Return the configuration that opens the plugin against it."""
         return {**CONFIG, "base_url": self.url}
 
     def begin(self, seed: str) -> None:
-        """Empty, with ids and times that repeat."""
+        """Reset it, with ids and times that repeat."""
         self._client.delete("/_config/data").raise_for_status()
         self._client.post(f"/_config/seed/{seed}").raise_for_status()
 
     def intent(self, number: str = GOOD, *, confirm: bool = True, **fields: str) -> dict[str, Any]:
-        """A PaymentIntent by card; what it was answered, or its `payment_intent` as it stands where that was a 402."""
+        """Make a PaymentIntent by card; return the answer, or the current `payment_intent` of a 402."""
         card = {"number": number, "exp_month": "12", "exp_year": "2030", "cvc": "123"}
         method = self.post("/v1/payment_methods", {"type": "card", **{f"card[{k}]": v for k, v in card.items()}})
         form = {"amount": "8800", "currency": "hkd", "payment_method": method["id"], f"metadata[{ORDER_ID}]": "A1"}
@@ -87,23 +87,23 @@ class Peer:
         return found
 
     def authenticate(self, intent: Mapping[str, Any], *, success: bool = True) -> None:
-        """The cardholder answers their bank."""
+        """Authenticate as the cardholder."""
         form = {"client_secret": str(intent["client_secret"]), "success": str(success).lower()}
         self.post(f"/v1/payment_intents/{intent['id']}/_authenticate", form)
 
     def send_events_to(self, url: str) -> None:
-        """Signed with the account's key, about a second after they happen."""
+        """Send events, signed with the account's key, about a second after they happen."""
         body = {"url": url, "secret": CONFIG["webhook_key"]}
         self._client.post("/_config/webhooks/one", json=body).raise_for_status()
 
     def post(self, path: str, form: Mapping[str, str]) -> dict[str, Any]:
-        """A call that must succeed."""
+        """Post a call that must succeed."""
         answer = self._client.post(path, data=dict(form)).raise_for_status()
         made: dict[str, Any] = answer.json()
         return made
 
     def close(self) -> None:
-        """It ends."""
+        """Stop the server."""
         self._client.close()
         self._process.communicate()
 
@@ -116,7 +116,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A story, and the PaymentIntent that it is about."""
+    """A story, and its PaymentIntent."""
 
     story: Story
     prepare: Callable[[Peer], dict[str, Any]]
@@ -167,7 +167,7 @@ def _refunded(parameters: Parameters) -> Scene:
 
 
 def _nowhere(_: Parameters) -> Scene:
-    # Its 404 lacks Stripe's code, and by itself a 404 is a wrong address.
+    # Its 404 lacks Stripe's code; a bare 404 means a wrong address.
     yield call("get_status", Reference("A1", "pi_nowhere"), raises=ProtocolViolation)
 
 

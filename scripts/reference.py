@@ -1,7 +1,7 @@
-"""Write docs/reference.md, every public value and error, from signatures and docstrings: `python scripts/reference.py`.
+"""Write docs/reference.md from signatures and docstrings of every public value: `python scripts/reference.py`.
 
-A class explains its fields, enum members and attributes in lines of its docstring, "* `name`: meaning"; a constant or an
-alias is explained by a string below it. While a name has no words, nothing is written.
+A class explains its fields, enum members and attributes in lines of its docstring, "* `name`: meaning"; a string below
+a constant or an alias explains it. If any name lacks a description, nothing is written.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def shown(value: Any) -> str:
 
 @functools.cache
 def assignments(module: str) -> dict[str, tuple[str, str, str]]:
-    """Find what a module assigns at its top: the annotation, the source of the value, and the string below."""
+    """Find the top-level assignments of a module: the annotation, the source of the value, and the string below."""
     source = inspect.getsource(import_module(module))
     body = ast.parse(source).body
     found = {}
@@ -105,7 +105,7 @@ def assignments(module: str) -> dict[str, tuple[str, str, str]]:
 
 
 def typed(annotation: Any, module: str) -> str:
-    """Write a type as its source does, without ClassVar, and with what a private alias stands for."""
+    """Write a type as its source does, without ClassVar, and with private aliases resolved."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     text = re.sub(r"^(?:ClassVar|Final)\[(.*)\]$", r"\1", text)
     public = getattr(import_module(module), "__all__", ())
@@ -114,7 +114,7 @@ def typed(annotation: Any, module: str) -> str:
 
 
 def signature(function: Callable[..., Any], module: str, *, bound: bool = False) -> str:
-    """Write the parameters and the result of a function; without the first one where it is `bound`."""
+    """Write the parameters and the result of a function; without the first one if it is `bound`."""
     told = inspect.signature(function)
     empty, parameters = told.empty, []
     for each in list(told.parameters.values())[bound:]:
@@ -130,7 +130,7 @@ def signature(function: Callable[..., Any], module: str, *, bound: bool = False)
 
 
 def is_context_manager(function: Callable[..., Any]) -> bool:
-    """Tell a generator under `contextmanager` from any other function."""
+    """Return whether a function is a generator under `contextmanager`."""
     return inspect.isgeneratorfunction(inspect.unwrap(function)) and not inspect.isgeneratorfunction(function)
 
 
@@ -140,14 +140,14 @@ def prefix(function: Callable[..., Any]) -> str:
 
 
 def code(text: str) -> str:
-    """Return a block of code, of several lines where it is long."""
+    """Return a block of code, split into several lines if it is long."""
     glued = re.sub(r"(?<!,) ", "\0", text)  # lines end behind commas
     wrapped = textwrap.fill(glued, 110, initial_indent="    ", subsequent_indent=" " * 8, break_on_hyphens=False)
     return wrapped.replace("\0", " ")
 
 
 def split(documentation: str | None) -> tuple[str, dict[str, str]]:
-    """Part a docstring into its prose and its lines "* `name`: meaning"."""
+    """Split a docstring into its prose and its lines "* `name`: meaning"."""
     text = inspect.cleandoc(documentation or "")
     lines = r"^\* `(\w+)`: (.+(?:\n  .+)*)\n?"
     words = {name: " ".join(meaning.split()) for name, meaning in re.findall(lines, text, re.MULTILINE)}
@@ -155,7 +155,7 @@ def split(documentation: str | None) -> tuple[str, dict[str, str]]:
 
 
 def ours(cls: type) -> list[type]:
-    """List a class and its bases, but for those of libraries, the farthest first; an error alone."""
+    """List a class and its bases, without those of libraries, base first; an error alone."""
     if issubclass(cls, PaymentError):
         return [cls]
     return [each for each in reversed(cls.__mro__) if each is cls or each.__module__.startswith("payments_core")]
@@ -197,7 +197,7 @@ def methods(cls: type) -> Iterator[tuple[str, str, str]]:
 
 
 def described(name: str, value: Any, problems: list[str]) -> Iterator[str]:
-    """Describe one public name, in paragraphs; what has no words is added to `problems`."""
+    """Describe one public name, in paragraphs; add names without a description to `problems`."""
     if isinstance(value, type):
         yield from described_class(value, problems)
         return
@@ -241,7 +241,7 @@ def described_class(cls: type, problems: list[str]) -> Iterator[str]:
 
 
 def ladder(names: list[str]) -> str:
-    """Put the errors into a table, each with the first sentence of its docstring: what to do."""
+    """Put the errors into a table, each with the first sentence of its docstring."""
     rows = ["| error | do this |", "|---|---|"]
     for name in names[names.index("PaymentError") :]:
         sentence = re.split(r"(?<=\.)\s", split(getattr(payments_core, name).__doc__)[0])[0]
@@ -250,7 +250,7 @@ def ladder(names: list[str]) -> str:
 
 
 def page() -> tuple[str, list[str]]:
-    """Write the page; the second value names what has no words yet."""
+    """Write the page; the second value lists the names without a description."""
     problems: list[str] = []
     parts = [INTRODUCTION.strip()]
     titles = [*SECTIONS, "Testing"]
@@ -269,7 +269,7 @@ def page() -> tuple[str, list[str]]:
 
 
 def main() -> None:
-    """Write the page, or name what has no words."""
+    """Write the page, or list the names without a description."""
     text, missing = page()
     if missing:
         sys.exit(f"{HOW_TO_EXPLAIN}: {', '.join(missing)}")

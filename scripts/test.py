@@ -1,9 +1,9 @@
-"""Run what must hold before a change is kept.
+"""Run the checks and the tests.
 
-`make test` runs the checks and the whole suite once, in parallel, on this Python. `make test-wheels` installs the wheels
-on every supported Python found here, and runs there what another Python or another way of installing could break. A test
-that was skipped, or expected to fail, counts as a failure (what this machine cannot run is deselected), and so does a run
-without tests.
+`make test` runs the checks and the whole suite once, in parallel, on this Python. `make test-wheels` installs the
+wheels on every supported Python found here, and runs the tests that another Python or installation could break. A test
+that was skipped or expected to fail counts as a failure (tests that this machine cannot run are deselected), and so
+does a run without tests.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build"
 LOCK = ROOT / "requirements" / "dev.txt"
 PYTHONS = ("3.11", "3.12", "3.13")
-# What depends on the Python or on how the packages were installed; the rest is the same everywhere.
+# Tests that depend on the Python or the installation; the others are the same everywhere.
 ON_WHEELS = (
     "tests/core",
     "tests/cli",
@@ -36,7 +36,7 @@ SUITE_TIMEOUT = 1800.0
 # Most of a run is waiting, so there may be more workers than processors.
 PARALLEL = ("-n", str(max(4, 2 * (os.cpu_count() or 1))), "--dist", "worksteal")
 
-# What the caller's shell would change in a run, and make's own words for its children.
+# Variables of the caller's shell that would change a run, and make's own for its children.
 LEFT_OUT = {"PYTHONPATH", "PYTHONHOME", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
 
@@ -46,7 +46,7 @@ class Failed(Exception):
 
 
 def main() -> int:
-    """Run the steps that the command line names; return 0 if all went well."""
+    """Run the steps that the command line names; return 0 if all succeed."""
     failures = []
     for step in (wheels,) if sys.argv[1:] == ["wheels"] else (check, suite):
         try:
@@ -98,7 +98,7 @@ def suite() -> None:
 
 
 def wheel_suite(version: str, python: str, built: list[Path]) -> str:
-    """Run tests against installed wheels, where the source tree cannot be imported; return pytest's summary."""
+    """Run tests against installed wheels, without access to the source tree; return pytest's summary."""
     began = time.monotonic()
     inside = environment(version, python)
     pip(inside, "install", "--no-deps", "--no-index", "--force-reinstall", *map(str, built))
@@ -127,7 +127,7 @@ def build_wheels() -> list[Path]:
 
 
 def find_python(version: str) -> str | None:
-    """Find an interpreter of that version that runs: a version manager's shim may be there and refuse to."""
+    """Find a working interpreter of that version: a version manager's shim may exist and refuse to run."""
     program = "import ssl, sys, venv; print('%d.%d' % sys.version_info[:2])"
     for candidate in candidates(version):
         try:
@@ -140,7 +140,7 @@ def find_python(version: str) -> str | None:
 
 
 def candidates(version: str) -> Iterator[str]:
-    """Where an interpreter of that version may be: this one, PATH, pyenv's and uv's directories."""
+    """List where an interpreter of that version may be: this one, PATH, pyenv's and uv's directories."""
     if sys.version.startswith(f"{version}."):
         yield sys.executable
     for directory in os.get_exec_path():
@@ -154,7 +154,7 @@ def candidates(version: str) -> Iterator[str]:
 
 
 def environment(version: str, python: str) -> Path:
-    """Make a virtual environment with the locked requirements, or take the one made before from the same lock."""
+    """Make a virtual environment with the locked requirements, or reuse one made from the same lock."""
     key = hashlib.sha256(LOCK.read_bytes() + os.path.realpath(python).encode()).hexdigest()[:12]
     home = BUILD / "venvs" / f"{version}-{key}"
     inside = home / "bin" / "python"
@@ -169,13 +169,13 @@ def environment(version: str, python: str) -> Path:
 
 
 def pip(inside: Path, command: str, *arguments: str) -> None:
-    """Run this environment's pip on another: the other needs neither pip nor ensurepip for it."""
+    """Run this environment's pip on another, which then needs neither pip nor ensurepip."""
     quiet = ["--disable-pip-version-check", "--no-input"]
     run([sys.executable, "-m", "pip", "--python", str(inside), command, *quiet, *arguments])
 
 
 def new_report(name: str) -> Path:
-    """Where pytest is to write what happened to each test; nothing is there yet."""
+    """Return a fresh path for pytest's report on each test."""
     report = BUILD / "reports" / f"{name}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
@@ -183,7 +183,7 @@ def new_report(name: str) -> Path:
 
 
 def fault_of(code: int, report: Path) -> str:
-    """Say what is wrong with a run of pytest; "" for nothing."""
+    """Describe the fault of a pytest run; "" for none."""
     if not report.exists():
         return f"pytest ended with status {code} and no report"
     cases = list(ET.parse(report).iter("testcase"))
@@ -204,7 +204,7 @@ def run(
     accept: int | None = 0,
     timeout: float = SUITE_TIMEOUT,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command quietly; what it said is shown when it fails."""
+    """Run a command quietly; show its output if it fails."""
     try:
         done = subprocess.run(
             command,
@@ -226,7 +226,7 @@ def run(
 
 
 def announce(text: str) -> None:
-    """Say what comes next, before what it prints."""
+    """Announce the next step before its output."""
     print(f"--- {text}", flush=True)
 
 

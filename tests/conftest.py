@@ -1,4 +1,4 @@
-"""What the tests share: gateways of both kinds behind one face, scripted transports, providers without an installation."""
+"""Share fixtures: both gateways behind one interface, scripted transports, providers without an installation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOKEN = b'{"access_token":"token-1","expires_in":3600}'
 
 
 class Blocking:
-    """An AsyncGateway behind the face of a Gateway, so that one test body serves both."""
+    """Give an AsyncGateway a Gateway's interface, so that one test body serves both."""
 
     def __init__(self, runner: asyncio.Runner, gateway: AsyncGateway) -> None:
         self._runner = runner
@@ -46,7 +46,7 @@ class Blocking:
 
 
 class Scripted:
-    """A transport that answers from a function of the request, and remembers what it was asked."""
+    """Answer from a function of the request, and remember the requests."""
 
     def __init__(self, answer: Callable[[Any], Response]) -> None:
         self.answer = answer
@@ -73,7 +73,7 @@ class AsyncScripted(Scripted):
 
 
 class FixedClock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that moves only when told to."""
 
     def __init__(self) -> None:
         self.time = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
@@ -98,7 +98,7 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 def no_network() -> Iterator[None]:
-    """Every socket is refused, but the pair of unix sockets that an event loop wakes itself with."""
+    """Refuse every socket, except the pair of unix sockets that wakes an event loop."""
     disable_socket(allow_unix_socket=True)
     yield
     enable_socket()
@@ -106,7 +106,7 @@ def no_network() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def canaries() -> dict[str, str]:
-    """Chosen by the reviewer (PAYMENTS_CANARY_SECRET and PAYMENTS_CANARY_KEY), else new each time."""
+    """Return the reviewer's secrets (PAYMENTS_CANARY_SECRET and PAYMENTS_CANARY_KEY), else new ones each time."""
     return {
         name: os.environ.get(f"PAYMENTS_CANARY_{name.upper()}") or f"c4n/{name}+{secrets.token_hex(8)}=&é"
         for name in ("secret", "key")
@@ -121,7 +121,7 @@ def world(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def opening(world: str) -> Iterator[Callable[..., Any]]:
-    """Open a gateway of the world at hand; it is closed when the test ends."""
+    """Open gateways of the current world, and close them when the test ends."""
     opened: list[Any] = []
     with asyncio.Runner() as runner:
 
@@ -144,7 +144,7 @@ def opening(world: str) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Register provider classes as if distributions had brought them."""
+    """Register provider classes as if installed distributions provided them."""
     claims: list[tuple[str, str, Any, str]] = []
 
     class Distribution:
@@ -186,8 +186,8 @@ def alipayhk_config() -> dict[str, str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect, and never skip, what needs something that this machine lacks; the summary line then shows the number."""
-    # Where everything must run, a missing browser is a failure and no reason to leave its tests out.
+    """Deselect tests that this machine can't run, instead of skipping them; the summary shows the number."""
+    # In CI a missing browser is a failure, not a reason to deselect its tests.
     lacking = {
         "linux": not sys.platform.startswith("linux"),
         "browser": shutil.which("chromium") is None and not os.environ.get("CI"),

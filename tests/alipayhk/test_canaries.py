@@ -1,6 +1,7 @@
-"""Secrets planted in every place, looked for in every sink: logs at DEBUG, reprs, exception graphs, notifications.
+"""Plant secrets everywhere and look for them in every sink: logs at DEBUG, reprs, exception graphs, notifications.
 
-A reviewer chooses the secrets: PAYMENTS_CANARY_SECRET, PAYMENTS_CANARY_KEY and PAYMENTS_CANARY_TOKEN in the environment.
+A reviewer chooses the secrets: PAYMENTS_CANARY_SECRET, PAYMENTS_CANARY_KEY and PAYMENTS_CANARY_TOKEN in the
+environment.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def canaries() -> dict[str, str]:
-    """Chosen by the reviewer, else new each time; odd characters show whether quoting hides them."""
+    """Return the reviewer's secrets, else new ones; odd characters show whether quoting hides them."""
     return {
         name: os.environ.get(f"PAYMENTS_CANARY_{name.upper()}") or f"c4n/{name}+{secrets.token_hex(8)}=&é"
         for name in ("secret", "key", "token")
@@ -52,7 +53,7 @@ def sandbox(canaries: dict[str, str]) -> Iterator[Sandbox]:
 
 
 class Everything:
-    """An observer that keeps the repr of all it is told."""
+    """Keep the repr of everything an observer is told."""
 
     def __init__(self) -> None:
         self.told: list[str] = []

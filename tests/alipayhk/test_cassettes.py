@@ -80,7 +80,7 @@ async def replayed(story: Story, parameters: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("no_network")
-def test_the_network_is_blocked_indeed(world: str) -> None:
+def test_network_is_blocked(world: str) -> None:
     """The positive control: without a cassette the same call meets the block, in either world."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the block warns before it raises
@@ -128,7 +128,7 @@ def test_the_documented_answer_about_other_money_is_a_mismatch(opening: Any) -> 
     assert (charge.status, charge.amount) == (PaymentStatus.SUCCEEDED, Money.of("50", "TWD"))
 
 
-# What is there.
+# Contents.
 
 
 def test_there_is_a_cassette_for_each_story_and_a_story_for_each_cassette() -> None:
@@ -173,14 +173,14 @@ def test_what_the_sandbox_invents_is_marked_in_its_cassette() -> None:
 
 
 def test_recording_the_sandbox_again_makes_the_same_bytes(tmp_path: Path) -> None:
-    """What is committed is what the recorder makes: neither edited nor stale."""
+    """Prove that the committed cassettes are what the recorder makes, neither edited nor stale."""
     made = record_sandbox("alipayhk", tmp_path)
     assert len(made) == len(STORIES)
     for path in made:
         assert path.read_bytes() == (FOLDER / path.relative_to(tmp_path)).read_bytes(), path.name
 
 
-def test_live_is_recorded_from_the_environment_and_pointed_at_a_sandbox_says_so(
+def test_live_recording_at_a_sandbox_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, canaries: dict[str, str]
 ) -> None:
     said: list[str] = []
@@ -247,7 +247,7 @@ def test_no_planted_secret_is_in_a_cassette(planted: Sandbox, canaries: dict[str
 
 
 def test_the_gate_stops_a_careless_policy(planted: Sandbox, canaries: dict[str, str], tmp_path: Path) -> None:
-    """The positive control of the gate: a policy that keeps a text with the secret in it, and one that keeps the token."""
+    """Show that the gate can fail: one policy keeps a text with the secret, the other keeps the token."""
     token_rule, *others = POLICY.rules
     keeps_header = Rule(path=others[0].path, request_headers=Fields(("content-type", "authorization")))
     for rules, description, leak in (
@@ -286,7 +286,7 @@ def test_the_committed_cassettes_hold_no_credential_of_their_sandbox() -> None:
 
 
 def test_an_answer_whose_action_is_masked_is_not_taken_for_a_url(planted: Sandbox, tmp_path: Path) -> None:
-    """A cassette may keep too little, and then says so: nothing is made up in a replay."""
+    """A cassette that keeps too little says so: nothing is made up in a replay."""
     create = next(rule for rule in POLICY.rules if rule.path.endswith("/create"))
     kept = tuple(name for name in create.response_body.kept if not name.startswith("data.next_action.u"))
     rule = Rule(

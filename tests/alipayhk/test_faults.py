@@ -1,4 +1,4 @@
-"""Every fault of the network and of the gateway, injected over real sockets, gets exactly its answer."""
+"""Inject every fault of the network and the gateway over real sockets, and check the exact result."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def between(sandbox: Sandbox) -> Iterator[FaultGateway]:
-    """A fault gateway that stands before the sandbox."""
+    """Start a fault gateway in front of the sandbox."""
     with FaultGateway(upstream=sandbox.url) as gateway:
         yield gateway
 
 
 @pytest.fixture
 def gateway(opening: Any, sandbox: Sandbox, between: FaultGateway) -> Any:
-    """A gateway that goes through the fault gateway and already has a token."""
+    """Open a gateway behind the fault gateway, with a token already cached."""
     opened = opening("alipayhk", sandbox.config | {"base_url": between.url}, deadline=DEADLINE)
     opened.authorize(deadline=5)
     return opened
@@ -60,7 +60,7 @@ def order(order_id: str = "P1") -> ChargeRequest:
 
 
 def failing(call: Any) -> PaymentError:
-    """The error of a call that must end by its deadline."""
+    """Return the error of a call that must end by its deadline."""
     began = time.monotonic()
     with pytest.raises(PaymentError) as caught:
         call()
@@ -104,7 +104,7 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("fault", [*BROKEN.values(), *UNREADABLE.values()], ids=[*BROKEN, *UNREADABLE])
 def test_a_create_whose_answer_is_lost_has_an_unknown_outcome(gateway: Any, between: FaultGateway, fault: Any) -> None:
-    """It was sent, once; nobody may call it failed or send it again."""
+    """It was sent once: nobody may call it failed or send it again."""
     between.inject(fault, path=CREATE)
     between.clear()
     error = failing(lambda: gateway.create_charge(order()))
@@ -122,7 +122,7 @@ def test_a_query_that_breaks_says_nothing(gateway: Any, between: FaultGateway, f
 
 @pytest.mark.parametrize("fault", UNREADABLE.values(), ids=UNREADABLE)
 def test_a_query_that_cannot_be_read_says_nothing(gateway: Any, between: FaultGateway, fault: Any) -> None:
-    """The gateway spoke, but not its protocol."""
+    """The gateway answered, but not in its protocol."""
     between.inject(fault, path=QUERY)
     assert type(failing(lambda: gateway.get_status(Reference("P1")))) is ProtocolViolation
 
@@ -149,7 +149,7 @@ def test_a_token_call_that_breaks_is_unavailable(
         faults.Answer({"access_token": "good"}, status=404),
     ],
 )
-def test_an_answer_without_a_usable_token_is_no_wrong_password(
+def test_answer_without_a_token_is_not_an_authentication_error(
     gateway: Any, between: FaultGateway, sandbox: Sandbox, fault: Any
 ) -> None:
     """A maintenance page must not send anybody looking for another secret."""
@@ -197,7 +197,7 @@ def test_a_refused_token_is_renewed_once(gateway: Any, between: FaultGateway) ->
 def test_credentials_that_stay_refused_are_rejected(
     gateway: Any, between: FaultGateway, sandbox: Sandbox, fault: Any, path: str
 ) -> None:
-    """After renewals, each asked with a newer token; a token call is not renewed, nor a create that may have been accepted."""
+    """Each renewal uses a newer token. A token call isn't renewed, nor a create that may have been accepted."""
     between.inject(fault, path=path)
     if path == TOKEN:
         sandbox.expire_tokens()
@@ -215,7 +215,7 @@ def test_credentials_that_stay_refused_are_rejected(
 
 
 def test_a_sandbox_token_that_expired_is_renewed(gateway: Any, sandbox: Sandbox) -> None:
-    """What the emulator answers to an old token is its invention; 401 is what the adapter goes by."""
+    """The sandbox's answer to an old token is invented; the adapter relies on the 401 alone."""
     sandbox.expire_tokens()
     assert gateway.create_charge(order(), deadline=5).status is PaymentStatus.REQUIRES_ACTION
 
@@ -277,7 +277,7 @@ MISREAD = {
 def test_a_create_that_echoes_something_else_has_an_unknown_outcome(
     gateway: Any, between: FaultGateway, changes: Any
 ) -> None:
-    """An answer about other money, or one that cannot be understood, is no charge of ours."""
+    """An answer about other money, or an unreadable one, is no charge of ours."""
     between.inject(envelope(**changes), path=CREATE)
     error = failing(lambda: gateway.create_charge(order()))
     assert type(error) is OutcomeUnknown
@@ -427,7 +427,7 @@ def test_a_strange_lifetime_of_a_token_does_no_harm(
 
 
 def sandbox_token(sandbox: Sandbox) -> str:
-    """A live token, obtained as any client would."""
+    """Obtain a live token as any client would."""
     import httpx
 
     config = sandbox.config

@@ -1,4 +1,4 @@
-"""What AlipayHK sends and reads, byte by byte, without a socket."""
+"""Check every byte that the AlipayHK provider sends and reads, without a socket."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def provider() -> AlipayHKProvider:
 
 
 def answer(**changes: Any) -> bytes:
-    """The published answer to create, changed."""
+    """Return the published answer to create, with changes."""
     data = {
         "order_id": "C991289984923795789123",
         "merchant_order_id": "P9297895081903",
@@ -58,7 +58,7 @@ def answer(**changes: Any) -> bytes:
 
 
 def run(flow: Any, body: bytes, status: int = 200) -> tuple[Any, Any]:
-    """The one request of a flow, and its result."""
+    """Return the one request of a flow, and its result."""
     sent: list[Any] = []
 
     def perform(request: Any) -> Response:
@@ -133,7 +133,7 @@ def test_the_same_arguments_give_the_same_bytes(provider: AlipayHKProvider) -> N
 
 
 def test_a_swarm_of_objects_is_not_made(provider: AlipayHKProvider) -> None:
-    """What may have any shape is read only where it is small; a small body of gzip can be a large one of objects."""
+    """Values of any shape are read only if they are small: a small gzip body can hold a great many objects."""
     swarm = [{} for _ in range(200_000)]
     for changes in ({"rid": swarm}, {"message": swarm}):
         body = json.dumps(json.loads(answer()) | changes).encode()
@@ -223,7 +223,7 @@ def test_a_rejection_keeps_what_support_asks_for(provider: AlipayHKProvider) -> 
 
 
 def test_a_message_that_is_no_text_is_left_out(provider: AlipayHKProvider) -> None:
-    """What goes into an error is plain text of a bounded length."""
+    """Errors hold only plain text of a bounded length."""
     for message in ("x" * 5000, "a\nb", {"a": 1}, None):
         body = json.dumps({"code": 1, "message": message, "rid": ["rid"]}).encode()
         with pytest.raises(Rejected) as caught:

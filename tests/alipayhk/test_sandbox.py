@@ -414,7 +414,7 @@ def test_other_paths_and_methods_are_marked(sandbox: Sandbox) -> None:
         assert (reply.status, reply.inventions) == (404, "code, status")
 
 
-# What a test or a demonstration does to it.
+# Control by a test or a demo.
 
 
 def test_an_answer_can_be_about_other_money(sandbox: Sandbox) -> None:
@@ -449,7 +449,7 @@ def test_moves_need_an_order(sandbox: Sandbox) -> None:
             move("C1")
 
 
-def test_of_many_who_pay_at_once_one_does(sandbox: Sandbox) -> None:
+def test_concurrent_payments_succeed_once(sandbox: Sandbox) -> None:
     order_id, paid = created(sandbox), []
 
     def pay() -> None:

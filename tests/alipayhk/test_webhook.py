@@ -1,4 +1,4 @@
-"""Notifications: the published vector, every one-bit change of it, and everything that must not be believed."""
+"""Verify notifications: the published vector, every one-bit change of it, and every known forgery."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ BODY = (
     b'"refund_time":"2023-08-23T18:28:16.511Z"}}'
 )
 SIGNATURE = "3ce5a54d8a76590179f0f4192a6c0efddf20e118966b6276b1bfbbc0b33f362a"
-PAID = b'{"notify_type":"payment_success","data":{"order_id":"C991289984923795789123","merchant_order_id":"P9297895081903"}}'
+PAID = (
+    b'{"notify_type":"payment_success",'
+    b'"data":{"order_id":"C991289984923795789123","merchant_order_id":"P9297895081903"}}'
+)
 
 
 @pytest.fixture
 def gateway(opening: Any, alipayhk_config: dict[str, str]) -> Any:
-    """Opened with the published key, and with a transport that must not be used."""
+    """Open with the published key, and with a transport that must not be used."""
 
     def forbidden(request: Any) -> Any:
         raise AssertionError(f"a webhook sent {request}")
@@ -35,7 +38,7 @@ def gateway(opening: Any, alipayhk_config: dict[str, str]) -> Any:
 
 
 def hex_of(body: bytes, key: str = KEY) -> str:
-    """The signature by the documentation's words, written apart from the plugin."""
+    """Compute the signature from the documentation, independently of the plugin."""
     return sha256(body + b"." + key.encode()).hexdigest()
 
 
@@ -251,7 +254,7 @@ def test_256_kb_are_still_read(gateway: Any) -> None:
 
 
 def test_only_post_is_a_notification(gateway: Any) -> None:
-    """A GET that somebody was lured into is none."""
+    """A GET from a tricked browser is no notification."""
     delivery = WebhookDelivery(PAID, {"Signature": hex_of(PAID)}, method="GET")
     assert reason(gateway, delivery) == "malformed"
 
@@ -288,13 +291,13 @@ def test_events_that_differ_have_different_ids(gateway: Any) -> None:
     ("uid", "account"), [("39172931", "39172931"), ("true", ""), ('"x"', ""), ("1.5", ""), ("-1", ""), ("null", "")]
 )
 def test_the_account_of_a_refund_is_kept_as_told(gateway: Any, uid: str, account: str) -> None:
-    """Whether it is the merchant number that authorizes, the documentation does not say."""
+    """The documentation doesn't say whether it is the merchant number that authorizes."""
     body = f'{{"notify_type":"refund_success","data":{{"uid":{uid},"refund_id":"C1"}}}}'.encode()
     assert gateway.parse_webhook(signed(body)).events[0].account == account
 
 
 def test_200_000_mutated_deliveries_in_small() -> None:
-    """The script with the count, run smaller; `make fuzz` runs all of them."""
+    """Run the mutation script with a smaller count; `make fuzz` runs all of them."""
     path = Path(__file__).parents[2] / "scripts" / "fuzz_webhooks.py"
     spec = importlib.util.spec_from_file_location("fuzz_webhooks", path)
     assert spec is not None

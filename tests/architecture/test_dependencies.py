@@ -1,4 +1,4 @@
-"""Dependencies point one way: platform → payments_core ← provider. Proved from the sources, and each check can fail."""
+"""Check from the sources that dependencies point one way: platform → payments_core ← provider."""
 
 import ast
 import subprocess
@@ -21,7 +21,7 @@ PROVIDERS = {
 }
 PACKAGES = {CORE: ROOT / CORE} | PROVIDERS
 
-# What each module of a provider may import of its siblings. No arrow leads back.
+# The siblings that each module of a provider may import. No arrow leads back.
 INSIDE_A_PROVIDER = {
     "__init__": {"config", "provider"},
     "provider": {"amounts", "config", "events", "forms", "mapping", "refunds", "refusals", "webhook", "wire"},
@@ -48,7 +48,7 @@ class Import(NamedTuple):
 
 
 def imports(source: str, module: str, *, is_package: bool = False) -> Iterator[Import]:
-    """What `module` imports, with relative imports spelt out."""
+    """List what `module` imports, with relative imports spelled out."""
     package = module if is_package else module.rpartition(".")[0]
     yield from _imports(ast.parse(source), package, lazy=False, typing=False)
 
@@ -85,7 +85,7 @@ class Module(NamedTuple):
 
 
 def modules() -> list[Module]:
-    """Every module of the core and of the providers."""
+    """List every module of the core and of the providers."""
     found = []
     for package, folder in PACKAGES.items():
         for path in sorted(folder.rglob("*.py")):
@@ -97,12 +97,12 @@ def modules() -> list[Module]:
 
 
 def is_in(module: str, package: str) -> bool:
-    """Whether a module is that package, or inside it."""
+    """Return whether a module is that package, or inside it."""
     return module == package or module.startswith(f"{package}.")
 
 
 def httpx_elsewhere(module: Module) -> list[str]:
-    """Allow httpx to the transport and its sockets, and to nobody else."""
+    """Forbid httpx outside the transport and its sockets."""
     allowed = module.name in {"payments_core.transport", "payments_core.network"}
     return [
         f"{module.name} imports {each.module}"
@@ -112,7 +112,7 @@ def httpx_elsewhere(module: Module) -> list[str]:
 
 
 def private_names_in_a_provider(module: Module) -> list[str]:
-    """A provider builds on what the front door lists; its sandbox also on payments_core.testing."""
+    """Forbid names beyond the public API; a provider's sandbox may also use payments_core.testing."""
     package = module.name.split(".")[0]
     if package not in PROVIDERS:
         return []
@@ -127,7 +127,7 @@ def private_names_in_a_provider(module: Module) -> list[str]:
 
 
 def back_edges_in_a_provider(module: Module) -> list[str]:
-    """provider → mapping, webhook → wire; and only the sandbox knows that there is a sandbox."""
+    """Allow provider → mapping, webhook → wire; only the sandbox may import the sandbox."""
     package, _, inner = module.name.partition(".")
     if package not in PROVIDERS or inner.split(".")[0] == "sandbox":
         return []
@@ -137,14 +137,14 @@ def back_edges_in_a_provider(module: Module) -> list[str]:
 
 
 def siblings(each: Import, package: str) -> list[str]:
-    """Which of a provider's own modules an import is about."""
+    """Return which of a provider's own modules an import is about."""
     if each.module == package:
         return [each.name]
     return [each.module.split(".")[1]] if is_in(each.module, package) else []
 
 
 def sandbox_reads_the_plugin(module: Module) -> list[str]:
-    """The sandbox is a second reading of the documentation: it takes the configuration's type, and nothing else."""
+    """Allow the sandbox to import only the configuration's type: it is a second reading of the documentation."""
     package = module.name.split(".")[0]
     if package not in PROVIDERS or not is_in(module.name, f"{package}.sandbox"):
         return []
@@ -157,7 +157,7 @@ def sandbox_reads_the_plugin(module: Module) -> list[str]:
 
 
 def core_imports_a_provider(module: Module) -> list[str]:
-    """The core knows providers by their entry points alone."""
+    """Forbid the core to import providers: it knows them by their entry points alone."""
     if not is_in(module.name, CORE):
         return []
     return [
@@ -166,7 +166,7 @@ def core_imports_a_provider(module: Module) -> list[str]:
 
 
 def core_imports_its_tools(module: Module) -> list[str]:
-    """What runs in a shop needs neither the tests' tools nor the command line."""
+    """Code that runs in a shop needs neither the test tools nor the command line."""
     outer = {f"{CORE}.testing", f"{CORE}.cli"}
     if not is_in(module.name, CORE) or any(is_in(module.name, package) for package in outer):
         return []
@@ -238,14 +238,14 @@ def test_what_is_allowed_is_not_found(check, name, source):
 
 
 def test_every_module_of_a_provider_has_its_place():
-    """A new file in a provider is decided about in the table above, and not by accident."""
+    """A new file in a provider must be added to the table above."""
     for package in PROVIDERS:
         own = {module.name.partition(".")[2] or "__init__" for module in modules() if is_in(module.name, package)}
         assert {name for name in own if not is_in(name, "sandbox")} <= set(INSIDE_A_PROVIDER)
 
 
 def graph(found: list[Module]) -> dict[str, set[str]]:
-    """Which module needs which while it is imported: not what a function imports later, nor what types do."""
+    """Return which modules need which at import time: imports in functions and for types don't count."""
     names = {module.name for module in found}
     needs: dict[str, set[str]] = {}
     for module in found:
@@ -272,14 +272,14 @@ def test_a_cycle_is_found():
 
 
 def loaded_by(statement: str) -> set[str]:
-    """What a fresh interpreter has imported after `statement`."""
+    """Return the modules that a fresh interpreter has imported after `statement`."""
     code = f"{statement}\nimport sys\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, timeout=60)
     return set(done.stdout.split())
 
 
-def test_importing_the_core_loads_no_transport_no_tools_and_no_provider():
-    """httpx costs more to import than all the rest, and is not paid for by who only reads webhooks."""
+def test_importing_the_core_loads_nothing_optional():
+    """httpx costs more to import than everything else; code that only reads webhooks shouldn't pay for it."""
     loaded = loaded_by("import payments_core")
     assert "payments_core.gateway" in loaded
     unwanted = {"httpx", "httpcore", "payments_core.testing", "payments_core.cli", *PROVIDERS}
@@ -295,5 +295,5 @@ def test_importing_a_provider_loads_neither_httpx_nor_its_sandbox():
 
 
 def test_importing_the_command_line_loads_no_tools():
-    """The command line imports payments_core.testing where a command needs it, and not before."""
+    """The command line imports payments_core.testing only in the commands that need it."""
     assert not any(is_in(name, "payments_core.testing") for name in loaded_by("import payments_core.cli"))

@@ -1,4 +1,4 @@
-"""What modules look like: no vendor's word in the core, none too long, a front door of imports, and entry points that lead somewhere."""
+"""Check the modules: no vendor names in the core, a bounded length, a front door of imports, working entry points."""
 
 import ast
 import importlib.metadata
@@ -37,7 +37,7 @@ LONGER = {
 
 
 def vendor_words(text: str) -> list[str]:
-    """Every vendor's word in a text, as it is written there."""
+    """Return every vendor name in a text, as written."""
     return VENDOR.findall(text)
 
 
@@ -73,7 +73,7 @@ def test_other_words_are_not_taken_for_a_vendor_s(text):
 
 
 def code_lines(source: str) -> int:
-    """How many lines of a source are code."""
+    """Count the lines of code in a source."""
     documented: set[int] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
@@ -92,7 +92,7 @@ def code_lines(source: str) -> int:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_is_too_long_to_read(path):
-    """One reason to change each; who needs more lines says why in the table above."""
+    """Each module has one reason to change; exceptions are explained in the table above."""
     most, _ = LONGER.get(str(path.relative_to(ROOT)), (MOST_LINES, ""))
     assert code_lines(path.read_text("utf-8")) <= most
 
@@ -110,7 +110,7 @@ def test_lines_of_code_are_counted():
 
 
 def besides_imports(source: str) -> list[str]:
-    """What a front door does besides importing, listing `__all__`, staying silent and delaying the transport."""
+    """Return the statements of a front door other than imports, `__all__`, the null handler and the lazy transport."""
     allowed = (ast.Import, ast.ImportFrom)
     found = []
     for position, node in enumerate(ast.parse(source).body):
@@ -129,7 +129,7 @@ def besides_imports(source: str) -> list[str]:
 
 
 def test_the_front_door_is_imports_and_a_list():
-    """Whoever reads `payments_core/__init__.py` reads the public API, and nothing else."""
+    """`payments_core/__init__.py` shows the public API, and nothing else."""
     assert besides_imports((CORE / "__init__.py").read_text("utf-8")) == []
     assert besides_imports("x = 1\ndef helper(): ...\nclass A: ...") == [
         "x = 1",
@@ -143,7 +143,7 @@ def test_the_front_door_lists_what_it_has():
     listed = payments_core.__all__
     assert len(listed) == len(set(listed))
     assert [name for name in listed if not hasattr(payments_core, name)] == []
-    # What begins with @ is pytest's: it rewrites the asserts of every distribution that brings a plugin of its own.
+    # Names with @ are pytest's: it rewrites the asserts of every distribution that has a pytest plugin.
     public = {name for name in vars(payments_core) if not name.startswith(("_", "@"))}
     modules = {path.stem for path in CORE.iterdir()}
     assert public - set(listed) - modules == set()
@@ -174,7 +174,7 @@ def test_the_installed_provider_is_whole():
 
 
 def contracts(pattern: str) -> set[str]:
-    """The packages whose provider a class in these test files holds against the contract."""
+    """Return the packages whose provider a class in these test files tests against the contract."""
     found = set()
     for path in ROOT.glob(pattern):
         tree = ast.parse(path.read_text("utf-8"))
@@ -225,13 +225,13 @@ def test_both_distributions_are_typed():
 
 
 def comes_from(package: str) -> Path:
-    """The folder that a package is imported from."""
+    """Return the folder that a package is imported from."""
     return Path(importlib.import_module(package).__file__ or "").resolve().parent
 
 
 @pytest.mark.parametrize("package", ["payments_core", "payments_alipayhk"])
 def test_the_packages_under_test_are_the_ones_meant(package):
-    """The wheels where PAYMENTS_EXPECT_WHEELS says so: an editable install would hide what a wheel lacks; else this checkout."""
+    """Expect wheels if PAYMENTS_EXPECT_WHEELS is set (an editable install hides missing files), else this checkout."""
     installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
     if os.environ.get("PAYMENTS_EXPECT_WHEELS") == "1":
         assert comes_from(package).parent in installed

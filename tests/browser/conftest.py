@@ -1,4 +1,4 @@
-"""A real browser: Debian's Chromium, driven by Playwright."""
+"""Drive Debian's Chromium with Playwright."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-# No sandbox of its own where everything runs as root; nothing that calls out.
+# Disable Chromium's sandbox, which refuses root, and everything that makes network calls.
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 ARGUMENTS += ["--disable-component-update", "--disable-sync"]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Debian's Chromium. No longer than a module: Playwright keeps an event loop running, in which no other can run."""
+    """Start Chromium for one module at most: Playwright keeps an event loop running, which blocks any other."""
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         yield launched
@@ -26,7 +26,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page that must finish without an error in its console."""
+    """Open a page that must finish without an error in its console."""
     context = browser.new_context(viewport={"width": 420, "height": 720})
     opened = context.new_page()
     problems: list[str] = []

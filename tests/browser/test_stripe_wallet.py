@@ -1,4 +1,4 @@
-"""The page that plays Alipay, WeChat's code and the hosted Checkout, in a real browser: what is clicked is what is answered."""
+"""Test the page that plays Alipay, WeChat's code and the hosted Checkout in a real browser."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def gateway(sandbox: Sandbox) -> Iterator[Gateway]:
 
 @pytest.fixture
 def shop() -> Iterator[str]:
-    """Where a shop on this machine gets its shoppers back."""
+    """Serve a shop on this machine that shoppers return to."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -47,7 +47,7 @@ def shop() -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Silent."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -60,7 +60,7 @@ def charge_of(gateway: Gateway, method: str, return_url: str = ELSEWHERE, descri
 
 
 def address(charge: Charge) -> str:
-    """Where the shopper is sent, or what their WeChat reads from the code."""
+    """Return the address that the shopper is sent to, or that WeChat reads from the code."""
     action = charge.next_action
     if isinstance(action, ShowQRCode):
         return action.content
@@ -87,7 +87,7 @@ def confirmed(gateway: Gateway, charge: Charge) -> Charge:
 def test_what_the_shopper_clicks_is_what_the_gateway_answers(
     gateway: Gateway, page: Page, method: str, title: str, button: str, status: PaymentStatus, said: str
 ) -> None:
-    """The amount is seen before, the end after; then there is nothing left to click."""
+    """The amount is shown before and the result after; then there is nothing left to click."""
     charge = charge_of(gateway, method)
     page.goto(address(charge))
     for shown in (f"Pay with {title}", "88.00", "A cup of tea"):
@@ -149,7 +149,7 @@ def test_the_page_can_be_paid_with_the_keyboard_alone(gateway: Gateway, page: Pa
 
 
 def test_a_description_is_text_and_never_a_script(gateway: Gateway, page: Page) -> None:
-    """What a shop writes there is shown as it is."""
+    """The shop's text is shown as it is."""
     evil = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
     page.goto(address(charge_of(gateway, "alipay", description=evil)))
     assert evil in page.inner_text("main")

@@ -1,4 +1,4 @@
-"""The sandbox's wallet page in a real browser: what a newcomer clicks decides what the gateway answers."""
+"""Test the sandbox's wallet page in a real browser: each click decides the gateway's answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def gateway(sandbox: Sandbox) -> Iterator[Gateway]:
 
 
 def wallet(gateway: Gateway, description: str = "A cup of tea") -> str:
-    """Where the shopper is sent."""
+    """Return the address that the shopper is sent to."""
     action = gateway.create_charge(ChargeRequest("P1", HKD, description)).next_action
     assert isinstance(action, Redirect)
     return action.url
@@ -46,7 +46,7 @@ def wallet(gateway: Gateway, description: str = "A cup of tea") -> str:
 def test_what_the_shopper_clicks_is_what_the_gateway_answers(
     gateway: Gateway, page: Page, button: str, status: PaymentStatus, said: str
 ) -> None:
-    """The amount is seen before, the end after; then there is nothing left to click."""
+    """The amount is shown before and the result after; then there is nothing left to click."""
     page.goto(wallet(gateway))
     assert "88.00" in page.inner_text("main")
     assert "A cup of tea" in page.inner_text("main")
@@ -69,7 +69,7 @@ def test_the_page_can_be_paid_with_the_keyboard_alone(gateway: Gateway, page: Pa
 
 
 def test_a_description_is_text_and_never_a_script(gateway: Gateway, page: Page) -> None:
-    """What a shop writes there is shown as it is."""
+    """The shop's text is shown as it is."""
     evil = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
     page.goto(wallet(gateway, evil))
     assert evil in page.inner_text("main")

@@ -1,4 +1,4 @@
-"""The command in this process and in one of its own, configured gateways, and a gateway that is nobody's sandbox."""
+"""Run the command in this process and in its own, with configured gateways and a gateway without a sandbox."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Ran:
 
 @pytest.fixture(autouse=True)
 def nobody_is_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither the developer's environment nor a payments.toml nearby takes part."""
+    """Ignore the developer's environment and any payments.toml nearby."""
     for name in [name for name in os.environ if name.startswith("PAYMENTS_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -92,7 +92,7 @@ def write_toml() -> Callable[..., Path]:
 
 @pytest.fixture
 def toml(tmp_path: Path, sandbox: Sandbox, write_toml: Callable[..., Path]) -> Path:
-    """A payments.toml, in the current folder, for the sandbox."""
+    """Write a payments.toml for the sandbox into the current folder."""
     return write_toml(tmp_path / "payments.toml", sandbox.config)
 
 
@@ -105,7 +105,7 @@ class Calls:
 
 
 class OtherGateway:
-    """A CBTIS server written from the documentation's examples alone, which counts what it is asked."""
+    """Serve CBTIS's API from the documentation's examples alone, and count the requests."""
 
     def __init__(self) -> None:
         self.calls = Calls()
@@ -193,7 +193,7 @@ def elsewhere() -> Iterator[OtherGateway]:
 
 @pytest.fixture
 def distribution(tmp_path: Path) -> Callable[..., Path]:
-    """Make a folder that holds an installed distribution; it belongs on the path."""
+    """Make a folder that holds an installed distribution, to put on the path."""
 
     def distribution_(name: str, source: str, **groups: str) -> Path:
         folder = tmp_path / "site"

@@ -160,12 +160,10 @@ def test_a_command_that_names_nothing_is_a_usage_error(run: Any, toml: Path, com
     assert (ran.code, ran.error["kind"]) == (2, "Usage")
 
 
-# Where nobody knows.
+# Unknown outcomes.
 
 
-def test_a_refund_whose_answer_is_lost_says_how_to_go_on(
-    run: Any, stripe: Sandbox, tmp_path: Path, write_toml: Any
-) -> None:
+def test_lost_refund_answer_gives_advice(run: Any, stripe: Sandbox, tmp_path: Path, write_toml: Any) -> None:
     made = charged(stripe)
     with FaultGateway(stripe.url) as between:
         write_toml(tmp_path / "payments.toml", {**stripe.config, "base_url": between.url}, "stripe")
@@ -201,7 +199,7 @@ def test_an_unknown_outcome_without_a_key_is_asked_about(operation: str, asks_re
 
 
 @pytest.mark.parametrize("kind", [GatewayUnavailable, RateLimited])
-def test_a_gateway_out_of_reach_after_an_unknown_outcome_is_never_called_safe_to_repeat(kind: Any) -> None:
+def test_unreachable_gateway_after_unknown_outcome_is_not_repeatable(kind: Any) -> None:
     args = types.SimpleNamespace(gateway="shop", order_id="A1")
     error = kind("busy")
     error.operation = "create_charge"
@@ -246,7 +244,7 @@ def test_a_refund_that_cannot_be_written_down_is_one_to_ask_about(shop: Path, st
     assert f"payments refund-status stripe --provider-id {made} --refund-id R1" in done.stderr
 
 
-# What the core logs.
+# Logs of the core.
 
 
 def test_no_log_line_stands_between_the_lines_of_a_command(spawn: Any, toml: Path) -> None:
@@ -259,7 +257,7 @@ def test_no_log_line_stands_between_the_lines_of_a_command(spawn: Any, toml: Pat
     assert "logged" not in ran.error
 
 
-def test_where_a_plugin_s_bug_is_stands_under_its_error(run: Any, toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plugin_bug_location_is_shown_below_its_error(run: Any, toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("payments_alipayhk.mapping.query", lambda reference: {}["nothing"])
     ran = run("status", "alipayhk", "--order-id", "A1", "--json")
     assert ran.code == 3
@@ -316,7 +314,7 @@ def test_a_time_without_an_offset_is_a_usage_error(run: Any, shop: Path, stripe:
     assert "a time has a date and an offset" in ran.err
 
 
-def test_ctrl_c_during_a_charge_that_no_order_id_finds_says_how_to_repeat_it(
+def test_ctrl_c_explains_how_to_repeat_a_charge_without_query(
     run: Any, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:

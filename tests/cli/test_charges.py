@@ -221,7 +221,7 @@ def test_a_provider_that_is_not_installed_is_named(run: Any) -> None:
     assert (ran.code, ran.error["kind"]) == (3, "ProviderNotFound")
 
 
-def test_a_gateway_s_name_that_is_misspelt_is_told_from_a_missing_plugin(
+def test_misspelt_gateway_name_differs_from_missing_plugin(
     run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = (CHARGE[0], "kowlon", *CHARGE[2:])
@@ -243,11 +243,11 @@ def test_a_status_needs_an_id_and_amount_and_currency_go_together(run: Any, toml
     assert run("status", "alipayhk", "--order-id", "A1", "--amount", "1").code == 2
 
 
-# What nobody should see.
+# Secrets.
 
 
 def test_a_secret_is_neither_an_argument_nor_repeated(run: Any, toml: Path) -> None:
-    """What is typed by mistake is on the screen already, but must not get into a log of errors."""
+    """A secret typed by mistake is already on the screen, but must not get into an error log."""
     for words in (("--client-secret", "hush-hush"), ("--client-secret=hush-hush",), ("hush-hush",)):
         for as_json in ((), ("--json",)):
             ran = run(*CHARGE, *words, *as_json)
@@ -324,11 +324,11 @@ def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path, elsewhere: An
     assert b"interrupted" in err
 
 
-# Where nobody reads.
+# Closed or full output.
 
 
 def redirected(redirection: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """The command as a shell starts it, with that behind it."""
+    """Run the command as a shell does, with this redirection."""
     command = shlex.join([sys.executable, "-m", "payments_core.cli", *words])
     return subprocess.run(
         ["sh", "-c", f"{command} {redirection}"],
@@ -361,7 +361,7 @@ def test_a_reader_who_goes_away_ends_it_quietly() -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_a_charge_that_nobody_reads_of_is_told_on_stderr(toml: Path, sandbox: Any) -> None:
+def test_charge_is_reported_on_stderr_when_stdout_fails(toml: Path, sandbox: Any) -> None:
     done = without_a_reader(*CHARGE)
     (held,) = sandbox.charges("A1")
     assert done.returncode == 141
@@ -386,7 +386,7 @@ def test_a_charge_that_cannot_be_written_down_is_one_to_ask_about(
 
 @pytest.mark.linux
 def test_the_demo_at_a_server_makes_no_charge_that_it_could_not_tell_of(toml: Path, sandbox: Any) -> None:
-    """It writes before that."""
+    """It writes before it charges."""
     done = redirected("> /dev/full", "demo", "--config", str(toml), "--order-id", "A1")
     assert (done.returncode, sandbox.charges("A1")) == (1, ())
     assert done.stderr == "payments: the output cannot be written: No space left on device\n"

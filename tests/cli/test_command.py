@@ -1,4 +1,4 @@
-"""What every command shares: help, versions, exit codes, encoding; and the sandbox and the recorder as commands."""
+"""Test what all commands share (help, versions, exit codes, encoding), and the sandbox and the recorder as commands."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def test_a_wrong_command_line_with_json_is_explained_in_json(run: Any) -> None:
     assert (ran.code, ran.error["kind"], ran.error["exit_code"]) == (2, "Usage", 2)
 
 
-def test_a_lost_answer_s_advice_is_the_one_that_the_gateway_allows() -> None:
-    """Where it keeps a key the same command is the same charge; where not, the status is asked for."""
+def test_lost_answer_advice_depends_on_idempotency_keys() -> None:
+    """With keys, repeat the same command for the same charge; without them, ask for the status."""
     args = types.SimpleNamespace(gateway="shop", order_id="A1")
     for operation, repeatable, said in (
         ("create_charge", True, "the very same command again"),
@@ -106,7 +106,7 @@ def test_a_lost_answer_s_advice_is_the_one_that_the_gateway_allows() -> None:
 
 
 def test_every_error_has_an_exit_code_of_its_family_and_an_advice() -> None:
-    """An error that is added to the contract must not end as a mere 1."""
+    """A new error must not end with exit code 1."""
     kinds = [getattr(errors, name) for name in errors.__all__]
     raised = [kind("x") for kind in kinds if issubclass(kind, PaymentError) and kind is not PaymentError]
     assert len(raised) >= 13
@@ -220,7 +220,7 @@ def test_the_sandbox_says_how_it_is_used_and_that_nothing_in_it_is_real() -> Non
         assert shown_ in said
 
 
-def test_a_gateway_that_takes_no_address_with_a_charge_is_given_one_when_its_sandbox_starts() -> None:
+def test_gateway_without_notify_url_gets_one_from_its_sandbox() -> None:
     with WebhookListener() as shop:
         process = started("stripe", "--json", "--endpoint", shop.url)
         told = json.loads(process.stdout.readline())
@@ -310,7 +310,7 @@ def test_a_kept_section_stands_behind_what_the_file_holds(tmp_path: Path) -> Non
         ("lantern", None, (), "always makes up its api_key: it cannot be kept"),
     ],
 )
-def test_a_section_that_is_no_kept_sandbox_s_is_left_alone(
+def test_section_of_another_gateway_is_left_alone(
     run: Any, tmp_path: Path, name: str, section: str | None, words: tuple[str, ...], said: str
 ) -> None:
     file = tmp_path / "payments.toml"
@@ -419,14 +419,14 @@ def test_live_stories_are_recorded_from_the_configured_gateway(
 
 
 def test_a_recording_that_fails_is_told_in_words(run: Any, toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builtins.input", lambda: "")  # says that it is paid, and has not paid
+    monkeypatch.setattr("builtins.input", lambda: "")  # claims to have paid without paying
     ran = run("record", "alipayhk", "--live", "--story", "paid", "--json")
     assert ran.code == 1
     assert '"kind": "Failed"' in ran.err
     assert not Path("cassettes").exists() or not list(Path("cassettes").rglob("*.yaml"))
 
 
-def test_without_what_recording_needs_it_is_named(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_recording_dependency_is_named(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "payments_core.testing.cassettes", None)
     monkeypatch.delattr("payments_core.testing.cassettes", raising=False)
     ran = run("record", "alipayhk")

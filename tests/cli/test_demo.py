@@ -1,4 +1,4 @@
-"""`payments demo`: every step really happens, or the exit code says so."""
+"""Test `payments demo`: every step really happens, or the exit code says so."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STEPS = ["authorized", "charged", "notified", "confirmed", "forgery_refused", "m
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Sandbox], None]], None]:
-    """Have the demo's sandbox changed before it is used."""
+    """Change the demo's sandbox before it is used."""
 
     def stage_(change: Callable[[Sandbox], None]) -> None:
         real = sandbox_package.make
@@ -297,9 +297,7 @@ def there(tmp_path: Path, elsewhere: Any, write_toml: Any) -> Path:
     return write_toml(tmp_path / "elsewhere.toml", elsewhere.config)
 
 
-def test_with_config_it_charges_at_any_server_with_one_token_one_create_and_a_query(
-    spawn: Any, elsewhere: Any, there: Path
-) -> None:
+def test_demo_with_config_charges_at_any_server(spawn: Any, elsewhere: Any, there: Path) -> None:
     ran = spawn("demo", "--config", there)
     assert (ran.code, ran.err) == (0, "")
     calls = elsewhere.calls

@@ -1,4 +1,4 @@
-"""`payments doctor`: each thing that can be wrong is found, and nothing is charged."""
+"""Test `payments doctor`: it finds each fault, and charges nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stripe(tmp_path: Path, write_toml: Any) -> Iterator[StripeSandbox]:
 
 
 def results(ran: Any, gateway: str = "") -> dict[str, str]:
-    """Return how each check ended; of the only gateway, or of the one that is named."""
+    """Return the result of each check, for the only gateway or the named one."""
     found = [each for each in ran.json["gateways"] if gateway in {"", each["gateway"]}]
     assert len(found) == 1
     return {each["check"]: each["result"] for each in found[0]["checks"]}
@@ -60,9 +60,7 @@ def test_a_gateway_in_order_passes_every_check_and_is_charged_nothing(run: Any, 
         assert not value or value not in said.out + ran.out
 
 
-def test_without_an_authorization_step_a_charge_that_nobody_made_is_asked_about(
-    run: Any, stripe: StripeSandbox
-) -> None:
+def test_doctor_queries_an_unknown_charge_without_authorization(run: Any, stripe: StripeSandbox) -> None:
     ran = run("doctor", "--json")
     assert (ran.code, results(ran)) == (0, OK)
     assert [each.method for each in stripe.received] == ["GET"]
@@ -144,7 +142,7 @@ def test_nothing_configured_and_a_broken_file_are_errors_of_the_configuration(ru
 # The address.
 
 
-def test_a_port_on_which_nobody_listens_is_told_from_a_name_that_nobody_has(
+def test_closed_port_differs_from_unknown_host(
     run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": "http://127.0.0.1:9"})
@@ -204,9 +202,7 @@ def test_a_certificate_that_nobody_trusts_is_named(run: Any, tmp_path: Path, san
     assert "CA file" in message(ran, "address")
 
 
-def test_a_proxy_that_is_not_there_is_told_from_the_gateway(
-    run: Any, tmp_path: Path, sandbox: Any, write_toml: Any
-) -> None:
+def test_missing_proxy_differs_from_missing_gateway(run: Any, tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
     write_toml(tmp_path / "payments.toml", sandbox.config, proxy="http://user:hush-hush@127.0.0.1:9")
     ran = run("doctor", "--deadline", "1", "--json")
     assert results(ran)["address"] == "failed"
@@ -214,7 +210,7 @@ def test_a_proxy_that_is_not_there_is_told_from_the_gateway(
     assert "hush" not in ran.out + ran.err
 
 
-def test_a_proxy_that_lets_nobody_through_is_named(run: Any, tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
+def test_refusing_proxy_is_named(run: Any, tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
     with FaultGateway() as proxy, proxy.inject(Status(407)):
         write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": "https://pay.invalid"}, proxy=proxy.url)
         ran = run("doctor", "--deadline", "2", "--json")
@@ -239,7 +235,7 @@ def test_a_clock_that_is_wrong_is_a_warning(
     result: str,
     said: str,
 ) -> None:
-    """The gateway's, by the Date of its answer, is `ahead` seconds ahead of this machine's."""
+    """The Date of the gateway's answer is `ahead` seconds ahead of this machine's clock."""
     usual = BaseHTTPRequestHandler.date_time_string
     monkeypatch.setattr(
         BaseHTTPRequestHandler, "date_time_string", lambda self, _=None: usual(self, time.time() + ahead)
@@ -252,7 +248,7 @@ def test_a_clock_that_is_wrong_is_a_warning(
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Fri, 31 Feb 2026 00:00:00 GMT"])
-def test_a_date_that_is_none_is_not_compared(
+def test_invalid_date_is_not_compared(
     run: Any, tmp_path: Path, elsewhere: Any, write_toml: Any, monkeypatch: pytest.MonkeyPatch, date: str
 ) -> None:
     monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda self, _=None: date)
@@ -271,7 +267,7 @@ def test_whether_money_moves_is_said(moves: bool | None, result: str) -> None:
 
 @pytest.fixture
 def shop(sandbox: Any) -> Iterator[Callable[..., WebhookListener]]:
-    """Open a shop's webhook address, which answers what is believed and what is not."""
+    """Open a shop's webhook address, which accepts or rejects notifications."""
     opened = []
 
     def shop_(believed: int = 200, refused: int = 400) -> WebhookListener:
@@ -340,7 +336,7 @@ def test_a_gateway_that_may_move_money_is_sent_the_forged_one_alone(
         gateway.parse_webhook(WebhookDelivery(delivery.body, delivery.headers))
 
 
-def test_an_address_at_which_nobody_is_fails_both(run: Any, toml: Path, shop: Any) -> None:
+def test_unreachable_address_fails_both_checks(run: Any, toml: Path, shop: Any) -> None:
     ran = run("doctor", "alipayhk", "--notify-url", "http://127.0.0.1:9/hook", "--json")
     assert (results(ran)["forged"], results(ran)["notified"]) == ("failed", "failed")
     ran = run("doctor", "alipayhk", "--notify-url", shop().url + "s", "--json")

@@ -1,4 +1,4 @@
-"""`payments new-provider`: whole or not at all, clean code, and tests that fail by name and closed."""
+"""Test `payments new-provider`: all files or none, clean code, and tests that fail by name and closed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-# What it makes.
+# Files.
 
 
 def test_it_makes_a_distribution_in_the_current_folder(run: Any, tmp_path: Path) -> None:
@@ -170,7 +170,8 @@ def test_inside_this_repository_its_tests_are_collected_with_all_others(
     assert printed[0] == ".venv/bin/pytest"
     for words in ([], printed[1:]):
         ran = python(
-            "-m", "pytest", "--collect-only", "-q", *words, cwd=tmp_path, PYTHONPATH=str(tmp_path / "providers" / "kraken")
+            "-m", "pytest", "--collect-only", "-q", *words, cwd=tmp_path,
+            PYTHONPATH=str(tmp_path / "providers" / "kraken")
         )  # fmt: skip
         assert ran.returncode == 0, ran.stdout
         assert "tests/test_contract.py::TestKraken::" in ran.stdout
@@ -178,7 +179,7 @@ def test_inside_this_repository_its_tests_are_collected_with_all_others(
         assert ("tests/test_contract.py::test_one" in ran.stdout) is (not words)
 
 
-# What it refuses.
+# Refusals.
 
 
 @pytest.mark.parametrize(
@@ -270,12 +271,12 @@ def test_nothing_half_written_is_left_behind(run: Any, tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-# What the code is like.
+# Code quality.
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plugin of each name."""
+    """Make a plugin of each name."""
     folder = tmp_path_factory.mktemp("made")
     for name in NAMES:
         ran = python("-m", "payments_core.cli", "new-provider", name, cwd=folder)
@@ -299,7 +300,7 @@ def test_the_code_is_typed_strictly(made: Path) -> None:
     assert ran.returncode == 0, ran.stdout
 
 
-# What it does: nothing yet.
+# Behaviour of the unwritten plugin.
 
 
 @pytest.fixture
@@ -422,7 +423,8 @@ def test_its_tests_run_at_once_and_fail_by_name(made: Path, tmp_path: Path) -> N
     folder = made / "payments-octopus"
     report = tmp_path / "report.xml"
     ran = python(
-        "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", "tests", cwd=folder, PYTHONPATH=str(folder)
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", "tests", cwd=folder,
+        PYTHONPATH=str(folder)
     )  # fmt: skip
     assert ran.returncode == 1, ran.stdout
     cases = list(ET.parse(report).iter("testcase"))

@@ -1,4 +1,4 @@
-"""`payments providers`: what is installed, and the broken beside the whole."""
+"""Test `payments providers`: it lists every installed provider, the broken ones too."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_name_that_two_distributions_claim_is_refused(spawn: Any, distribution
     assert (ran.code, ran.error["kind"]) == (3, "ProviderContractError")
 
 
-def test_of_several_sandboxes_the_demo_takes_the_first_or_the_one_that_is_named(run: Any) -> None:
+def test_demo_uses_the_first_or_the_named_sandbox(run: Any) -> None:
     assert run("demo", "--json").out.count("alipayhk") > 0
     ran = run("demo", "--json", "--provider", "stripe")
     assert ran.code == 0

@@ -84,7 +84,7 @@ def test_what_is_too_long_is_malformed(run: Any, toml: Path, sandbox: Any, body:
     assert (ran.code, ran.error["reason"]) == (9, "malformed")
 
 
-def test_a_header_that_is_none_and_a_file_that_is_not_there_are_named(run: Any, toml: Path, body: Path) -> None:
+def test_invalid_header_and_missing_file_are_named(run: Any, toml: Path, body: Path) -> None:
     assert run("webhook", "verify", "alipayhk", "--body", body, "--header", "Signature").code == 2
     ran = run("webhook", "verify", "alipayhk", "--body", "nowhere.json")
     assert ran.code == 2

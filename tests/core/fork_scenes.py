@@ -1,4 +1,4 @@
-"""What happens around a fork, as programs: `python fork_scenes.py SCENE URL`; exit status 0 where every child did well."""
+"""Play forks as programs: `python fork_scenes.py SCENE URL`; exit status 0 if every child succeeded."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Config(msgspec.Struct):
 
 
 class Echo:
-    """A provider of a gateway that answers every question with the order id that it was asked about."""
+    """A provider whose gateway answers every query with the order id it was asked about."""
 
     config_type = Config
     info = ProviderInfo(
@@ -81,7 +81,7 @@ class Echo:
 
 
 def children(count: int, work: Callable[[int], None]) -> int:
-    """Fork children that work at the same time; the number of those that failed or hung."""
+    """Fork children that work at the same time; return the number that failed or hung."""
     at = time.time() + 0.5
     pids = []
     for number in range(count):
@@ -101,7 +101,7 @@ def children(count: int, work: Callable[[int], None]) -> int:
 
 
 def ask(gateway: Gateway, number: int) -> None:
-    """Ask about orders of one's own; a foreign answer is a Mismatch."""
+    """Query the child's own orders; an answer for another process is a Mismatch."""
     for turn in range(10):
         gateway.confirm(f"P{number}-{turn}", HKD)
 

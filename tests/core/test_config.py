@@ -1,4 +1,4 @@
-"""Configuration is converted strictly, from every source; a wrong value is named and never shown."""
+"""Convert configuration strictly, from every source; name a wrong value, but never show it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Config(msgspec.Struct):
 
 @pytest.fixture(autouse=True)
 def _nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No payments.toml of whoever runs the tests."""
+    """Ignore the developer's own payments.toml."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -58,11 +58,17 @@ def test_a_mapping_is_converted() -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"uid": 5}, "uid"), ({"key": 5}, "key"), ({"key": None}, "key"), ({"key": ""}, "key"), ({"key": "  "}, "key"), ({"uid": ""}, "uid"),
-        ({"key": f"{CANARY}\n"}, "key"), ({"retries": "5"}, "retries"), ({"retries": CANARY}, "retries"), ({"retries": 1.5}, "retries"), ({"live": "yes"}, "live"), ({"live": 1}, "live"),
+        ({"uid": 5}, "uid"), ({"key": 5}, "key"), ({"key": None}, "key"), ({"key": ""}, "key"),
+        ({"key": "  "}, "key"), ({"uid": ""}, "uid"),
+        ({"key": f"{CANARY}\n"}, "key"), ({"retries": "5"}, "retries"), ({"retries": CANARY}, "retries"),
+        ({"retries": 1.5}, "retries"), ({"live": "yes"}, "live"), ({"live": 1}, "live"),
         ({"webhok_key": CANARY}, "webhok_key"), ({"key_file": "/nonexistent"}, "key"), ({5: CANARY}, "5"),
-        ({"base_url": "http://gateway.example"}, "base_url"), ({"base_url": "gateway.example"}, "base_url"), ({"base_url": f"https://u:{CANARY}@gateway.example"}, "base_url"),
-        ({"base_url": "https://gateway.example/?a=b"}, "base_url"), ({"base_url": "https://gateway.example/#a"}, "base_url"), ({"base_url": "https://"}, "base_url"), ({"base_url": "ftp://gateway.example"}, "base_url"), ({"base_url": "http://127.0.0.1.evil.example"}, "base_url"),
+        ({"base_url": "http://gateway.example"}, "base_url"), ({"base_url": "gateway.example"}, "base_url"),
+        ({"base_url": f"https://u:{CANARY}@gateway.example"}, "base_url"),
+        ({"base_url": "https://gateway.example/?a=b"}, "base_url"),
+        ({"base_url": "https://gateway.example/#a"}, "base_url"), ({"base_url": "https://"}, "base_url"),
+        ({"base_url": "ftp://gateway.example"}, "base_url"),
+        ({"base_url": "http://127.0.0.1.evil.example"}, "base_url"),
     ],
 )  # fmt: skip
 def test_a_wrong_field_is_named_and_its_value_is_not_shown(changes: Any, named: str) -> None:
@@ -97,8 +103,10 @@ def test_secrets_may_stand_anywhere_in_a_type(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"maybe": 5}, {"maybe": f"{CANARY} "}, {"several": CANARY}, {"several": [CANARY, 5]}, {"several": [CANARY, ""]}, {"several": [CANARY, " "]},
-        {"several": [f"{CANARY}\n"]}, {"named": {"a": f" {CANARY}"}}, {"named": {"a": [CANARY]}}, {"named": [CANARY]}, {"sign": CANARY}, {"path": CANARY},
+        {"maybe": 5}, {"maybe": f"{CANARY} "}, {"several": CANARY}, {"several": [CANARY, 5]},
+        {"several": [CANARY, ""]}, {"several": [CANARY, " "]},
+        {"several": [f"{CANARY}\n"]}, {"named": {"a": f" {CANARY}"}}, {"named": {"a": [CANARY]}}, {"named": [CANARY]},
+        {"sign": CANARY}, {"path": CANARY},
     ],
 )  # fmt: skip
 def test_a_wrong_secret_is_named_by_its_field_anywhere(changes: Any) -> None:
@@ -150,7 +158,8 @@ def test_the_environment_overlays_the_file(tmp_path: Path) -> None:
     """A section is named after the gateway, and may name its provider."""
     file = tmp_path / "payments.toml"
     file.write_text(
-        '[gateways.hk-shop]\nprovider = "alipayhk"\nbase_url = "https://gateway.example"\nuid = "from the file"\nkey = "k"\nretries = 7\n'
+        '[gateways.hk-shop]\nprovider = "alipayhk"\nbase_url = "https://gateway.example"\n'
+        'uid = "from the file"\nkey = "k"\nretries = 7\n'
     )
     environ = {
         "PAYMENTS_HK_SHOP_UID": "from the environment",
@@ -170,7 +179,8 @@ def test_a_file_that_is_named_must_exist(tmp_path: Path) -> None:
         Gateway.open("alipayhk", tmp_path / "missing.toml")
     file = tmp_path / "other.toml"
     file.write_text(
-        '[gateways.hk]\nprovider = "alipayhk"\nbase_url = "https://x.example"\nuid = "u"\nclient_secret = "s"\nwebhook_key = "k"\n'
+        '[gateways.hk]\nprovider = "alipayhk"\nbase_url = "https://x.example"\n'
+        'uid = "u"\nclient_secret = "s"\nwebhook_key = "k"\n'
     )
     with Gateway.open("hk", file) as gateway:
         assert gateway.info.id == "alipayhk"
@@ -181,7 +191,8 @@ def test_two_accounts_of_one_provider_are_two_gateways(tmp_path: Path) -> None:
     file = tmp_path / "payments.toml"
     file.write_text(
         "".join(
-            f'[gateways.{name}]\nprovider = "alipayhk"\nbase_url = "https://gateway.example"\nuid = "{name}"\nkey = "k"\n'
+            f'[gateways.{name}]\nprovider = "alipayhk"\nbase_url = "https://gateway.example"\n'
+            f'uid = "{name}"\nkey = "k"\n'
             for name in ("one", "two")
         )
     )
@@ -226,7 +237,7 @@ def test_a_misspelt_variable_is_named() -> None:
 
 
 @pytest.mark.parametrize("other", ["UID", "UID_FILE", "PROVIDER", "BASE_URL"])
-def test_a_variable_that_could_be_meant_for_either_of_two_gateways_is_refused(other: str) -> None:
+def test_variable_that_fits_two_gateways_is_refused(other: str) -> None:
     """A key of gateway `shop_previous` never becomes the previous key of gateway `shop`."""
     environ = {f"PAYMENTS_SHOP_{name.upper()}": value for name, value in GOOD.items()}
     assert built(environ=environ | {"PAYMENTS_SHOP_PREVIOUS_KEY": "old"}).previous_key == Secret("old")
@@ -254,7 +265,7 @@ def test_a_variable_that_a_section_could_claim_is_refused(tmp_path: Path, field:
         assert "rename one" in message
 
 
-def test_a_variable_of_a_shorter_name_s_section_is_refused_where_it_is_that_provider_s_field(tmp_path: Path) -> None:
+def test_variable_that_fits_the_shorter_name_is_refused(tmp_path: Path) -> None:
     """Else the old key of `shop` would become the key of `shop_previous`."""
     file = tmp_path / "payments.toml"
     file.write_text('[gateways.shop]\n[gateways.shop_previous]\nprovider = "shop"\nuid = "u"\n')
@@ -284,7 +295,7 @@ def test_a_section_that_cannot_claim_a_variable_stops_nothing(tmp_path: Path, se
 
 
 def of_a_service(prefix: str, port: str = "80", protocol: str = "TCP") -> dict[str, str]:
-    """Everything that the kubelet sets for one Service with a named port."""
+    """Return everything that the kubelet sets for one Service with a named port."""
     url = f"{protocol.lower()}://10.0.3.7:{port}"
     link = f"{prefix}_PORT_{port}_{protocol}"
     service = {"SERVICE_HOST": "10.0.3.7", "SERVICE_PORT": port, "SERVICE_PORT_HTTP_WEB": port, "PORT": url}
@@ -332,7 +343,8 @@ def test_a_field_that_is_called_as_a_service_s_variable_is_set() -> None:
     ("variable", "value"),
     [
         ("PORT", "8443"), ("PORT", "http://10.0.3.7:80"), ("PORT_80", "80"), ("PORT_80_TCP", "80"), ("PORT_HTTP_TCP", "tcp://10.0.3.7:80"),
-        ("PORT_80_TCP_HOST", "10.0.3.7"), ("PORT_80_QUIC_ADDR", "10.0.3.7"), ("SERVICE", "10.0.3.7"), ("SERVICE_HOSTS", "10.0.3.7"), ("SERVICE_URL", "tcp://10.0.3.7:80"), ("HOST", "10.0.3.7"),
+        ("PORT_80_TCP_HOST", "10.0.3.7"), ("PORT_80_QUIC_ADDR", "10.0.3.7"), ("SERVICE", "10.0.3.7"),
+        ("SERVICE_HOSTS", "10.0.3.7"), ("SERVICE_URL", "tcp://10.0.3.7:80"), ("HOST", "10.0.3.7"),
     ],
 )  # fmt: skip
 def test_a_variable_that_only_resembles_a_service_s_is_named(variable: str, value: str) -> None:
@@ -349,7 +361,7 @@ class Mixed(str, Enum):  # noqa: UP042 - as frameworks make choices
 
 
 class Safe(str):
-    """Text as templates mark it, which shows itself in its own way."""
+    """A str subclass, as template libraries use, with its own repr."""
 
     __slots__ = ()
 
@@ -360,7 +372,7 @@ class Safe(str):
 
 
 def test_text_of_a_subclass_is_stored_as_plain_text() -> None:
-    """What is text for a type checker is text when run: values, keys, the provider's name and the gateway's."""
+    """A str subclass is text for a type checker, so it works at run time: values, keys and names."""
     config = built(GOOD | {"uid": Uid.MAIN, "key": Mixed.KEY, Safe("base_url"): Safe("https://x.example/")})
     assert config == Config("https://x.example", "main", Secret("the key"))
     assert type(config.uid) is type(config.base_url) is type(config.key.reveal()) is str
@@ -499,7 +511,7 @@ def test_a_blank_key_never_opens(alipayhk_config: dict[str, str], field: str, bl
 
 @pytest.mark.parametrize("source", ["environment", "file"])
 def test_no_frame_of_a_refused_configuration_holds_a_secret(tmp_path: Path, source: str) -> None:
-    """Whoever reports errors with the locals of their frames would report it."""
+    """Error reporters that send the locals of frames would report it."""
     mounted = tmp_path / "key"
     mounted.write_text(CANARY)
     given = {"environment": {"PAYMENTS_SHOP_KEY": CANARY}, "file": {"PAYMENTS_SHOP_KEY_FILE": str(mounted)}}[source]

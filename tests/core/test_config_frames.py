@@ -1,4 +1,4 @@
-"""No frame of the core holds a setting when opening a gateway fails: error reporters send the locals of every frame."""
+"""Keep settings out of the core's frames when opening fails: error reporters send the locals of every frame."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Good:
 
 
 def inside(value: Any, seen: set[int]) -> Iterator[Any]:
-    """Everything that a value holds, down to what a Secret hides; modules, classes and globals are not followed."""
+    """Return everything that a value holds, including what a Secret hides; skip modules, classes and globals."""
     if id(value) in seen or isinstance(value, type | types.ModuleType):
         return
     seen.add(id(value))
@@ -111,7 +111,7 @@ def holds(value: Any, text: str) -> bool:
 
 
 def holders(error: BaseException, text: str) -> list[str]:
-    """Name the frames of ours that hold a text, of the error and of all that stands behind it."""
+    """Name the frames of ours that hold a text, for the error and its causes."""
     found, errors, seen = [], [error], 0
     while errors:
         current = errors.pop()
@@ -268,7 +268,7 @@ def test_an_interrupted_opening_keeps_its_error_and_no_frame() -> None:
     assert "test_config_frames.py" in caught.value.__notes__[0]
 
 
-def test_the_walk_finds_what_a_frame_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frame_walk_finds_every_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     """The positive control: in a mapping, a struct, a Secret, a closure, a transport and the environment."""
     enclosed = {"a": CANARY}
     assert not holds(os.environ, CANARY)

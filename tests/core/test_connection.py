@@ -1,4 +1,4 @@
-"""Every gateway may have a proxy and a CA file, in its settings like any other field."""
+"""Test the proxy and CA file settings, which every gateway has."""
 
 from __future__ import annotations
 
@@ -135,8 +135,10 @@ def test_a_proxy_is_a_secret(opening: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("proxy", f"socks5://u:{PASSWORD}@127.0.0.1:9"), ("proxy", f"u:{PASSWORD}@proxy"), ("proxy", f"http://u:{PASSWORD}@"), ("proxy", 5), ("proxy", f"{PROXY} "),
-        ("ca_file", "/nonexistent/ca.pem"), ("ca_file", "."), ("ca_file", "key.pem"), ("ca_file", "empty.pem"), ("ca_file", "a\0b"), ("ca_file", 5),
+        ("proxy", f"socks5://u:{PASSWORD}@127.0.0.1:9"), ("proxy", f"u:{PASSWORD}@proxy"),
+        ("proxy", f"http://u:{PASSWORD}@"), ("proxy", 5), ("proxy", f"{PROXY} "),
+        ("ca_file", "/nonexistent/ca.pem"), ("ca_file", "."), ("ca_file", "key.pem"), ("ca_file", "empty.pem"),
+        ("ca_file", "a\0b"), ("ca_file", 5),
     ],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_used_is_named(opening: Any, tmp_path: Path, name: str, value: Any) -> None:
@@ -199,7 +201,7 @@ def test_a_misspelt_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: 
 def test_a_setting_of_a_longer_name_is_another_gateway_s(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, other: str
 ) -> None:
-    """Where another variable or a section tells of that gateway."""
+    """Another variable or a section configures the gateway with the longer name."""
     monkeypatch.setenv("PAYMENTS_GOOD_LIVE_PROXY", PROXY)
     monkeypatch.setenv("PAYMENTS_GOOD_LIVE_CA_FILE", "/nonexistent")
     if other == "file":

@@ -1,4 +1,4 @@
-"""Traps that real processes set: dead addresses, traces, proxies, floods of pieces, echoes and observers."""
+"""Test traps of real processes: dead addresses, traces, proxies, floods of small chunks, echoes and observers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ ORDER = ChargeRequest("P1", HKD, "tea")
 
 
 def send(world: str, request: Request, **options: Any) -> Response:
-    """Send a request by a transport of that world, which is closed again."""
+    """Send a request with that world's transport, then close it."""
     if world == "sync":
         transport = HTTPTransport(**options)
         try:
@@ -81,7 +81,7 @@ def send(world: str, request: Request, **options: Any) -> Response:
 
 @contextlib.contextmanager
 def swallowing(address: str, port: int) -> Iterator[None]:
-    """Listen with a full backlog: whoever connects waits for an answer that never comes."""
+    """Listen with a full backlog: clients wait for an answer that never comes."""
     with contextlib.ExitStack() as stack:
         hole = stack.enter_context(socket.create_server((address, port), backlog=0))
         for _ in range(3):
@@ -204,7 +204,7 @@ def test_a_proxy_that_refuses_is_named(world: str, status: bytes, words: str) ->
     assert words in caught.value.message
 
 
-# -- floods of pieces ---------------------------------------------------------------------------------------------------
+# -- floods of pieces ------------------------------------------------------------------------------
 
 
 def chunked(pieces: int) -> bytes:
@@ -250,7 +250,7 @@ def test_an_answer_in_too_many_pieces_is_not_read_to_its_end(world: str) -> None
             send(world, Request("GET", f"{server.url}/x"))
 
 
-# -- a provider for the rest ----------------------------------------------------------------------------------------------
+# -- a provider for the rest -----------------------------------------------------------------------
 
 
 class Config(msgspec.Struct):
@@ -317,7 +317,7 @@ def open_plain(opening: Any, install: Any, *, name: str = "plain", answer: Any =
     return opening(name, settings, transport=lambda _: Response(200), **options)
 
 
-# -- echoes -------------------------------------------------------------------------------------------------------------
+# -- echoes ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("call", ["create_charge", "get_status"])
@@ -352,7 +352,7 @@ def _shown(value: object) -> str:
     return " ".join([repr(value), args, *inside])
 
 
-# -- observers ------------------------------------------------------------------------------------------------------------
+# -- observers -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("raised", [MemoryError, KeyboardInterrupt, SystemExit, asyncio.CancelledError, GeneratorExit])
@@ -408,7 +408,7 @@ def test_records_name_the_gateway_and_the_order(opening: Any, install: Any) -> N
     assert ("kowloon", "plain") in seen
 
 
-# -- events and charges -----------------------------------------------------------------------------------------------------
+# -- events and charges ----------------------------------------------------------------------------
 
 
 def event(**changes: Any) -> WebhookEvent:
@@ -460,7 +460,7 @@ def test_only_an_event_about_a_charge_confirms_one(
 def test_an_old_event_is_asked_about(
     opening: Any, install: Any, delivered: Any, clock: Any, age: float, asked: int
 ) -> None:
-    """What was paid when it was parsed may have been refunded or disputed since."""
+    """The charge may have been refunded or disputed since it was parsed."""
     gateway = open_plain(opening, install, clock=clock)
     (found,) = gateway.parse_webhook(delivered(event(occurred_at=clock.now()))).events
     clock.time += timedelta(seconds=age)

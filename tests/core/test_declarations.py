@@ -1,4 +1,4 @@
-"""What a provider declares beyond contract 1: notifications, duplicates, narrower methods, how refunds are asked about."""
+"""Test a provider's newer declarations: notifications, duplicates, narrower methods, queries for refunds."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_every_installed_provider_is_listed_with_its_notifications():
     assert found["lantern"] is Notifications.SIGNED
 
 
-# What contradicts itself is refused where it is declared.
+# Contradictory declarations.
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_a_narrowed_method_survives_storage():
     assert msgspec.convert(msgspec.to_builtins(method), Method) == method
 
 
-# What is neither held nor taken.
+# Neither held nor captured.
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_a_declined_try_that_can_be_repeated_is_open(status):
     assert not charge.is_paid
 
 
-# How a refund is asked about.
+# Queries for refunds.
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_a_declined_try_that_can_be_repeated_is_open(status):
         ({"reference"}, RefundReference("R1", "", Reference("A1")), "reference"),
     ],
 )
-def test_a_refund_reference_that_lacks_what_is_needed_is_refused_before_it_is_sent(needs, given, field):
+def test_incomplete_refund_reference_is_refused_before_sending(needs, given, field):
     sandbox = FakeSandbox()
     provider = declaring(refund_query_by=frozenset(needs), query_by=frozenset({"provider_id"}))
     with opened(provider, sandbox) as gateway, pytest.raises(InvalidRequest) as refused:

@@ -1,4 +1,4 @@
-"""A delivery holds what arrived as plain data, whatever framework received it."""
+"""Hold a delivery as plain data, whatever framework received it."""
 
 from __future__ import annotations
 
@@ -124,8 +124,8 @@ def test_header_that_is_no_ascii_goes_through_json(value: Any) -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        None, 5, "Signature: s", b"Signature: s", ["ab"], [("a",)], [("a", "b", "c")], [("a", 5)], [(5, "a")], {"a": None}, {"a": [5]},
-        {"a": {"b": "c"}}, [("a", "\ud800")],
+        None, 5, "Signature: s", b"Signature: s", ["ab"], [("a",)], [("a", "b", "c")], [("a", 5)], [(5, "a")],
+        {"a": None}, {"a": [5]}, {"a": {"b": "c"}}, [("a", "\ud800")],
     ],
 )  # fmt: skip
 def test_headers_that_are_no_text_are_refused_when_the_delivery_is_made(headers: Any) -> None:

@@ -1,4 +1,4 @@
-"""Events: only what parse_webhook could have returned is believed, and every call leaves its record."""
+"""Trust only events that parse_webhook could have returned, and record every call."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ WRONG: dict[str, WebhookEvent] = {
 
 
 def stamped(event: WebhookEvent, received_at: datetime) -> WebhookEvent:
-    """The event as the gateway hands it out."""
+    """Return the event as the gateway hands it out."""
     values: dict[str, Any] = {"gateway": "sure", "received_at": received_at}
     if event.charge is not None:
         values["charge"] = msgspec.structs.replace(event.charge, gateway="sure", moves_money=False)
@@ -117,7 +117,7 @@ def stamped(event: WebhookEvent, received_at: datetime) -> WebhookEvent:
     return msgspec.structs.replace(event, **values)
 
 
-def test_the_good_event_is_believed(install: Any, opening: Any) -> None:
+def test_good_event_is_accepted(install: Any, opening: Any) -> None:
     """The positive control of the changes below; a refund is believed likewise."""
     refund = changed(charge=None, refund=REFUND, subject=Subject.REFUND)
     gateway = opened(install, opening, Notification((EVENT, refund)))
@@ -181,7 +181,7 @@ def test_observer_cannot_change_the_parameters_of_the_sdk(install: Any, opening:
 
 
 @pytest.mark.parametrize("event", WRONG.values(), ids=WRONG)
-def test_an_event_that_contradicts_itself_is_not_believed(install: Any, opening: Any, event: WebhookEvent) -> None:
+def test_contradictory_event_is_rejected(install: Any, opening: Any, event: WebhookEvent) -> None:
     """Neither from the plugin nor from a caller who made it by hand."""
     gateway = opened(install, opening, Notification((event,)))
     with pytest.raises(WebhookRejected):
@@ -191,9 +191,7 @@ def test_an_event_that_contradicts_itself_is_not_believed(install: Any, opening:
     assert caught.value.field == "event"
 
 
-def test_a_charge_that_names_no_id_of_the_gateway_s_is_asked_about_where_an_id_was_stored(
-    install: Any, opening: Any
-) -> None:
+def test_confirm_event_queries_when_the_event_lacks_the_gateway_id(install: Any, opening: Any) -> None:
     """Two shops of one account may count their orders alike: order id and amount alone could be the other one's."""
     nameless = msgspec.structs.replace(PAID, reference=Reference("P1"))
     event = stamped(changed(charge=nameless, reference=Reference("P1")), datetime.now(UTC))
@@ -208,7 +206,7 @@ def test_a_charge_that_names_no_id_of_the_gateway_s_is_asked_about_where_an_id_w
     assert gateway.script.paths() == ["/status"] * 2, "the last one named the id by itself"
 
 
-def test_where_nobody_can_be_asked_an_event_s_order_id_must_do(install: Any, opening: Any) -> None:
+def test_confirm_event_accepts_the_order_id_without_a_query(install: Any, opening: Any) -> None:
     """A gateway without a query has nothing but its events."""
     event = changed(charge=msgspec.structs.replace(PAID, reference=Reference("P1")), reference=Reference("P1"))
     provider = sure(Notification((event,)))
@@ -218,7 +216,7 @@ def test_where_nobody_can_be_asked_an_event_s_order_id_must_do(install: Any, ope
     assert gateway.confirm_event(event, "P1", HKD, provider_id="C1").is_paid
 
 
-def test_a_status_by_hand_is_not_believed_where_webhooks_are_hints(install: Any, opening: Any) -> None:
+def test_handmade_status_is_rejected_for_hint_webhooks(install: Any, opening: Any) -> None:
     """Trust is the provider's to declare."""
     gateway = opened(install, opening, Notification((EVENT,)), authoritative=False)
     with pytest.raises(InvalidRequest):
@@ -227,8 +225,16 @@ def test_a_status_by_hand_is_not_believed_where_webhooks_are_hints(install: Any,
         gateway.parse_webhook(WebhookDelivery(b"", {}))
 
 
-@pytest.mark.parametrize("notification", [Notification(event for event in [EVENT]), Notification([EVENT]), Notification((EVENT,), None), Notification(("paid",))])  # type: ignore[arg-type]  # fmt: skip
-def test_a_notification_of_the_wrong_shape_is_not_believed(install: Any, opening: Any, notification: Any) -> None:
+@pytest.mark.parametrize(
+    "notification",
+    [
+        Notification(event for event in [EVENT]),
+        Notification([EVENT]),
+        Notification((EVENT,), None),
+        Notification(("paid",)),
+    ],
+)  # type: ignore[arg-type]
+def test_malformed_notification_is_rejected(install: Any, opening: Any, notification: Any) -> None:
     """A generator would be empty for the platform after the check."""
     with pytest.raises(WebhookRejected):
         opened(install, opening, notification).parse_webhook(WebhookDelivery(b"", {}))

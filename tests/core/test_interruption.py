@@ -1,4 +1,4 @@
-"""Cancelled and interrupted calls: after the last moment of a call, nothing more leaves the process."""
+"""Cancel and interrupt calls: once a call has ended, nothing more leaves the process."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class Wire:
 
 
 async def create_at(server: FaultGateway, wire: Wire, moment: int) -> tuple[str, AsyncHTTPTransport]:
-    """Create a charge, cancelled at that step; how it ended, and the transport."""
+    """Create a charge, cancelled at that step; return the outcome and the transport."""
     transport = AsyncHTTPTransport()
     gateway = AsyncGateway.open("plain", {"base_url": server.url}, transport=transport)
     wire.cancelled_at = moment
@@ -185,7 +185,7 @@ def test_nothing_is_sent_after_any_moment_of_cancellation(
 
 
 def cancelled_once(server: FaultGateway, moment: int) -> bool:
-    """Cancel a create at that step and hold what followed against the rule; False where it had ended before."""
+    """Cancel a create at that step and check the aftermath; return False if it had already ended."""
     with pytest.MonkeyPatch.context() as patch:
         wire = Wire(patch)
 
@@ -331,7 +331,7 @@ class SoftTimeLimit(Exception):
 
 
 class Timed(TimeoutError):
-    """What the usual alarm handler raises: an OSError, which libraries take for one of their own."""
+    """The usual alarm handler raises this OSError, which libraries mistake for one of their own."""
 
 
 class Broken(ConnectionError):
@@ -663,7 +663,7 @@ def test_an_exception_that_no_signal_raised_stays_the_providers_bug(server: Faul
 
 
 def test_a_transport_that_raises_the_unknown_is_not_asked_again() -> None:
-    """What a platform's own transport means by it, nobody knows: it may be a time limit that no signal brought."""
+    """The meaning of a custom transport's exception is unknown: it may be a time limit without a signal."""
     sent = []
 
     class Odd(Striking):
@@ -681,7 +681,7 @@ def test_a_transport_that_raises_the_unknown_is_not_asked_again() -> None:
     assert sent == ["/token", "/create", "/status"]
 
 
-def test_a_sync_call_in_a_thread_is_none_of_a_signals_business(server: FaultGateway, limit: Any) -> None:
+def test_sync_call_in_a_thread_ignores_signals(server: FaultGateway, limit: Any) -> None:
     """Handlers run in the main thread alone."""
     transport = HTTPTransport()
     answers: list[int] = []

@@ -1,4 +1,4 @@
-"""Money is integer minor units, and reads nothing that is not plain digits."""
+"""Keep money as integer minor units, and read nothing but plain digits."""
 
 from __future__ import annotations
 
@@ -131,7 +131,8 @@ def test_decimal_is_read_exactly(amount: str, currency: str, minor: int) -> None
 
 
 @pytest.mark.parametrize(
-    "amount", ["NaN", "sNaN", "Infinity", "-Infinity", "-1", "-0", "-0.00", "1000000000000", "1E+12", "1E+1000000", "1E-1000000"]
+    "amount",
+    ["NaN", "sNaN", "Infinity", "-Infinity", "-1", "-0", "-0.00", "1000000000000", "1E+12", "1E+1000000", "1E-1000000"]
 )  # fmt: skip
 def test_decimal_that_is_no_amount_is_refused(amount: str) -> None:
     """At once, too: a million digits are never written out."""
@@ -152,14 +153,16 @@ def test_decimal_of_many_digits_is_read_by_its_digits() -> None:
 
 
 WITHDRAWN = [
-    ("BGN", 2), ("HRK", 2), ("ANG", 2), ("CUC", 2), ("EEK", 2), ("LTL", 2), ("LVL", 2), ("SLL", 2), ("VEF", 2), ("ZWL", 2),
-    ("MRO", 2), ("STD", 2), ("SKK", 2), ("MTL", 2), ("CYP", 2), ("SIT", 2), ("DEM", 2), ("BYR", 0), ("ITL", 0), ("TRL", 0),
+    ("BGN", 2), ("HRK", 2), ("ANG", 2), ("CUC", 2), ("EEK", 2), ("LTL", 2), ("LVL", 2), ("SLL", 2), ("VEF", 2),
+    ("ZWL", 2),
+    ("MRO", 2), ("STD", 2), ("SKK", 2), ("MTL", 2), ("CYP", 2), ("SIT", 2), ("DEM", 2), ("BYR", 0), ("ITL", 0),
+    ("TRL", 0),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("currency", "exponent"), WITHDRAWN)
 def test_money_of_a_withdrawn_currency_is_read_from_storage(currency: str, exponent: int) -> None:
-    """What was paid before 2026 is still on the books."""
+    """Payments made before 2026 are still on the books."""
     money = Money(minor=8800, currency=currency)
     assert msgspec.json.decode(f'{{"minor":8800,"currency":"{currency}"}}', type=Money) == money
     assert pickle.loads(pickle.dumps(money)) == copy.copy(money) == money
@@ -196,7 +199,7 @@ class Choice(str, Enum):  # noqa: UP042 - what Django's TextChoices are, and wha
 
 
 class Safe(str):
-    """What a template library returns."""
+    """A str subclass, as template libraries return."""
 
     __slots__ = ()
 

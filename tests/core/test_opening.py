@@ -1,4 +1,4 @@
-"""Opening a gateway checks the plugin before it can hurt anybody."""
+"""Check the plugin when a gateway is opened, before it can do harm."""
 
 from __future__ import annotations
 
@@ -247,13 +247,19 @@ def test_a_gateway_is_opened_by_its_name(install: Any, opening: Any, name: Any) 
     [
         {"id": 5}, {"title": None}, {"contract": "1"}, {"contract": True}, {"contract": [1]},
         {"operations": ("capture_charge",)}, {"operations": None}, {"operations": frozenset({5})},
-        {"currencies": "HKD"}, {"currencies": frozenset()}, {"currencies": frozenset({"XXX"})}, {"currencies": frozenset({5})},
+        {"currencies": "HKD"}, {"currencies": frozenset()}, {"currencies": frozenset({"XXX"})},
+        {"currencies": frozenset({5})},
         {"methods": ()}, {"methods": [Method("a", "A")]}, {"methods": ("a",)}, {"methods": Method("a", "A")},
         {"channels": frozenset()}, {"channels": frozenset({"WEB"})}, {"channels": [Channel.WEB]},
-        {"limits": None}, {"raw_statuses": None}, {"raw_statuses": {"OPEN": "PENDING"}}, {"raw_statuses": {5: PaymentStatus.PENDING}},
-        {"query_by": None}, {"query_by": frozenset({"transaction_id"})}, {"charge_options": None}, {"charge_options": frozenset({"expires"})},
-        {"key_lifetime": 0}, {"key_lifetime": "60"}, {"key_lifetime": float("inf")}, {"key_lifetime": float("nan")}, {"key_lifetime": 10**400}, {"key_lifetime": True},
-        {"origins": None}, {"origins": "https://pay.example"}, {"origins": ("http://pay.example",)}, {"origins": ("https://pay.example/",)}, {"origins": ("https://u@pay.example",)}, {"origins": ("https://a..b",)}, {"origins": (5,)},
+        {"limits": None}, {"raw_statuses": None}, {"raw_statuses": {"OPEN": "PENDING"}},
+        {"raw_statuses": {5: PaymentStatus.PENDING}},
+        {"query_by": None}, {"query_by": frozenset({"transaction_id"})}, {"charge_options": None},
+        {"charge_options": frozenset({"expires"})},
+        {"key_lifetime": 0}, {"key_lifetime": "60"}, {"key_lifetime": float("inf")}, {"key_lifetime": float("nan")},
+        {"key_lifetime": 10**400}, {"key_lifetime": True},
+        {"origins": None}, {"origins": "https://pay.example"}, {"origins": ("http://pay.example",)},
+        {"origins": ("https://pay.example/",)}, {"origins": ("https://u@pay.example",)},
+        {"origins": ("https://a..b",)}, {"origins": (5,)},
         {"webhook_methods": None}, {"webhook_methods": "POST"}, {"webhook_methods": (5,)},
         {"options_type": {}}, {"options_type": dict}, {"authoritative_webhooks": "no"},
     ],
@@ -266,7 +272,10 @@ def test_a_declaration_of_the_wrong_types_cannot_be_made(changes: Any) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"order_id_length": None}, {"order_id_length": 0}, {"description_length": True}, {"order_id_pattern": None}, {"minimum": HKD}, {"maximum": [HKD]}, {"minimum": (88,)}],
+    [
+        {"order_id_length": None}, {"order_id_length": 0}, {"description_length": True}, {"order_id_pattern": None},
+        {"minimum": HKD}, {"maximum": [HKD]}, {"minimum": (88,)},
+    ],
 )  # fmt: skip
 def test_limits_of_the_wrong_types_cannot_be_made(changes: Any) -> None:
     """Nor can a method without an id."""
@@ -626,7 +635,7 @@ def test_a_transport_of_the_other_world_is_refused(install: Any) -> None:
 
 
 def test_a_closed_gateway_says_so_and_leaves_a_given_transport_open(install: Any, opening: Any) -> None:
-    """Whoever made it closes it."""
+    """The caller that made the transport closes it."""
     gateway = opened(install, opening)
     gateway.close()
     for call in (lambda: gateway.get_status(Reference("P1")), lambda: gateway.parse_webhook(WebhookDelivery(b"", {}))):
@@ -647,7 +656,7 @@ def test_what_a_provider_lacks_is_unsupported_before_any_request(install: Any, o
     assert gateway.script.requests == []
 
 
-def test_limits_are_held_and_those_that_nobody_documents_are_not(install: Any, opening: Any) -> None:
+def test_only_documented_limits_are_enforced(install: Any, opening: Any) -> None:
     """A description is cut by nobody; too long a one is refused where the gateway says so."""
     long = ChargeRequest("P1", HKD, "x" * 200)
     limits = Limits(
@@ -743,7 +752,7 @@ def test_an_event_is_confirmed_in_one_way_for_every_provider(install: Any, openi
 
 
 def test_an_id_that_only_a_hint_named_proves_nothing(install: Any, opening: Any) -> None:
-    """Where the answer names no order, the charge must be the one that was stored, not the one that was hinted at."""
+    """If the answer names no order, the charge must be the one that was stored, not the one in the hint."""
 
     def get_status(self: Any, reference: Reference) -> Charge:
         return charge(Reference("", reference.provider_id), PaymentStatus.SUCCEEDED)

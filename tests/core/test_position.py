@@ -1,4 +1,4 @@
-"""Position decides the error: a provider with bugs in every place, run over both gateways."""
+"""Classify errors by position: run a provider with a bug in every place over both gateways."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ KEYED = Request("POST", "/keyed", idempotent=True)
 
 
 def buggy(script: Any, operations: frozenset[str] = frozenset()) -> type:
-    """A provider whose every hook runs `script`, which may yield requests, raise, or return."""
+    """Return a provider whose every hook runs `script`, which may yield requests, raise, or return."""
 
     def run(*_: Any) -> Any:
         return script()
@@ -119,7 +119,7 @@ CALLS = {
 
 
 def fault(opening: Any, install: Any, script: Any, call: str, answer: Any = None) -> PaymentError:
-    """The error that leaves the call, with everything said about it checked on the way."""
+    """Return the error of the call, after checking everything it says."""
     install("buggy", buggy(script))
     gateway = opening("buggy", {}, transport=lambda request: (answer or ok)(request))
     with pytest.raises(PaymentError) as caught:
@@ -244,13 +244,15 @@ def test_an_unknown_outcome_is_repeatable_when_all_that_was_sent_was_idempotent(
 @pytest.mark.parametrize("kind", [Rejected, NotFound])
 @pytest.mark.parametrize("requests", [(), (SAFE,), (UNSAFE,)])
 @pytest.mark.parametrize("call", ["create_charge", "get_status"])
-def test_a_no_of_the_gateway_stays_a_no(opening: Any, install: Any, kind: Any, requests: Any, call: str) -> None:
+def test_rejection_by_the_gateway_stays_rejected(
+    opening: Any, install: Any, kind: Any, requests: Any, call: str
+) -> None:
     """The hook has read the gateway's answer, wherever it stands."""
     assert type(fault(opening, install, after(*requests, error=kind("said no")), call)) is kind
 
 
 @pytest.mark.parametrize(("call", "definitive"), [("create_charge", True), ("get_status", False)])
-def test_a_no_to_a_question_settles_nothing(opening: Any, install: Any, call: str, definitive: bool) -> None:
+def test_rejected_query_is_not_definitive(opening: Any, install: Any, call: str, definitive: bool) -> None:
     """A query that is refused says nothing of the charge, whatever the provider's table says of that word."""
     error = fault(opening, install, after(SAFE, error=Rejected("bad version", definitive=True)), call)
     assert isinstance(error, Rejected)
@@ -258,7 +260,7 @@ def test_a_no_to_a_question_settles_nothing(opening: Any, install: Any, call: st
 
 
 @pytest.mark.parametrize("kind", [Rejected, NotFound, ProtocolViolation, Mismatch])
-def test_what_a_gateway_echoes_of_a_secret_is_not_in_the_error(opening: Any, install: Any, kind: Any) -> None:
+def test_echoed_secret_is_not_in_the_error(opening: Any, install: Any, kind: Any) -> None:
     """Nor are the control characters of its words: an error goes into logs, and onto terminals."""
 
     class Keyed(msgspec.Struct):
@@ -280,7 +282,7 @@ def test_what_a_gateway_echoes_of_a_secret_is_not_in_the_error(opening: Any, ins
 
 
 @pytest.mark.parametrize("token", ["tok_canary_of_this_hour"])
-def test_nor_is_what_it_echoes_of_a_token(opening: Any, install: Any, token: str) -> None:
+def test_echoed_token_is_not_in_the_error(opening: Any, install: Any, token: str) -> None:
     """That one no configuration knows."""
 
     class Echoing(buggy(None)):  # type: ignore[misc]
@@ -368,7 +370,7 @@ def test_a_status_of_another_charge_is_a_mismatch(opening: Any, install: Any) ->
 
 @pytest.mark.parametrize("bug", [*BUGS, InvalidRequest("x"), ProtocolViolation("x"), GatewayUnavailable("x")])
 def test_a_bug_while_reading_a_webhook_rejects_it(opening: Any, install: Any, bug: Any) -> None:
-    """What the plugin cannot read, nobody believes."""
+    """An unreadable notification is not trusted."""
     error = fault(opening, install, before(bug), "parse_webhook")
     assert isinstance(error, WebhookRejected)
     assert error.reason == "malformed"
@@ -489,7 +491,7 @@ def test_closing_a_flow_that_refuses_to_close_changes_nothing(opening: Any, inst
 
 @pytest.mark.parametrize("raised", [Bug(BOOM), OSError(BOOM), TypeError(BOOM)])
 def test_a_platforms_own_transport_may_raise_anything(opening: Any, install: Any, raised: Exception) -> None:
-    """What it raises counts as sent, because nobody knows."""
+    """Any exception of it counts as sent, because nobody knows."""
 
     def broken(_: Request) -> Response:
         raise raised
@@ -603,7 +605,7 @@ def run(
     return CALLS[call](gateway)
 
 
-def test_a_refused_token_is_renewed_once_and_the_run_made_again_from_its_start(opening: Any, install: Any) -> None:
+def test_refused_token_is_renewed_and_the_run_restarts(opening: Any, install: Any) -> None:
     """Everything before the refused request was idempotent, and the refused one was not accepted."""
     server = Server(unsafe=[401, 200])
     assert run(opening, install, (SAFE, UNSAFE), server).reference.provider_id == "C1"
@@ -649,7 +651,7 @@ def test_a_403_to_a_keyed_create_is_repeated_and_stays_unknown(opening: Any, ins
 
 
 def test_a_403_that_a_provider_declares_a_refusal_renews_the_token(opening: Any, install: Any) -> None:
-    """Where the gateway documents that a 403 is decided before anything is accepted."""
+    """The gateway documents that it decides a 403 before it accepts anything."""
     info = msgspec.structs.replace(Authorizing.info, refusal_statuses=frozenset({401, 403, 429}))
     install("buggy", type("Declaring", (Authorizing,), {"requests": (UNSAFE,), "info": info}))
     server = Server(unsafe=[403, 200])
@@ -685,7 +687,7 @@ def test_a_renewal_that_gives_the_same_token_ends_the_call(opening: Any, install
     ("status", "kind"),
     [(500, GatewayUnavailable), (302, GatewayUnavailable), (401, AuthorizationRejected), (429, RateLimited)],
 )
-def test_a_fault_of_the_authorization_inside_a_create_is_never_an_unknown_outcome(
+def test_authorization_failure_in_create_is_not_an_unknown_outcome(
     opening: Any, install: Any, status: int, kind: Any
 ) -> None:
     """No money was asked for yet."""
@@ -694,7 +696,7 @@ def test_a_fault_of_the_authorization_inside_a_create_is_never_an_unknown_outcom
     assert type(caught.value) is kind
 
 
-def test_a_token_that_cannot_be_read_is_no_wrong_password(opening: Any, install: Any) -> None:
+def test_unreadable_token_is_not_an_authentication_error(opening: Any, install: Any) -> None:
     """A maintenance page with 200 says nothing about the credentials."""
     with pytest.raises(ProtocolViolation):
         run(opening, install, (UNSAFE,), Server(token=[Response(200, (), b"<html>")]))
@@ -748,7 +750,7 @@ def test_a_429_is_waited_for_on_a_query_and_never_on_a_create(opening: Any, inst
     assert server.paths == ["token", "safe"]
 
 
-def test_a_no_after_an_attempt_that_may_have_been_accepted_settles_nothing(opening: Any, install: Any) -> None:
+def test_rejection_after_a_lost_attempt_is_not_definitive(opening: Any, install: Any) -> None:
     """The gateway's definitive no is about the last attempt, not about the one whose answer was lost."""
 
     def rejecting(error: Any) -> Any:
@@ -815,7 +817,17 @@ def odd_response(**changes: Any) -> Any:
     return answer
 
 
-@pytest.mark.parametrize("changes", [{"status": "200"}, {"status": None}, {"status": 429, "headers": None}, {"status": 429, "headers": {"retry-after": "1"}}, {"headers": 5}, {"body": "{}"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "200"},
+        {"status": None},
+        {"status": 429, "headers": None},
+        {"status": 429, "headers": {"retry-after": "1"}},
+        {"headers": 5},
+        {"body": "{}"},
+    ],
+)
 def test_an_answer_of_the_wrong_shape_is_named_by_its_position(opening: Any, install: Any, changes: Any) -> None:
     """The request was sent, whatever the transport makes of the answer."""
 
@@ -854,7 +866,7 @@ def test_a_deadline_beyond_all_numbers_is_no_deadline(opening: Any, install: Any
 
 
 def advising(advice: Any, script: Any, key_lifetime: float | None = None) -> type:
-    """A provider whose gateway advises so, whatever it answers."""
+    """Return a provider whose gateway gives this advice with every answer."""
 
     class Advising(buggy(script)):  # type: ignore[misc]
         info = msgspec.structs.replace(buggy(script).info, key_lifetime=key_lifetime)
@@ -876,7 +888,7 @@ def conflict() -> Any:
 
 
 def sent(opening: Any, install: Any, provider: type, statuses: list[int], call: str = "create_charge") -> list[Any]:
-    """The outcome of the call, and how often it was sent."""
+    """Return the outcome of the call, and the number of requests."""
     install("buggy", provider)
     answers = iter(statuses)
     gateway = opening("buggy", {}, transport=lambda _: Response(next(answers)))
@@ -909,7 +921,7 @@ def test_advice_not_to_send_again_ends_the_retries(opening: Any, install: Any) -
 
 
 def test_advice_never_makes_a_run_repeatable(opening: Any, install: Any) -> None:
-    """What is not idempotent is sent once, whatever the gateway would like."""
+    """A request that isn't idempotent is sent once, whatever the gateway advises."""
 
     def unkeyed() -> Any:
         response = yield UNSAFE

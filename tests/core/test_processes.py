@@ -1,4 +1,4 @@
-"""Forks, event loops and threads: nobody reads another's answer, nobody hangs, and no slot is lost."""
+"""Test forks, event loops and threads: no swapped answers, no hangs, no lost slots."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ class OneToken:
         return (AnswerWithTheOrder() if valid else faults.Unauthorized()).play(exchange)
 
 
-def test_processes_that_end_each_other_s_tokens_all_get_through(server: FaultGateway) -> None:
+def test_processes_that_revoke_each_others_tokens_all_succeed(server: FaultGateway) -> None:
     """Three gateways of one account with a token each: no call is refused while newer tokens keep coming."""
     only = OneToken()
     server.inject(only)

@@ -1,4 +1,4 @@
-"""The repeated call: nothing that comes back says that nothing was accepted while the gateway has the charge."""
+"""Repeat a call: no result says that nothing was accepted while the gateway has the charge."""
 
 from __future__ import annotations
 
@@ -285,7 +285,7 @@ def test_a_repetition_beyond_the_life_of_the_key_is_not_sent(opening: Any, insta
 
 
 def test_a_repetition_ends_with_its_key_and_not_with_its_deadline(opening: Any, install: Any, clock: Any) -> None:
-    """What is sent late in a long call must not arrive after the key was forgotten."""
+    """A request sent late in a long call must not arrive after the gateway forgot the key."""
     left: list[float] = []
 
     class Transport:

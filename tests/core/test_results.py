@@ -1,4 +1,4 @@
-"""A plugin's results are stamped by the core: which gateway answered, and that nothing was compared yet."""
+"""Stamp a plugin's results in the core: the gateway that answered, and that nothing was compared yet."""
 
 import msgspec
 import pytest

@@ -209,7 +209,9 @@ def test_request_with_options_is_read_only_with_their_type() -> None:
     assert pickle.loads(pickle.dumps(request)) == request
 
 
-@pytest.mark.parametrize("parameters", ["text", None, [("a", 1)], {1: "a"}, {"a": b"x"}, {"a": Secret("x")}, {"a": float("nan")}, {"a": {2}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "parameters", ["text", None, [("a", 1)], {1: "a"}, {"a": b"x"}, {"a": Secret("x")}, {"a": float("nan")}, {"a": {2}}]
+)
 def test_parameters_that_json_cannot_give_back_are_refused(parameters: Any) -> None:
     """A plugin's mistake is found where it is made, and not when the value is stored."""
     with pytest.raises(TypeError):

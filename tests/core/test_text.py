@@ -1,4 +1,4 @@
-"""Text: ids are taken as they are or refused, text for people is normalized, and a `str` is one by its type."""
+"""Accept ids unchanged or refuse them, normalize text for people, and store a `str` subclass as plain `str`."""
 
 from __future__ import annotations
 
@@ -86,7 +86,10 @@ def test_id_with_any_unseen_character_is_refused() -> None:
 @pytest.mark.parametrize("make", IDS.values(), ids=IDS)
 @pytest.mark.parametrize(
     "character",
-    ["\u200b", "\u202e", "\u2066", "\u00ad", "\ufe0f", "\u034f", "\u3164", "\ue000", "\u0378", "\ud800", "\u00a0", "\u3000", "\u2028", "\n"],
+    [
+        "\u200b", "\u202e", "\u2066", "\u00ad", "\ufe0f", "\u034f", "\u3164", "\ue000", "\u0378", "\ud800",
+        "\u00a0", "\u3000", "\u2028", "\n",
+    ],
     ids=ascii,
 )  # fmt: skip
 def test_every_id_refuses_what_nobody_sees(make: Callable[[Any], Any], character: str) -> None:
@@ -190,7 +193,7 @@ class Choice(str, Enum):  # noqa: UP042 - what Django's TextChoices are, and wha
 
 
 class Safe(str):
-    """What a template library returns."""
+    """A str subclass, as template libraries return."""
 
     __slots__ = ()
 
@@ -247,7 +250,7 @@ def texts(value: object) -> list[str]:
 
 @pytest.mark.parametrize("text", SUBCLASSES, ids=lambda each: type(each).__name__)
 def test_str_subclass_is_stored_as_plain_str_everywhere(text: str) -> None:
-    """What a type checker takes for a `str` is one when it runs, with what it holds and not what it prints."""
+    """A type checker accepts a str subclass as `str`, so it is stored as its content, not as what it prints."""
     plain, given = made_of(TEXT), made_of(text)
     assert plain == given
     for value in given:

@@ -1,4 +1,4 @@
-"""One token for all: single-flight, renewed in time, and nobody harmed by another's failure."""
+"""Share one token: single-flight, renewed in time; one caller's failure harms no other."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def test_a_missing_lifetime_is_the_documented_default(opening: Any, alipayhk_con
 
 
 def test_many_refusals_of_one_token_cause_one_renewal(alipayhk_config: Any, server: FaultGateway) -> None:
-    """Whoever finds that another has renewed it uses that one."""
+    """A caller that finds the token already renewed uses the new one."""
     names = iter(["t1", "t2"])
 
     class Tokens:

@@ -1,4 +1,4 @@
-"""A token that expires at a time of the gateway's clock, whatever ours says."""
+"""Expire a token by the gateway's clock, whatever ours says."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def at(seconds):
         ({"expires_at": at(7 * 86_400)}, 86_400.0),  # our clock is behind
     ],
 )
-def test_a_token_is_believed_for_what_is_left_by_our_clock(fields, seconds):
+def test_token_lifetime_is_measured_by_our_clock(fields, seconds):
     assert lifetime(token(**fields), NOW) == seconds
 
 

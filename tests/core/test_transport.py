@@ -1,4 +1,4 @@
-"""The transport: total deadlines, caps, no redirects, verified certificates, and an environment that is not looked at."""
+"""Test the transport: total deadlines, size caps, no redirects, verified certificates, no use of the environment."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_the_deadline_is_total(server: FaultGateway, send: Sender, fault: Any) -
     assert 0.5 < time.monotonic() - began < 1.1
 
 
-def test_a_name_that_nobody_answers_to_is_never_sent(send: Sender) -> None:
+def test_unreachable_host_counts_as_not_sent(send: Sender) -> None:
     """Refused, and unknown to the resolver."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
@@ -437,7 +437,7 @@ def test_the_key_log_of_the_environment_is_not_written(monkeypatch: pytest.Monke
 def test_an_interruption_carries_no_frame_of_httpx(
     server: FaultGateway, interruption: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever records the locals of frames would record the revealed request."""
+    """Error reporters that record the locals of frames would record the revealed request."""
 
     def interrupted(self: Any, request: Any) -> Any:
         raise interruption

@@ -1,4 +1,4 @@
-"""The values check themselves, because plugins and platforms make them by hand."""
+"""Check that values validate themselves, because plugins and platforms make them by hand."""
 
 from __future__ import annotations
 
@@ -56,15 +56,19 @@ def request(**changes: Any) -> ChargeRequest:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("order_id", ""), ("order_id", " "), ("order_id", 5), ("order_id", "a\nb"), ("order_id", "a\x00"), ("order_id", "x" * 256),
+        ("order_id", ""), ("order_id", " "), ("order_id", 5), ("order_id", "a\nb"), ("order_id", "a\x00"),
+        ("order_id", "x" * 256),
         ("order_id", "a\u200bb"), ("order_id", "a\u202eb"), ("order_id", "\ud800"),
         ("description", ""), ("description", "\t"), ("description", None),
         ("amount", Money(minor=0, currency="HKD")), ("amount", "88.00"), ("amount", 88), ("amount", None),
         ("method", 5), ("channel", "DESKTOP"), ("channel", None), ("capture", "yes"), ("shopper", "me"),
-        ("payment_token", "tok_1"), ("expires_in", 0), ("expires_in", -1), ("expires_in", "60"), ("expires_in", float("nan")), ("expires_in", True), ("expires_in", float("inf")), ("expires_in", 10**400),
+        ("payment_token", "tok_1"), ("expires_in", 0), ("expires_in", -1), ("expires_in", "60"),
+        ("expires_in", float("nan")), ("expires_in", True), ("expires_in", float("inf")), ("expires_in", 10**400),
         ("order_id", " P1"), ("order_id", "P1 "), ("order_id", "P1\u00a0"),
-        ("notify_url", "ftp://x/"), ("notify_url", "https://user:pw@x/"), ("notify_url", "javascript:alert(1)"), ("notify_url", "//x/"), ("notify_url", "https://x/\n"),
-        ("notify_url", "https://"), ("notify_url", "https://x y/"), ("notify_url", "https://x\\@y/"), ("notify_url", "https://x:99999/"), ("return_url", "/back"), ("return_url", 5),
+        ("notify_url", "ftp://x/"), ("notify_url", "https://user:pw@x/"), ("notify_url", "javascript:alert(1)"),
+        ("notify_url", "//x/"), ("notify_url", "https://x/\n"),
+        ("notify_url", "https://"), ("notify_url", "https://x y/"), ("notify_url", "https://x\\@y/"),
+        ("notify_url", "https://x:99999/"), ("return_url", "/back"), ("return_url", 5),
     ],
 )  # fmt: skip
 def test_a_wrong_field_of_a_charge_request_is_named(field: str, value: object) -> None:
@@ -141,7 +145,7 @@ def test_a_shopper_is_sent_to_an_address(url: str) -> None:
         5,
     ],
 )
-def test_and_never_to_a_program_or_out_of_the_attribute_that_it_stands_in(url: Any) -> None:
+def test_next_action_url_refuses_programs_and_markup(url: Any) -> None:
     """Whatever a gateway answers and a plugin lets through."""
     for make in (lambda: Redirect(url), lambda: SubmitForm(url, ())):
         with pytest.raises(InvalidRequest) as caught:
@@ -231,7 +235,7 @@ def test_an_answer_that_names_no_order_is_nobodys() -> None:
 
 @pytest.mark.parametrize("amount", [None, 88, "88.00", (8800, "HKD")])
 def test_a_charge_is_compared_with_money_only(amount: Any) -> None:
-    """What the caller has not got is the caller's mistake, and no mismatch."""
+    """A missing value of the caller's is the caller's mistake, not a mismatch."""
     with pytest.raises(InvalidRequest) as caught:
         charge().require("P1", amount)
     assert caught.value.field == "amount"
@@ -281,7 +285,7 @@ def test_a_next_action_survives_encoding_and_is_told_apart(action: Any) -> None:
     hash(action)
 
 
-def test_the_table_decides_a_status_and_an_open_action_only_where_it_is_not_final() -> None:
+def test_next_action_opens_only_a_nonfinal_status() -> None:
     """UNKNOWN stays UNKNOWN whatever else the answer carries."""
     table = {"OPEN": PaymentStatus.PENDING, "DONE": PaymentStatus.SUCCEEDED}
     action = Redirect("https://x/")
@@ -301,7 +305,7 @@ def test_final_is_succeeded_cancelled_and_failed() -> None:
     }
 
 
-def test_a_secret_shows_itself_to_nobody() -> None:
+def test_secret_is_hidden_everywhere() -> None:
     """Not to repr, str, format, pickle, copy, msgspec or vars."""
     secret = Secret("canary-of-values")
     for shown in (
@@ -350,8 +354,10 @@ def test_errors_keep_what_they_say_through_pickle_and_copy() -> None:
 @pytest.mark.parametrize(
     ("kind", "attributes"),
     [
-        (InvalidRequest, {"field": ""}), (Mismatch, {"field": ""}), (OutcomeUnknown, {"repeatable": False}), (RateLimited, {"retry_after": None}),
-        (Rejected, {"code": RejectionCode.UNKNOWN, "definitive": False}), (WebhookRejected, {"reason": "malformed"}), (PaymentError, {}),
+        (InvalidRequest, {"field": ""}), (Mismatch, {"field": ""}), (OutcomeUnknown, {"repeatable": False}),
+        (RateLimited, {"retry_after": None}),
+        (Rejected, {"code": RejectionCode.UNKNOWN, "definitive": False}), (WebhookRejected, {"reason": "malformed"}),
+        (PaymentError, {}),
     ],
 )  # fmt: skip
 def test_an_error_whose_init_calls_no_other_is_whole(kind: Any, attributes: Any) -> None:
@@ -462,7 +468,7 @@ def test_ordinary_paths_are_taken(path: str) -> None:
     ],
 )  # fmt: skip
 def test_a_path_that_would_be_sent_or_read_otherwise_is_refused(path: str) -> None:
-    """What is signed is what is sent, and no segment walks elsewhere, with parameters neither."""
+    """The signed path is the sent path, and no segment or parameter leads elsewhere."""
     for url in (path, f"https://gateway.example{path}"):
         with pytest.raises(InvalidRequest) as caught:
             Request("GET", url)
@@ -473,7 +479,7 @@ def test_a_path_that_would_be_sent_or_read_otherwise_is_refused(path: str) -> No
     "text", ["", ".", "..", "..;", ".;v=1", "a/b", "a%2fb", "a?b", "a#b", "a\\b", "a\nb", "a\x00", "\ud800", None]
 )
 def test_a_segment_is_one_id(text: Any) -> None:
-    """What could be more than an id never becomes part of a path."""
+    """Anything that could be more than an id is kept out of paths."""
     with pytest.raises(InvalidRequest):
         segment(text)
     assert Request("GET", f"/a/{segment('ü b:c@d')}").target == "/a/%C3%BC%20b%3Ac%40d"
@@ -494,8 +500,11 @@ def test_digests_are_compared_without_a_trap() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"status": "200"}, {"status": None}, {"status": 200.0}, {"status": True}, {"status": 99}, {"status": -1}, {"status": 600},
-        {"headers": None}, {"headers": {"a": "b"}}, {"headers": [("a", "b")]}, {"headers": ("ab",)}, {"headers": (("a", 5),)}, {"headers": ((b"a", "b"),)}, {"headers": (["a", "b"],)}, {"headers": (("a", "b", "c"),)},
+        {"status": "200"}, {"status": None}, {"status": 200.0}, {"status": True}, {"status": 99}, {"status": -1},
+        {"status": 600},
+        {"headers": None}, {"headers": {"a": "b"}}, {"headers": [("a", "b")]}, {"headers": ("ab",)},
+        {"headers": (("a", 5),)}, {"headers": ((b"a", "b"),)}, {"headers": (["a", "b"],)},
+        {"headers": (("a", "b", "c"),)},
         {"body": "text"}, {"body": None}, {"body": bytearray(b"x")},
     ],
 )  # fmt: skip

@@ -51,7 +51,7 @@ def unknown_names(text):
 
 @functools.cache
 def kit_names():
-    """What the modules of the testing kit list: pages name these too."""
+    """Return the public names of the testing kit's modules, which pages use too."""
     found = set()
     for module in pkgutil.walk_packages(testing.__path__, f"{testing.__name__}."):
         found.update(getattr(importlib.import_module(module.name), "__all__", ()))
@@ -78,7 +78,7 @@ def test_every_error_is_named():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_public_name_in_a_page_exists(page):
-    """What looks like a class of payments_core is one."""
+    """Every name that looks like a class of payments_core must be one."""
     assert unknown_names(page.read_text("utf-8")) == set()
 
 

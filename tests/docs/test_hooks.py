@@ -72,14 +72,14 @@ def headings(page):
 
 
 def wanted(name):
-    """What the page has to say, by the code."""
+    """Return the content that the code requires of the page."""
     signature = without_self(SPECS[name])
     typed = f"{name}{signature}".replace("'", "")
     return f"{name}({', '.join(signature.parameters)})", typed
 
 
 def drift(page):
-    """What a page says of the hooks that the code does not, and the other way round."""
+    """Compare a page with the code's hooks, both ways."""
     said = headings(page)
     return {name for name in SPECS.keys() | said.keys() if name not in SPECS or said.get(name) != wanted(name)}
 

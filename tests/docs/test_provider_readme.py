@@ -59,8 +59,16 @@ def test_the_delivery_schedule_is_the_sandbox_s():
 
 ANSWERS = {
     "Create: `POST /mch-api/v1/pa/payment_intents/create`": {
-        "another order id, amount or currency": Response(200, body=b'{"code":0,"data":{"order_id":"C1","merchant_order_id":"P1","amount":"50","currency":"TWD","status":"PENDING"}}'),
-        "a `next_action` that cannot be understood": Response(200, body=b'{"code":0,"data":{"order_id":"C1","merchant_order_id":"P1","amount":"8","currency":"HKD","status":"PENDING","next_action":{"type":"dance"}}}'),
+        "another order id, amount or currency": Response(
+            200,
+            body=b'{"code":0,"data":{"order_id":"C1","merchant_order_id":"P1",'
+            b'"amount":"50","currency":"TWD","status":"PENDING"}}',
+        ),
+        "a `next_action` that cannot be understood": Response(
+            200,
+            body=b'{"code":0,"data":{"order_id":"C1","merchant_order_id":"P1",'
+            b'"amount":"8","currency":"HKD","status":"PENDING","next_action":{"type":"dance"}}}',
+        ),
         "any other `code`": Response(400, body=b'{"code":7,"message":"no","rid":"r1"}'),
         "401": Response(401),
         "403": Response(403),
@@ -68,8 +76,16 @@ ANSWERS = {
         "3xx, 5xx, HTML": Response(200, body=b"<html>"),
     },
     "Query: `POST /mch-api/v1/pa/payment_intents/query`": {
-        "other ids than those asked about": Response(200, body=b'{"code":0,"data":{"order_id":"C2","merchant_order_id":"P2","amount":"8","currency":"HKD","status":"SUCCEEDED"}}'),
-        "another amount or currency": Response(200, body=b'{"code":0,"data":{"order_id":"C1","merchant_order_id":"P1","amount":"50","currency":"TWD","status":"SUCCEEDED"}}'),
+        "other ids than those asked about": Response(
+            200,
+            body=b'{"code":0,"data":{"order_id":"C2","merchant_order_id":"P2",'
+            b'"amount":"8","currency":"HKD","status":"SUCCEEDED"}}',
+        ),
+        "another amount or currency": Response(
+            200,
+            body=b'{"code":0,"data":{"order_id":"C1","merchant_order_id":"P1",'
+            b'"amount":"50","currency":"TWD","status":"SUCCEEDED"}}',
+        ),
         "any other `code`": Response(200, body=b'{"code":7,"message":"no","rid":"r1"}'),
         "401, 403": Response(401),
         "429": Response(429),

@@ -1,4 +1,4 @@
-"""The README is executed: its blocks, in order, against the sandbox over real HTTP."""
+"""Run the README's blocks, in order, against the sandbox over HTTP."""
 
 import ast
 import asyncio
@@ -47,7 +47,7 @@ def blocks(language):
 
 
 def execute(source, namespace):
-    """Run one block as it stands; `await` is allowed at its top, as in the asyncio REPL."""
+    """Run one block unchanged; top-level `await` is allowed, as in the asyncio REPL."""
     code = compile(source, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     if code.co_flags & inspect.CO_COROUTINE:
         asyncio.run(eval(code, namespace))
@@ -68,7 +68,7 @@ def sandbox(monkeypatch, tmp_path):
 
 @pytest.mark.once
 def test_whoever_follows_the_page_from_the_beginning_gets_there(tmp_path):
-    """The sandbox's section is copied as it is printed; then the commands and every block of Python run in that folder."""
+    """Copy the sandbox's section as printed, then run the commands and every Python block in that folder."""
     section = README.partition("### A gateway for the rest of this page\n")[2].partition("\n## ")[0]
     first, second = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
     (sandbox,) = re.findall(r"^    payments (sandbox .*)$", first, re.MULTILINE)
@@ -384,7 +384,7 @@ def test_every_command_that_the_readme_names_exists():
 
 
 def test_no_page_tells_to_install_by_a_name_what_is_not_published():
-    """Whoever owns the name on an index would be handed the credentials: a folder is named, which has a `/` in it."""
+    """An index name could belong to anyone, who would receive the credentials; so name a folder, with a `/` in it."""
     pages = [ROOT / "README.md", *PLUGINS, *sorted((ROOT / "docs").rglob("*.md"))]
     found = {
         page.relative_to(ROOT).as_posix(): re.findall(
@@ -404,7 +404,7 @@ PLUGINS = sorted([*ROOT.glob("providers/*/README.md"), *ROOT.glob("examples/*/RE
 
 
 def links(page):
-    """Where a page's relative links lead."""
+    """Return the targets of a page's relative links."""
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)]+)\)", text):
         if not target.startswith(("http://", "https://")):

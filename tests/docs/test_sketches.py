@@ -1,4 +1,4 @@
-"""The sketches in docs/sketches are opened by the real core, and driven through a transport that answers from a script."""
+"""Open the sketches in docs/sketches with the real core, over a transport that answers from a script."""
 
 import hashlib
 import hmac
@@ -83,7 +83,7 @@ def sketch(monkeypatch, install):
 
 
 def header(request, name):
-    """What a sent request's header says, revealed."""
+    """Return a sent request's header, revealed."""
     found = [value for key, value in request.headers if key == name]
     assert len(found) == 1
     return found[0].reveal() if isinstance(found[0], Secret) else found[0]
@@ -503,7 +503,7 @@ def test_an_approved_order_is_completed_once_and_then_only_asked_about(paypal):
     ]
 
 
-def test_a_capture_that_somebody_else_made_is_asked_about(paypal):
+def test_capture_made_elsewhere_is_queried(paypal):
     """Not rejected: the money came in."""
     already = {"name": "UNPROCESSABLE_ENTITY", "details": [{"issue": "ORDER_ALREADY_CAPTURED"}]}
     gateway = paypal((200, order("APPROVED")), (422, already), (200, order("COMPLETED", "COMPLETED")))
@@ -565,7 +565,7 @@ def test_paypal_verifies_a_webhook_for_us(paypal):
         assert caught.value.reason == "signature"
 
 
-def test_a_paypal_webhook_without_its_headers_asks_nobody_for_a_verdict(paypal):
+def test_paypal_webhook_without_headers_is_not_verified_remotely(paypal):
     """Though a token has been asked for by then: README, difficulty 10."""
     gateway = paypal()
     with pytest.raises(WebhookRejected):

@@ -1,4 +1,4 @@
-"""The Stripe page says what the plugin does: its tables are compared with the code, and its rows are tried."""
+"""Compare the Stripe page's tables with the code, and try its rows."""
 
 import inspect
 import json
@@ -454,7 +454,7 @@ def test_the_endpoint_of_the_page_is_registered_in_a_running_sandbox():
 
 
 def test_every_public_name_in_the_page_exists():
-    """What looks like a class of payments_core is one."""
+    """Every name that looks like a class of payments_core must be one."""
     names = set(re.findall(r"`([A-Z][a-z]\w+)(?:\([^`]*\))?`", PAGE))
     assert names - {"None", "True", "False"} <= set(payments_core.__all__)
 

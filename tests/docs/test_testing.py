@@ -55,8 +55,8 @@ def test_the_magic_words_are_the_fake_gateway_s():
     assert tuple(rows("A shop's tests: the fake gateway")) == MAGIC
 
 
-def test_the_way_out_for_other_bodies_is_told_in_the_page_and_in_the_tutorial():
-    """What it is called, and where it is."""
+def test_page_and_tutorial_document_other_bodies():
+    """Name the attribute and its file."""
     assert "`request_body=VERBATIM`" in section("Cassettes")
     assert "(of `payments_core.testing.cassettes`)" in section("Cassettes")
     assert "VERBATIM" in cassettes.__all__
@@ -64,7 +64,7 @@ def test_the_way_out_for_other_bodies_is_told_in_the_page_and_in_the_tutorial():
 
 
 def fault_rows():
-    """The table of faults, as the classes have it: their arguments with the defaults, and the docstring's first line."""
+    """Return the table of faults from the classes: arguments with defaults, and the docstring's first line."""
     kinds = [getattr(faults, name) for name in faults.__all__ if hasattr(getattr(faults, name), "play")]
     for kind in kinds:
         if kind is not faults.Fault:
@@ -192,7 +192,7 @@ class Watched:
         return self._instead.get(name) or getattr(self._inner, name)
 
 
-def test_the_command_line_looks_for_what_the_page_says_and_for_nothing_else(monkeypatch, tmp_path, capsys):
+def test_command_line_uses_only_the_documented_attributes(monkeypatch, tmp_path, capsys):
     """Each of its commands is run with a sandbox that remembers what it was asked for."""
     asked = set()
     monkeypatch.setattr(alipayhk, "make", Watched(alipayhk.make, asked))

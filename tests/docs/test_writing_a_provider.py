@@ -1,4 +1,4 @@
-"""docs/writing-a-provider.md cannot drift: its blocks stand in the tutorial's plugin, and its five steps are taken, one by one."""
+"""Check docs/writing-a-provider.md: its blocks are in the tutorial's plugin, and its five steps work, one by one."""
 
 import ast
 import builtins
@@ -40,7 +40,7 @@ def misquoted(page):
 
 
 def stands_in(name, block):
-    """Whether the file has the block as a whole."""
+    """Return whether the file contains the whole block."""
     text = "\n" + (LANTERN / name).read_text("utf-8")
     return any(f"\n{textwrap.indent(block, margin)}" in text for margin in ("", "    "))
 
@@ -59,7 +59,7 @@ def test_a_block_that_drifts_is_noticed():
 
 
 def files_of_the_steps():
-    """What the table at the top says, step by step."""
+    """Return the files of each step, from the table at the top."""
     rows = re.findall(r"^\| (\d) \| (.*) \|$", PAGE.partition("are excerpts")[2].partition("\n## ")[0], re.MULTILINE)
     return {step: re.findall(r"`([\w/]+\.\w+)`", files) for step, files in rows}
 
@@ -74,7 +74,7 @@ def test_every_block_is_of_a_file_that_its_step_says_to_compare():
 
 
 def names_that_nobody_has(page):
-    """Names that a block uses, and which no block defines, nor the scaffold's file, nor an import, nor the core's front door."""
+    """Return the names in a block that neither it, the scaffold's file, an import nor the core's front door defines."""
     blocks = [(name, ast.parse(block)) for name, block in quoted(page) if name and name.endswith(".py")]
     shown = {
         (name, each)
@@ -113,7 +113,7 @@ def test_no_block_uses_a_name_that_neither_the_page_nor_the_scaffold_has():
     assert names_that_nobody_has(PAGE) == []
 
 
-def test_a_name_that_nobody_has_is_noticed():
+def test_undefined_name_in_a_block_is_noticed():
     """The positive control: a constant of the page is taken away."""
     assert ("payments_lantern/webhook.py", "_TIME") in names_that_nobody_has(
         PAGE.replace("_TIME: Final =", "OTHER: Final =")
@@ -121,7 +121,7 @@ def test_a_name_that_nobody_has_is_noticed():
 
 
 def documentation():
-    """What Lantern Pay documents, without the quotation marks."""
+    """Return Lantern Pay's documentation, without the quotation marks."""
     text = PAGE.partition("## Lantern Pay, the whole of it")[2].partition("\n## ")[0]
     return "\n".join(line.removeprefix(">").strip() for line in text.splitlines() if line.startswith(">"))
 
@@ -202,7 +202,7 @@ class Afternoon:
         )
 
     def test(self, *arguments):
-        """What failed, with its message; nothing may go wrong in collection."""
+        """Return the failures with their messages; collection must succeed."""
         report = self.folder.parent / "report.xml"
         ran = self.run("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *arguments, "tests")
         cases = list(ET.parse(report).iter("testcase"))

@@ -1,4 +1,4 @@
-"""One shop, one file, several gateways: only PAYMENTS_GATEWAY and that gateway's secrets differ."""
+"""Run one shop file with several gateways: only PAYMENTS_GATEWAY and that gateway's secrets differ."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def secrets_of(name: str, config: dict[str, Any]) -> dict[str, str]:
 
 
 def environment(name: str, config: dict[str, Any], folder: Path) -> dict[str, str]:
-    """What the shop is started with; what is no secret stands in one payments.toml for all gateways."""
+    """Return the shop's environment; everything that isn't secret is in one payments.toml for all gateways."""
     hidden = secrets_of(name, config)
     plain = {field: value for field, value in config.items() if field not in hidden and value}
     lines = [f"[gateways.{name}]", *(f'{field} = "{value}"' for field, value in plain.items())]
@@ -131,7 +131,7 @@ def ask(port: int, method: str, path: str, body: bytes = b"", headers: dict[str,
 
 
 def register(sandbox: Any, port: int) -> None:
-    """Where a gateway has its endpoints from its dashboard, that is done there, once."""
+    """Register the endpoint once, if the gateway has its endpoints from its dashboard."""
     if (endpoint := getattr(sandbox, "register_endpoint", None)) is not None:
         endpoint(f"http://127.0.0.1:{port}/webhooks")
 
@@ -200,7 +200,7 @@ def test_the_environments_differ_in_the_name_and_the_secrets_alone(tmp_path: Pat
     assert not [name for name in GATEWAYS if name in code.lower()], "the shop knows which gateway it has"
 
 
-# What goes wrong.
+# Failures.
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_an_order_that_nobody_made_is_not_found(alone: int) -> None:
     assert ask(alone, "POST", "/")[0] == 404
 
 
-def test_what_the_gateway_cannot_do_now_is_told_with_its_message(alone: int) -> None:
+def test_impossible_action_reports_the_gateway_message(alone: int) -> None:
     status, told = ask(alone, "POST", "/buy")
     assert status == 503
     assert told["problem"].startswith("GatewayUnavailable: lantern.create_charge: ")
@@ -249,7 +249,7 @@ def test_what_only_the_shop_can_put_right_is_a_mistake_of_its_own(shop: ModuleTy
 @pytest.mark.parametrize(
     ("length", "status"), [("x", 400), ("-1", 400), ("1_0", 400), ("", 400), ("262145", 413), ("9" * 5000, 413)]
 )
-def test_a_length_that_is_none_is_refused_and_nothing_is_read(alone: int, length: str, status: int) -> None:
+def test_invalid_content_length_is_refused_before_reading(alone: int, length: str, status: int) -> None:
     with socket.create_connection(("127.0.0.1", alone), timeout=10) as connection:
         connection.sendall(f"POST /webhooks HTTP/1.1\r\nHost: shop\r\nContent-Length: {length}\r\n\r\n".encode())
         assert connection.recv(20).split()[1] == str(status).encode()
@@ -291,7 +291,7 @@ def test_the_answer_to_a_notification_is_the_gateway_s_own_with_its_headers(tmp_
             assert (answer.status, answer.getheader("content-type"), answer.read()) == (200, "text/plain", b"lit")
 
 
-# Whose event is it?
+# Matching events to orders.
 
 
 class Asked:
@@ -386,9 +386,7 @@ def test_an_order_is_found_by_its_own_id_first_and_else_by_the_gateway_s(shop: M
         hint("TEA1", subject=Subject.DISPUTE), hint(subject=Subject.OTHER),
     ],
 )  # fmt: skip
-def test_an_event_that_is_about_no_charge_of_the_shop_is_acknowledged_and_changes_nothing(
-    shop: ModuleType, event: WebhookEvent
-) -> None:
+def test_foreign_event_is_acknowledged_and_changes_nothing(shop: ModuleType, event: WebhookEvent) -> None:
     gateway = Asked(event, authoritative("TEA2"))
     gateway.answers = [True]
     counter = counter_of(shop, gateway, TEA1="", TEA2="lp_2")
@@ -414,7 +412,7 @@ def test_orders_may_be_made_while_an_event_is_looked_up(shop: ModuleType) -> Non
     assert len(counter._orders) > 2
 
 
-# How often is the gateway asked?
+# Query frequency.
 
 
 def test_the_gateway_is_asked_about_an_order_once_in_a_pause(shop: ModuleType, clock: Hands) -> None:
@@ -433,7 +431,7 @@ def test_the_gateway_is_asked_about_an_order_once_in_a_pause(shop: ModuleType, c
 
 @pytest.mark.parametrize("by", ["hint", "page"])
 def test_a_question_that_had_to_wait_is_asked_later(shop: ModuleType, clock: Hands, by: str) -> None:
-    """Whether or not anybody asks for it again; and a hint with the same id is no repetition."""
+    """It needs no second hint; and a hint with the same id is no repetition."""
     gateway = Asked(hint("TEA1"))
     gateway.answers = [False, True]
     counter = counter_of(shop, gateway, TEA1="lp_1")
@@ -451,7 +449,7 @@ def test_a_question_that_had_to_wait_is_asked_later(shop: ModuleType, clock: Han
 
 
 def test_hints_that_name_several_charges_are_all_asked_about(shop: ModuleType, clock: Hands) -> None:
-    """Where the answer to the create was lost, only a hint knows the gateway's id, and not every one is ours."""
+    """If the answer to create was lost, only a hint has the gateway's id, and not every hint is about our charge."""
     gateway = Asked(hint("TEA1", "lp_1"), hint("TEA1", "lp_2"))
     gateway.answers = [payments_core.Mismatch("is about another order"), True]
     counter = counter_of(shop, gateway, TEA1="")
@@ -528,7 +526,7 @@ def test_a_create_that_is_repeated_says_when_it_was_sent_first(shop: ModuleType)
     assert not counter.is_paid("TEA2"), "stored before it was sent"
 
 
-# Who may ask the shop?
+# Access to the shop.
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
-"""localstripe on this machine alone: `python tests/stripe/localstripe_server.py` prints its address and serves until stdin ends.
+"""Serve localstripe on this machine alone: `python tests/stripe/localstripe_server.py` prints its address.
 
-By itself it binds every interface and pickles its state into a fixed file. `POST /_config/seed/{seed}` makes the ids and
-times that follow repeatable. It is GPL: a program of its own, which only tests start.
+It serves until stdin ends. By itself localstripe binds every interface and pickles its state into a fixed file.
+`POST /_config/seed/{seed}` makes the ids and times that follow repeatable. It is GPL: a program of its own, which only
+tests start.
 
-One thing is added to its answers: `amount_received` of a PaymentIntent, which Stripe documents and localstripe lacks. It is
-the amount that localstripe itself captured.
+One field is added to its answers: `amount_received` of a PaymentIntent, which Stripe documents and localstripe lacks.
+It is the amount that localstripe itself captured.
 """
 
 import asyncio

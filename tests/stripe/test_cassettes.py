@@ -72,7 +72,7 @@ async def replayed(story: Story, parameters: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("no_network")
-def test_the_network_is_blocked_indeed() -> None:
+def test_network_is_blocked() -> None:
     """The positive control: without a cassette the same call meets the block."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the block warns before it raises
@@ -94,7 +94,7 @@ def test_a_story_that_sends_something_else_is_a_miss(opening: Any) -> None:
         gateway.create_charge(tea(order_id, Money.of("89.00", "HKD")))
 
 
-# What is there.
+# Contents.
 
 
 def test_there_is_a_cassette_for_each_story_and_a_story_for_each_cassette() -> None:
@@ -128,7 +128,7 @@ def test_each_method_and_each_kind_of_answer_has_its_cassette() -> None:
 
 
 def test_recording_the_sandbox_again_makes_the_same_bytes(tmp_path: Path) -> None:
-    """What is committed is what the recorder makes: neither edited nor stale."""
+    """Prove that the committed cassettes are what the recorder makes, neither edited nor stale."""
     made = record_sandbox("stripe", tmp_path)
     assert len(made) == len(STORIES)
     for path in made:

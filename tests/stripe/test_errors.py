@@ -1,4 +1,4 @@
-"""What each error of Stripe's means, and how often it is asked again; through the real core, without a socket."""
+"""Map each of Stripe's errors and count its retries, through the real core, without a socket."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STOP: Headers = (("Stripe-Should-Retry", "false"),)
 
 
 def intent(**changes: Any) -> dict[str, Any]:
-    """A PaymentIntent whose attempt has failed, changed."""
+    """Return a PaymentIntent with a failed attempt, with changes."""
     return {
         "id": "pi_1",
         "object": "payment_intent",
@@ -56,7 +56,7 @@ def intent(**changes: Any) -> dict[str, Any]:
 
 
 def error(status: int, kind: str | None = None, headers: Headers = (), **fields: Any) -> Response:
-    """An answer that is an error, with the fields named."""
+    """Return an error answer with the given fields."""
     problem = ({} if kind is None else {"type": kind}) | fields
     return Response(status, (("Request-Id", "req_9"), *headers), json.dumps({"error": problem}).encode())
 
@@ -76,7 +76,7 @@ def order(**changes: Any) -> ChargeRequest:
 
 
 def looked_up(gateway: Any) -> Any:
-    """The same gateway, whose questions are answered well: what is refused is what moves money."""
+    """Answer the gateway's queries well, so that only requests that move money are refused."""
     gateway.script.answers_questions = True
     return gateway
 
@@ -86,7 +86,7 @@ def is_answered_well(gateway: Any, request: Any) -> bool:
 
 
 def met(gateway: Any) -> list[Any]:
-    """The requests that were given the answers of the test."""
+    """Return the requests that received the answers of the test."""
     return [request for request in gateway.script.requests if not is_answered_well(gateway, request)]
 
 
@@ -113,7 +113,7 @@ every_query = pytest.mark.parametrize("call", QUERIES.values(), ids=QUERIES)
 
 @pytest.fixture
 def stripe(opening: Open, monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Open a gateway of the world at hand that is given these answers in turn, and the last one for ever."""
+    """Open a gateway that receives these answers in turn, then the last one forever."""
     monkeypatch.setattr("payments_core.engine.random.uniform", lambda low, high: 0.0)
 
     def open_(*answers: Response) -> Any:
@@ -132,7 +132,7 @@ def stripe(opening: Open, monkeypatch: pytest.MonkeyPatch) -> Open:
 
 
 def refused(gateway: Any, call: Callable[[Any], Any], kind: type[Any]) -> Any:
-    """The error of a call: of exactly this kind, with the id of the exchange."""
+    """Return the error of a call: of exactly this kind, with the id of the exchange."""
     with pytest.raises(PaymentError) as caught:
         call(gateway)
     assert type(caught.value) is kind
@@ -194,7 +194,7 @@ CODES = [
 
 @pytest.mark.parametrize(("decline", "code"), CODES)
 def test_the_reason_of_a_decline_is_its_decline_code(stripe: Open, decline: str, code: RejectionCode) -> None:
-    """Whether it comes with a charge or without one."""
+    """With a charge or without one."""
     fields: dict[str, Any] = {"code": "card_declined", "decline_code": decline}
     made = intent(last_payment_error=fields)
     found = refused(stripe(error(402, "card_error", **fields)), MONEY["create"], Rejected)
@@ -277,8 +277,8 @@ def test_what_did_not_come_to_an_end_is_not_a_definitive_no(stripe: Open) -> Non
     "answer",
     [error(400, "invalid_request_error", code="odd"), error(404, "invalid_request_error", code="resource_missing")],
 )
-def test_a_cancellation_s_refusal_stays_where_the_question_is_refused(stripe: Open, answer: Response) -> None:
-    """What the question is told says nothing about the cancellation."""
+def test_refused_cancellation_stays_refused_when_the_query_fails(stripe: Open, answer: Response) -> None:
+    """The answer to the query says nothing about the cancellation."""
     gateway = stripe(error(400, "invalid_request_error", code="payment_intent_unexpected_state"), answer)
     assert refused(gateway, MONEY["cancel"], Rejected).raw_code == "payment_intent_unexpected_state"
 
@@ -313,7 +313,7 @@ def test_a_key_that_was_used_for_something_else_is_a_duplicate(
     assert len(met(gateway)) == 1
 
 
-def test_a_no_after_a_lost_answer_is_not_definitive(stripe: Open) -> None:
+def test_rejection_after_a_lost_answer_is_not_definitive(stripe: Open) -> None:
     """It is about the second attempt; the first one may have been accepted."""
     gateway = stripe(error(500), error(400, "invalid_request_error", code="odd"))
     found = refused(gateway, MONEY["create"], Rejected)
@@ -475,7 +475,7 @@ def test_two_words_on_sending_again_are_none(stripe: Open) -> None:
     assert len(met(gateway)) == 3
 
 
-# What cannot be understood.
+# Unreadable answers.
 
 UNREADABLE = [
     html(400),
@@ -496,9 +496,7 @@ UNREADABLE = [
 
 @every_move
 @pytest.mark.parametrize("answer", UNREADABLE)
-def test_an_error_that_nobody_knows_leaves_the_outcome_unknown(
-    stripe: Open, call: Callable[[Any], Any], answer: Response
-) -> None:
+def test_unknown_error_leaves_the_outcome_unknown(stripe: Open, call: Callable[[Any], Any], answer: Response) -> None:
     """An unknown type, or no JSON at all; nothing of a page is shown."""
     gateway = stripe(answer)
     found = refused(gateway, call, OutcomeUnknown)
@@ -509,9 +507,7 @@ def test_an_error_that_nobody_knows_leaves_the_outcome_unknown(
 
 @every_query
 @pytest.mark.parametrize("answer", UNREADABLE)
-def test_an_error_that_nobody_knows_says_nothing_of_a_charge(
-    stripe: Open, call: Callable[[Any], Any], answer: Response
-) -> None:
+def test_unknown_error_says_nothing_about_a_charge(stripe: Open, call: Callable[[Any], Any], answer: Response) -> None:
     refused(stripe(answer), call, ProtocolViolation)
 
 
@@ -536,14 +532,14 @@ def test_a_long_message_is_cut(stripe: Open) -> None:
 
 
 @pytest.mark.parametrize("code", ["a b", "a\nb", "é", "x" * 129, ""])
-def test_a_code_that_is_none_is_left_out(stripe: Open, code: str) -> None:
+def test_invalid_code_is_omitted(stripe: Open, code: str) -> None:
     found = refused(stripe(error(400, "invalid_request_error", code=code)), MONEY["create"], Rejected)
     assert found.raw_code == ""
     assert found.message.startswith("Stripe answered HTTP 400 (invalid_request_error): ")
 
 
 @pytest.mark.parametrize("headers", [(), (("Request-Id", "a"), ("request-id", "b")), (("Request-Id", "a b"),)])
-def test_a_request_id_that_is_none_is_left_out(stripe: Open, headers: Headers) -> None:
+def test_invalid_request_id_is_omitted(stripe: Open, headers: Headers) -> None:
     """Of an error and of a charge; it decides nothing."""
     body = error(400, "invalid_request_error").body
     with pytest.raises(Rejected) as caught:

@@ -159,7 +159,7 @@ def test_a_declined_card_is_open_again_and_says_why(peer: Any, gateway: Any) -> 
     assert not charge.status.is_final
 
 
-def test_a_404_without_stripe_s_code_decides_nothing(peer: Any, gateway: Any) -> None:
+def test_404_without_a_stripe_code_is_not_not_found(peer: Any, gateway: Any) -> None:
     """It may be a wrong address: only `resource_missing` says that a charge is not there."""
     for ask in (
         lambda: gateway.get_status(Reference("A1", "pi_nowhere")),

@@ -391,7 +391,7 @@ def path_of(name: str) -> list[str]:
 
 
 def is_known(kind: Any, steps: list[str]) -> bool:
-    """Whether a parameter's type has the field that these steps lead to."""
+    """Return whether a parameter's type has the field that these steps lead to."""
     origin = get_origin(kind)
     if origin is Union or origin is types.UnionType:
         return any(is_known(each, steps) for each in get_args(kind))
@@ -458,7 +458,7 @@ def test_the_package_itself_would_forward_an_invented_name() -> None:
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_word_that_we_send_is_one_of_the_package_s(name: str) -> None:
-    """Where a value is one of a list; and what must be there is."""
+    """Values of a list are checked against it, and required ones are present."""
     request, kind = ours(name), OPERATIONS[name][4]
     sent = [*request.query, *parse_qsl(request.body.decode())]
     assert [(each, value) for each, value in sent if not is_word(kind, path_of(each), value)] == []
@@ -483,7 +483,7 @@ def test_an_invented_word_is_found_out(kind: Any, name: str, value: str) -> None
 
 
 def is_word(kind: Any, steps: list[str], value: str) -> bool:
-    """Whether a value is in the list at that place; where there is none, anything is."""
+    """Return whether a value is in the list at that place; without a list, any value is."""
     found = {word for each in leaves(kind, steps) if get_origin(each) is Literal for word in get_args(each)} - {""}
     return not found or value in found
 
@@ -768,14 +768,14 @@ def test_what_was_tampered_with_is_refused_by_both(gateway: Gateway) -> None:
 
 
 def believes(body: bytes, value: str) -> bool:
-    """Whether the official package takes a delivery."""
+    """Return whether the official package accepts a delivery."""
     try:
         return stripe.WebhookSignature.verify_header(body, value, WEBHOOK_KEY, 300)
     except (stripe.SignatureVerificationError, UnicodeDecodeError):
         return False
 
 
-# Where the two are known to differ.
+# Known differences.
 
 BODY = b'{"id":"evt_1","object":"event","type":"customer.created","livemode":false,"data":{"object":{"id":"cus_1"}}}'
 DIGEST = resigned(BODY, NOW).partition("v1=")[2]
@@ -791,7 +791,7 @@ def ahead(seconds: int) -> str:
         (ahead(-301), False, False),
         (ahead(-300), True, True),
         (ahead(300), True, True),
-        # Whoever can sign for a time to come can choose when it is good.
+        # A signer of future times could choose when the signature is valid.
         (ahead(301), False, True),
         (ahead(10**9), False, True),
         # Python's `int` reads spaces, signs, underscores and the digits of every script; what is signed is the number.

@@ -1,4 +1,4 @@
-"""What Stripe's provider sends and reads, through the real core, without a socket."""
+"""Check what Stripe's provider sends and reads, through the real core, without a socket."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def answer(found: Any, status: int = 200) -> Response:
 
 
 def intent(**changes: Any) -> dict[str, Any]:
-    """A wallet's PaymentIntent as a create answers it, changed."""
+    """Return a wallet's PaymentIntent as in the answer to create, with changes."""
     return {
         "id": "pi_1",
         "object": "payment_intent",
@@ -150,18 +150,18 @@ def key(request: Any) -> str:
 
 
 def looked_up() -> list[Any]:
-    """What is answered before money goes back: the charge, and that it has no refund yet."""
+    """Return the answers before a refund: the charge, and an empty list of refunds."""
     return [paid(), listed()]
 
 
 def moved(gateway: Any) -> list[Any]:
-    """The requests that were more than questions."""
+    """Return the requests that were more than queries."""
     return [request for request in gateway.script.requests if not request.safe]
 
 
 @pytest.fixture
 def stripe(opening: Open, monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Open a gateway of the world at hand that is given these answers, one after the other."""
+    """Open a gateway that receives these answers, one after the other."""
     monkeypatch.setattr("payments_core.engine.random.uniform", lambda low, high: 0.0)
 
     def open_(*answers: Any, **config: str) -> Any:
@@ -178,7 +178,7 @@ def stripe(opening: Open, monkeypatch: pytest.MonkeyPatch) -> Open:
     return open_
 
 
-# What is sent.
+# Requests.
 
 OF_A_WALLET = {
     "amount": "8800",
@@ -222,7 +222,7 @@ def test_a_wallet_is_a_confirmed_payment_intent(stripe: Open, method: str, more:
     assert (request.safe, request.idempotent) == (False, True)
 
 
-def test_alipay_is_the_method_of_who_names_none(stripe: Open) -> None:
+def test_alipay_is_the_default_method(stripe: Open) -> None:
     gateway = stripe(intent())
     gateway.create_charge(order())
     assert form(gateway.script.requests[0])["payment_method_data[type]"] == "alipay"
@@ -500,7 +500,7 @@ def test_every_currency_comes_back_as_it_went() -> None:
 
 
 @pytest.mark.parametrize(("count", "currency"), [(880050, "isk"), (880001, "ugx"), (8800, "xts"), (-1, "hkd")])
-def test_an_amount_that_is_none_is_not_read(stripe: Open, count: int, currency: str) -> None:
+def test_invalid_amount_is_not_read(stripe: Open, count: int, currency: str) -> None:
     """A fraction of what has none, a currency that nobody knows, less than nothing."""
     gateway = stripe(intent(amount=count, currency=currency))
     with pytest.raises(ProtocolViolation):
@@ -572,7 +572,7 @@ UNKNOWN_ACTIONS = [
 
 
 @pytest.mark.parametrize("raw", UNKNOWN_ACTIONS)
-def test_a_next_action_that_nobody_knows_is_an_unknown_outcome_of_a_create(stripe: Open, raw: Any) -> None:
+def test_unknown_next_action_makes_create_outcome_unknown(stripe: Open, raw: Any) -> None:
     """There is nothing to show the shopper; a query still tells the status."""
     gateway = stripe(intent(next_action=raw), intent(next_action=raw))
     with pytest.raises(OutcomeUnknown) as caught:
@@ -713,8 +713,8 @@ def test_the_table_of_a_session_s_statuses(stripe: Open, changes: Any, raw: str,
     assert isinstance(charge.next_action, Redirect) is (status is PaymentStatus.REQUIRES_ACTION)
 
 
-def test_a_session_that_is_none_of_a_payment_is_no_charge(stripe: Open) -> None:
-    """What was set up or subscribed to is other money, or none."""
+def test_session_without_a_payment_is_no_charge(stripe: Open) -> None:
+    """A session for a setup or a subscription is about other money, or none."""
     for mode in ("setup", "subscription"):
         with pytest.raises(ProtocolViolation):
             stripe(session(mode=mode, status="complete", payment_status="paid")).get_status(CS)
@@ -755,7 +755,7 @@ WAITING = intent(status="requires_payment_method", next_action=None)
 def test_what_a_payment_intent_says_of_the_money_counts_for_more(
     stripe: Open, own: Any, made: Any, raw: str, status: PaymentStatus, whole: bool
 ) -> None:
-    """Where the two contradict each other; the charge stays the session's."""
+    """If the two contradict each other, the charge stays the session's."""
     charge = stripe(own if made is None else own | {"payment_intent": made}).get_status(CS)
     assert (charge.status, charge.raw_status, is_paid(charge)) == (status, raw, whole)
     assert charge.reference == Reference("P1", "cs_test_1")
@@ -813,7 +813,7 @@ def test_another_charge_than_the_one_asked_about_is_a_mismatch(stripe: Open) -> 
         {"payments_core_order_id": "a\nb"},
     ],
 )
-def test_a_charge_of_somebody_else_has_no_order(stripe: Open, metadata: Any) -> None:
+def test_charge_of_another_program_has_no_order_id(stripe: Open, metadata: Any) -> None:
     """Others of the account write there what they like; `client_reference_id` does not count."""
     gateway = stripe(paid(metadata=metadata), session(metadata=metadata, client_reference_id="P1"))
     assert gateway.get_status(PI).reference == PI
@@ -862,7 +862,7 @@ def test_a_time_beyond_the_calendar_is_left_out(stripe: Open, created: int) -> N
 
 @pytest.mark.parametrize("latest", [None, "ch_1", attempt()])
 def test_latest_charge_may_be_null_an_id_or_an_object(stripe: Open, latest: Any) -> None:
-    """What was taken is the PaymentIntent's; when, and what was given back, only the object says."""
+    """The amount taken is the PaymentIntent's; only the object has the time and the refunds."""
     charge = stripe(paid(latest_charge=latest)).get_status(PI)
     whole = isinstance(latest, dict)
     assert (is_paid(charge), charge.captured) == (True, HKD)
@@ -927,7 +927,7 @@ def test_an_intent_that_waits_needs_no_amount_received(stripe: Open, received: A
 
 
 @pytest.mark.parametrize("made", [None, "pi_1"])
-def test_a_session_whose_money_is_held_is_not_paid_without_its_payment_intent(stripe: Open, made: Any) -> None:
+def test_session_with_held_money_is_unpaid_without_its_payment_intent(stripe: Open, made: Any) -> None:
     """Held money may never be captured, and only the PaymentIntent says that it was."""
     held = {"metadata": {"payments_core_order_id": "P1", "payments_core_capture": "manual"}}
     gateway = stripe(complete("paid", made) | held, complete("paid", paid()) | held)
@@ -937,7 +937,7 @@ def test_a_session_whose_money_is_held_is_not_paid_without_its_payment_intent(st
     assert is_paid(gateway.get_status(CS))
 
 
-def test_a_refunded_part_of_the_smallest_unit_makes_no_paid_charge_unreadable(stripe: Open) -> None:
+def test_refund_below_the_smallest_unit_keeps_the_charge_paid(stripe: Open) -> None:
     """Krónur come in hundreds of Stripe's units; a number between them is not read, and everything else is."""
     found = paid(currency="isk", amount=880000, amount_received=880000, latest_charge=attempt(amount_refunded=150))
     charge = stripe(found).get_status(PI)
@@ -1064,7 +1064,7 @@ def test_held_money_of_a_page_is_let_go(stripe: Open) -> None:
 
 
 @pytest.mark.parametrize("found", [complete("paid", paid()), session(status="expired", url=None)])
-def test_a_page_that_has_ended_is_told_as_it_stands(stripe: Open, found: Any) -> None:
+def test_cancel_of_an_ended_session_returns_it_unchanged(stripe: Open, found: Any) -> None:
     """Nothing is sent that could move money."""
     gateway = stripe(found)
     charge = gateway.cancel_charge(CS)
@@ -1085,13 +1085,13 @@ def test_a_cancellation_has_no_key_that_would_keep_its_refusal(stripe: Open) -> 
 TOO_LATE = answer({"error": {"type": "invalid_request_error", "code": "payment_intent_unexpected_state"}}, 400)
 
 
-def test_what_was_paid_in_the_meantime_is_told(stripe: Open) -> None:
+def test_cancel_returns_a_charge_paid_meanwhile(stripe: Open) -> None:
     """Stripe refuses the cancellation; asking says why."""
     assert is_paid(stripe(TOO_LATE, paid()).cancel_charge(PI))
     assert is_paid(stripe(session(), TOO_LATE, complete("paid", paid())).cancel_charge(CS))
 
 
-def test_a_refusal_to_cancel_what_is_still_open_stays_one(stripe: Open) -> None:
+def test_refusal_to_cancel_an_open_charge_stays_a_refusal(stripe: Open) -> None:
     gateway = stripe(TOO_LATE, intent(status="processing"))
     with pytest.raises(Rejected) as caught:
         gateway.cancel_charge(PI)
@@ -1233,7 +1233,7 @@ def test_a_reason_that_is_too_long_is_not_sent(stripe: Open) -> None:
     assert (caught.value.field, gateway.script.requests) == ("reason", [])
 
 
-def test_a_page_s_payment_is_refunded_by_its_payment_intent(stripe: Open) -> None:
+def test_session_is_refunded_by_its_payment_intent(stripe: Open) -> None:
     """The refund keeps the session's id, with which it was asked for."""
     metadata = {"payments_core_refund_id": "R1", "payments_core_order_id": "P1", "payments_core_checkout": "session"}
     gateway = stripe(complete("paid", paid()), listed(), given_back(metadata=metadata))
@@ -1269,7 +1269,7 @@ def test_a_refund_is_asked_about_by_stripe_s_id(stripe: Open) -> None:
     assert (refund.refund_id, refund.reference) == ("R1", Reference("P1", "pi_1"))
 
 
-def test_a_refund_of_a_page_s_payment_alone_knows_the_order_only(stripe: Open) -> None:
+def test_refund_by_payment_intent_has_only_the_order_id(stripe: Open) -> None:
     """The platform has stored the session's id, which a refund does not say."""
     gateway = stripe(given_back(metadata={"payments_core_order_id": "P1", "payments_core_checkout": "session"}))
     assert gateway.get_refund(RefundReference(provider_id="re_1")).reference == Reference("P1")
@@ -1289,7 +1289,7 @@ def test_another_refund_than_the_one_asked_about_is_a_mismatch(stripe: Open, cha
         gateway.get_refund(RefundReference("R1", "re_1", PI))
 
 
-def test_a_refund_of_another_page_s_payment_is_a_mismatch(stripe: Open) -> None:
+def test_refund_of_another_session_is_a_mismatch(stripe: Open) -> None:
     """Though it names the same order: only its PaymentIntent tells."""
     other = given_back(
         payment_intent="pi_2",
@@ -1345,7 +1345,7 @@ def test_a_refund_of_a_page_is_looked_for_with_its_payment_intent(stripe: Open) 
 
 
 @pytest.mark.parametrize("reference", [None, Reference("P1")])
-def test_our_id_alone_finds_no_refund(stripe: Open, reference: Reference | None) -> None:
+def test_get_refund_by_refund_id_requires_the_charge(stripe: Open, reference: Reference | None) -> None:
     """Stripe has no search for it that is sure to be up to date."""
     gateway = stripe()
     with pytest.raises(InvalidRequest) as caught:
@@ -1497,7 +1497,7 @@ def test_money_of_the_same_mode_moves(stripe: Open, live: bool | None) -> None:
 
 
 @pytest.mark.parametrize("livemode", ["false", 0, 1, "live"])
-def test_a_mode_that_is_none_is_an_answer_that_cannot_be_read(stripe: Open, livemode: Any) -> None:
+def test_invalid_mode_makes_the_answer_unreadable(stripe: Open, livemode: Any) -> None:
     for reference, found in ((PI, paid()), (CS, session())):
         with pytest.raises(ProtocolViolation):
             stripe(found | {"livemode": livemode}).get_status(reference)
@@ -1509,12 +1509,12 @@ def test_a_mode_that_is_none_is_an_answer_that_cannot_be_read(stripe: Open, live
         ("api_key", "pk_live_canary", "a publishable key"),
         ("api_key", "whsec_canary", "the signing secret of a webhook"),
         ("api_key", "sk_org_live_canary", "a key of an organization"),
-        ("api_key", "sk_live_canary€", "characters that no key"),
-        ("api_key", "sk_live_canary\ud800", "characters that no key"),
-        ("api_key", "sk_live canary", "characters that no key"),
+        ("api_key", "sk_live_canary€", "characters that no Stripe key has"),
+        ("api_key", "sk_live_canary\ud800", "characters that no Stripe key has"),
+        ("api_key", "sk_live canary", "characters that no Stripe key has"),
         ("webhook_key", "sk_live_canary", "an API key"),
         ("webhook_key", "rk_live_canary", "an API key"),
-        ("webhook_key", "whsec_canary\ud800", "characters that no key"),
+        ("webhook_key", "whsec_canary\ud800", "characters that no Stripe key has"),
         ("previous_webhook_key", "pk_test_canary", "a publishable key"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The sandbox's API, over real HTTP, by plain requests and by Stripe's own client: what Stripe documents, exactly."""
+"""Test the sandbox's API over HTTP, with plain requests and with Stripe's own client."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def changed(good: dict[str, str], changes: dict[str, str | None]) -> dict[str, s
 
 
 def wallet(method: str = "alipay", **changes: str | None) -> dict[str, str]:
-    """What creates a wallet's PaymentIntent."""
+    """Return the form that creates a wallet's PaymentIntent."""
     good = {
         "amount": "8800",
         "currency": "hkd",
@@ -94,13 +94,13 @@ def wallet(method: str = "alipay", **changes: str | None) -> dict[str, str]:
 
 
 def card(payment_method: str = "pm_card_visa", **changes: str | None) -> dict[str, str]:
-    """What creates and confirms a PaymentIntent by one of Stripe's test cards."""
+    """Return the form that creates and confirms a PaymentIntent with one of Stripe's test cards."""
     good = {"amount": "8800", "currency": "hkd", "confirm": "true", "payment_method": payment_method}
     return changed(good, {"metadata[payments_core_order_id]": "A1", **changes})
 
 
 def page(**changes: str | None) -> dict[str, str]:
-    """What opens a Checkout Session."""
+    """Return the form that opens a Checkout Session."""
     good = {
         "mode": "payment",
         "success_url": RETURN,
@@ -337,7 +337,7 @@ def test_wechat_pay_needs_to_know_its_client(sandbox: Sandbox) -> None:
     assert refused(post(sandbox, INTENTS, wallet("wechat_pay", **{name: None})))["param"] == name
 
 
-def test_parameters_of_stripe_s_that_do_nothing_here_are_let_through_and_seen(sandbox: Sandbox) -> None:
+def test_ignored_stripe_parameters_are_accepted_and_recorded(sandbox: Sandbox) -> None:
     created(sandbox, wallet(statement_descriptor_suffix="TEA"))
     assert sandbox.received[-1].ignored == ("statement_descriptor_suffix",)
 
@@ -740,7 +740,7 @@ def test_a_key_with_other_parameters_or_another_address_is_refused(
     assert len(sandbox.charges("A1")) == 1
 
 
-def test_an_error_of_the_execution_is_given_again_and_one_of_the_parameters_is_not(sandbox: Sandbox) -> None:
+def test_execution_errors_are_repeated_but_parameter_errors_are_not(sandbox: Sandbox) -> None:
     first, again = (post(sandbox, INTENTS, card("pm_card_visa_chargeDeclined"), idempotency_key="k") for _ in range(2))
     assert (first.status_code, first.content == again.content) == (402, True)
     assert again.headers["idempotent-replayed"] == "true"
@@ -790,7 +790,9 @@ def test_no_key_means_another_charge(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     "word",
-    "requires_payment_method requires_confirmation requires_action processing requires_capture succeeded canceled".split(),
+    (
+        "requires_payment_method requires_confirmation requires_action processing requires_capture succeeded canceled"
+    ).split(),
 )
 def test_any_status_can_be_forced_on_a_payment_intent_and_on_that_of_a_session(sandbox: Sandbox, word: str) -> None:
     intent, session = created(sandbox)["id"], opened(sandbox)["id"]

@@ -1,4 +1,4 @@
-"""The sandbox's events, its page and its controls: signed as Stripe signs, and reached from this machine alone."""
+"""Test the sandbox's events, page and controls: signed like Stripe's, and reached from this machine alone."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def checkout(sandbox: Sandbox, **changes: str) -> str:
 
 
 def kinds(listener: WebhookListener, count: int) -> list[str]:
-    """What has arrived; deliveries run side by side, so their order is nobody's promise."""
+    """Return the kinds that arrived, sorted: deliveries run in parallel, in no certain order."""
     return sorted(json.loads(delivery.body)["type"] for delivery in listener.wait(count))
 
 
@@ -85,7 +85,7 @@ def eventually(condition: Any) -> None:
 # Events.
 
 
-def test_an_event_is_what_stripe_s_own_client_believes(sandbox: Sandbox, listener: WebhookListener) -> None:
+def test_event_is_accepted_by_the_stripe_client(sandbox: Sandbox, listener: WebhookListener) -> None:
     wallet(sandbox)
     key = sandbox.config["webhook_key"]
     for delivery in listener.wait(2):
@@ -195,7 +195,7 @@ def test_a_body_can_be_signed_at_any_time() -> None:
     assert stripe.WebhookSignature.verify_header("{}", now, "whsec_x", 300)
 
 
-def test_a_forced_status_is_told_to_nobody(sandbox: Sandbox, listener: WebhookListener) -> None:
+def test_forced_status_sends_no_notification(sandbox: Sandbox, listener: WebhookListener) -> None:
     found = wallet(sandbox)
     listener.wait(2)
     sandbox.set_status(found, "succeeded")

@@ -1,4 +1,4 @@
-"""Stripe's notifications: which of them are believed, what is read of them, and what nobody can make them say."""
+"""Verify and read Stripe's notifications, including every known forgery."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ OF_SESSION = {"payments_core_order_id": "P1", "payments_core_checkout": "session
 
 
 def digest(body: bytes, stamp: str | int = T, key: str = KEY) -> str:
-    """The signature by the words of docs.stripe.com/webhooks/signature, written apart from the plugin."""
+    """Compute the signature from docs.stripe.com/webhooks/signature, independently of the plugin."""
     return hmac.new(key.encode(), str(stamp).encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
@@ -360,7 +360,7 @@ def test_keys_rotate(opening: Any, clock: Any) -> None:
 
 
 def test_a_previous_key_that_is_not_given_is_no_key(gateway: Any) -> None:
-    """What is signed with the empty text is signed by anybody."""
+    """Anyone can sign with an empty key."""
     for key in ("", " ", "None"):
         assert reason(gateway, signed(PAID, key=key)) == "signature"
 
@@ -398,7 +398,7 @@ def test_the_bound_is_exact_to_the_microsecond(gateway: Any) -> None:
         assert reason(gateway, late) == "stale"
 
 
-def test_what_nobody_signed_says_nothing_about_a_clock(gateway: Any) -> None:
+def test_bad_signature_is_reported_before_a_stale_time(gateway: Any) -> None:
     """An old time with a bad signature is a bad signature."""
     header = {"Stripe-Signature": f"t=1,v1={GOOD}"}
     assert reason(gateway, WebhookDelivery(PAID, header)) == "signature"
@@ -475,7 +475,7 @@ def test_a_partial_capture_is_not_the_whole_amount(gateway: Any) -> None:
 
 @pytest.mark.parametrize("changes", [{"amount_received": DROP}, {"amount_received": None}, {"currency": "usdc"}])
 def test_an_object_that_does_not_say_all_is_a_hint(gateway: Any, changes: Any) -> None:
-    """How much was received; or an amount that can be read."""
+    """The amount received may be missing, or an amount may be unreadable."""
     found = read(gateway, event(target=intent(**changes)))
     assert (found.authoritative, found.reference) == (False, Reference("P1", "pi_1"))
 
@@ -525,7 +525,7 @@ def test_another_shop_s_order_of_the_same_number_pays_for_nothing(gateway: Any) 
     "metadata",
     [{"payments_core_checkout": "session"}, {"payments_core_checkout": "session", "payments_core_order_id": "P\n1"}],
 )
-def test_the_payment_intent_of_a_session_without_an_order_is_nothing_to_ask_about(gateway: Any, metadata: Any) -> None:
+def test_session_payment_intent_without_an_order_is_not_queried(gateway: Any, metadata: Any) -> None:
     """Neither id is one that anybody here has stored."""
     found = read(gateway, event(target=intent(metadata=metadata)))
     assert (found.subject, found.reference, found.authoritative) == (Subject.OTHER, None, False)
@@ -560,7 +560,7 @@ def test_a_completed_session_can_be_unpaid(gateway: Any, payment_status: str) ->
     assert (found.subject, found.reference, found.charge) == (Subject.CHARGE, Reference("P1", "cs_1"), None)
 
 
-def test_a_session_whose_money_is_held_is_a_hint_whatever_it_says(gateway: Any) -> None:
+def test_session_with_held_money_is_always_a_hint(gateway: Any) -> None:
     """Held is not taken, and only the PaymentIntent tells the one from the other."""
     metadata = {"payments_core_order_id": "P1", "payments_core_capture": "manual"}
     found = read(gateway, event("checkout.session.completed", session(metadata=metadata)))
@@ -637,8 +637,8 @@ def test_a_refund_of_nothing_that_is_known_has_no_reference(gateway: Any) -> Non
 
 
 @pytest.mark.parametrize("found", ["R\n1", "R\u202e1", "R" * 256])
-def test_a_refund_id_of_somebody_else_s_making_is_none(gateway: Any, found: str) -> None:
-    """Whoever may refund may write metadata; the refund itself is one."""
+def test_foreign_refund_id_is_ignored(gateway: Any, found: str) -> None:
+    """Anyone who may refund may write metadata; the refund itself is genuine."""
     made = read(
         gateway,
         event("refund.created", refund(metadata={"payments_core_order_id": "P1", "payments_core_refund_id": found})),
@@ -857,7 +857,7 @@ def test_an_event_that_names_no_mode_is_a_hint(opening: Any, clock: Any, key: st
         assert (found.subject, found.reference, found.authoritative) == (subject, reference, False)
 
 
-# What cannot be read.
+# Unreadable deliveries.
 
 
 MALFORMED: dict[str, bytes] = {
@@ -962,7 +962,7 @@ def test_fields_to_come_are_passed_over(gateway: Any) -> None:
     assert read(gateway, body).charge == read(gateway, PAID).charge
 
 
-# What somebody would have to gain.
+# Fraud.
 
 
 @pytest.mark.parametrize("version", [VERSION, "2020-08-27"])
@@ -997,7 +997,7 @@ def test_one_payment_pays_for_one_order(
         gateway.confirm_event(found, "P1", HKD, provider_id=provider_id)
 
 
-def test_a_hint_about_what_the_account_does_not_have_is_not_found(opening: Any, clock: Any) -> None:
+def test_hint_about_an_unknown_charge_is_not_found(opening: Any, clock: Any) -> None:
     """As of another account, whose events somebody sends here."""
     missing = json.dumps({"error": {"type": "invalid_request_error", "code": "resource_missing"}}).encode()
     gateway = opening("stripe", CONFIG, transport=lambda _: Response(404, (), missing), clock=clock)
@@ -1006,7 +1006,7 @@ def test_a_hint_about_what_the_account_does_not_have_is_not_found(opening: Any, 
 
 
 def test_what_a_shopper_can_write_names_no_order(gateway: Any) -> None:
-    """Whoever opens a Payment Link of the account chooses its `client_reference_id`."""
+    """Anyone who opens a Payment Link of the account chooses its `client_reference_id`."""
     found = read(gateway, event("checkout.session.completed", session(id="cs_2", metadata={})))
     assert (found.reference, found.charge) == (Reference("", "cs_2"), None)
     theirs = session(id="cs_2", metadata={}, client_reference_id="P1")
@@ -1061,7 +1061,7 @@ def test_a_charge_of_an_earlier_version_is_known_by_its_own_id(gateway: Any) -> 
 
 
 @pytest.mark.parametrize("forged", ["P\n1", "P1\x00", "P1\u200b", "\u202e1P", "P" * 201, "P1\x7f", "P\u20281"])
-def test_an_order_id_of_somebody_else_s_making_is_none(gateway: Any, forged: str) -> None:
+def test_foreign_order_id_is_ignored(gateway: Any, forged: str) -> None:
     """The event is still one, of a charge that was not made here."""
     for kind, target, reference in (
         ("payment_intent.succeeded", intent(metadata={"payments_core_order_id": forged}), Reference("", "pi_1")),
@@ -1083,7 +1083,7 @@ def test_an_order_id_of_200_characters_is_one(gateway: Any) -> None:
         )
 
 
-def test_a_hint_of_a_session_s_payment_intent_is_asked_about_by_the_session(opening: Any, clock: Any) -> None:
+def test_hint_about_a_session_payment_intent_queries_the_session(opening: Any, clock: Any) -> None:
     """The event names the order; the shop knows the id."""
     answer = json.dumps(session(payment_intent=intent(metadata=OF_SESSION))).encode()
     gateway = opening("stripe", CONFIG, transport=lambda _: Response(200, (), answer), clock=clock)

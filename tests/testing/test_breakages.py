@@ -1,4 +1,4 @@
-"""Eleven deliberate mistakes, each noticed by the test of the contract that is meant to notice it."""
+"""Make eleven deliberate mistakes; the intended test of the contract must notice each."""
 
 from __future__ import annotations
 

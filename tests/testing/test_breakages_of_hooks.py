@@ -1,4 +1,4 @@
-"""Deliberate mistakes in the fake's hooks, each noticed by the test of the contract that is meant to notice it."""
+"""Break the fake's hooks on purpose; the intended test of the contract must notice each mistake."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class UsesTheWallClock(Verifying):
 
 
 class StaleOnlyWithReceivedAt(Verifying):
-    """Where `received_at` is not given, nothing is ever too old."""
+    """Checks the age only if `received_at` is given."""
 
     def now(self, context, delivery):
         stamp = float(self.header(delivery, "fake-timestamp"))
@@ -177,7 +177,7 @@ class PreviousKey(Verifying):
 
 
 class PreviousKeyWithoutTime(PreviousKey):
-    """What the previous key has signed is never too old."""
+    """Ignores the age of deliveries signed with the previous key."""
 
     def _verify(self, context, delivery):
         try:
@@ -213,7 +213,7 @@ class SkipsBadEvents(FakeProvider):
 
 
 class Afterwards(FakeProvider):
-    """What was parsed can be changed."""
+    """Lets subclasses change the parsed result."""
 
     def after(self, notification: Notification, delivery: WebhookDelivery) -> Notification:
         return notification
@@ -397,7 +397,7 @@ class SwapsUrls(Asking):
 
 
 class Posting(FakeProvider):
-    """What is posted can be changed."""
+    """Lets subclasses change what is posted."""
 
     def posted(self, request: Request, key: str, authorization: Authorization) -> Request:
         return request
@@ -838,7 +838,7 @@ class OnlyHints(FakeProvider):
 
 
 class BusyAndPure(PreviousKey):
-    """Logs, imports late, computes a key once and for all, has a flow in slots of its own, and answers in its own words."""
+    """Logs, imports late, computes a key once, drives a flow with its own slots, and answers with a custom body."""
 
     __slots__ = ("_once",)
 
@@ -878,7 +878,7 @@ class OneMethodNoQuestion(Posting):
 
 
 HONEST = [FakeProvider, PreviousKey, OnlyHints, BusyAndPure, OneMethodNoQuestion]
-# What these say, the core masks before anybody reads it.
+# The core masks the output of these before anyone reads it.
 MASKED = [TokenInARefusal, SecretInATokenError]
 
 
@@ -940,7 +940,7 @@ def test_what_is_honest_passes(provider, run, monkeypatch, tmp_path):
 
 
 def test_a_signature_of_fields_may_be_verified_after_reading_them():
-    """Where the order of the fields is not signed, there is no other way to verify."""
+    """If the order of the fields isn't signed, there is no other way to verify."""
 
     def sign(config: Any, body: bytes, *, at: datetime | None = None) -> tuple[tuple[str, str], ...]:
         fields = b"&".join(sorted(body.strip().split(b"&")))

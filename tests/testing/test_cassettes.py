@@ -1,4 +1,4 @@
-"""The cassette kit: what is kept, what is masked, what matches, and what is refused."""
+"""Test the cassette kit: what is kept, masked, matched and refused."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_a_compressed_answer_is_kept_as_text(path: Path, remote: Remote, send: A
         assert send("POST", f"{BASE_URL}/charge", {"amount": "88"}).body == b'{"ok": "readable"}'
 
 
-# What is kept.
+# Kept.
 
 
 def test_what_the_policy_does_not_name_is_masked_with_its_name(path: Path, remote: Remote, send: Any) -> None:
@@ -303,7 +303,7 @@ def test_another_origin_is_named_whole_in_the_policy() -> None:
         masker.request("GET", "https://api.example.evil/up", {}, b"")
 
 
-# What matches.
+# Matching.
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ def test_an_interruption_stays_one(path: Path, remote: Remote, send: Any) -> Non
         interrupted()
 
 
-# What is not written.
+# Refused when writing.
 
 
 def test_a_block_that_raises_leaves_the_old_cassette(path: Path, remote: Remote, send: Any) -> None:
@@ -538,7 +538,7 @@ def test_only_one_cassette_is_open_at_a_time(path: Path, remote: Remote, send: A
         send("POST", f"{BASE_URL}/charge", {"amount": 1})
 
 
-# What is not believed.
+# Refused when reading.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The workbench of the contract: what a test class gets wrong by itself is told as that, and not as the provider's fault."""
+"""Report mistakes of the test class as such, not as the provider's fault."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ LOWER = order_id_of("order-%05d")
 
 
 @pytest.mark.parametrize("pattern", ["", "[a-z0-9-]+"])
-def test_a_length_that_the_gateway_does_not_take_is_found_whatever_the_pattern(pattern: str) -> None:
+def test_too_long_order_id_is_found_for_any_pattern(pattern: str) -> None:
     """The author's own id is lengthened by its last character, so that it stays one of the pattern."""
     wrong = replace(FAKE, order_id_length=FAKE.order_id_length + 1, order_id_pattern=pattern)
     with benched(wrong, order_id=LOWER) as (contract, bench), pytest.raises(Exception, match="invalid"):

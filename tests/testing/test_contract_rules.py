@@ -1,4 +1,4 @@
-"""The contract cannot be weakened by the class that inherits it, and leaves nothing out in silence."""
+"""Prove that a class that inherits the contract can't weaken it, and that nothing is left out silently."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_every_test_of_the_contract_has_a_sentence_and_says_why() -> None:
         assert (getattr(ProviderContract, name).__doc__ or "").strip().endswith("."), name
 
 
-# The plugin, in a run of its own.
+# The plugin, in a separate run.
 
 
 def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -178,7 +178,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize(("source", "said"), UNUSABLE.items(), ids=UNUSABLE.values())
-def test_a_class_that_cannot_be_tested_is_told_in_a_line(tmp_path: Path, source: str, said: str) -> None:
+def test_untestable_class_is_reported_in_one_line(tmp_path: Path, source: str, said: str) -> None:
     """And not by a traceback through pytest, or by a hundred tests that fail for one reason."""
     broken = tmp_path / "a breakage.py"
     broken.write_text(source)

@@ -1,4 +1,4 @@
-"""Honest providers of other shapes pass the contract's tests about answers, money, ids and keys, and mistakes in them are noticed."""
+"""Run honest and broken providers of other shapes through the tests about answers, money, ids and keys."""
 
 from __future__ import annotations
 
@@ -297,7 +297,7 @@ def test_a_mistake_is_noticed_whatever_the_body_is_made_of(kind, broken, test, m
         getattr(contract, test)(bench)
 
 
-# How answers are changed.
+# Changes of answers.
 
 
 def test_a_body_without_each_of_its_fields():

@@ -1,4 +1,4 @@
-"""The fake, for the tests of shops: every magic reference, its keys, refunds and notifications, in process and over HTTP."""
+"""Test the fake as shops use it: every magic reference, keys, refunds and notifications, in process and over HTTP."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def paths(sandbox: FakeSandbox) -> list[str]:
     return [each for each in sandbox.requests if each != "POST /token"]
 
 
-# What a shop sees of an ordinary order.
+# Ordinary orders, as a shop sees them.
 
 
 def test_an_ordinary_order_waits_for_the_shopper(gateway, sandbox):
@@ -287,7 +287,7 @@ def test_every_magic_reference_is_documented_in_the_module():
 
 
 def test_the_page_has_the_provider_s_sections_statuses_and_codes():
-    """What a docstring of the provider begins with is a heading of its gateway's documentation."""
+    """The provider's docstrings refer to the headings of its gateway's documentation."""
     headings = set(re.findall(r"^## (\w+)$", PAGE, re.MULTILINE))
     hooks = [value for value in vars(FakeProvider).values() if hasattr(value, "payments_core_impl")]
     cited = {re.match(r"\w+", hook.__doc__)[0] for hook in hooks}
@@ -313,7 +313,7 @@ def test_the_same_create_again_is_one_charge(gateway, sandbox):
     assert len(sandbox.charges("order-1")) == 1
 
 
-def test_one_order_with_another_amount_is_a_duplicate_and_says_nothing_for_sure(gateway, sandbox):
+def test_order_with_another_amount_is_an_indefinite_duplicate(gateway, sandbox):
     """`definitive` would be a lie: this order does have a charge."""
     gateway.create_charge(ask("order-1"))
     with pytest.raises(Rejected) as caught:
@@ -703,7 +703,7 @@ def test_what_no_request_could_be_is_404_over_http():
             connection.close()
 
 
-# What keeps it out of production.
+# Guards against use in production.
 
 
 def test_no_configuration_can_name_the_fake():
@@ -739,7 +739,7 @@ def test_half_an_answer_is_no_charge(here, answer, error):
         {"amount": "8800"}, {"amount": 88.5}, {"currency": "hkd"}, {"id": ""}, {"captured": None}, {"status": None},
     ],
 )  # fmt: skip
-def test_an_answer_that_is_almost_a_charge_is_none(here, change):
+def test_incomplete_charge_answer_is_rejected(here, change):
     charge = {
         "id": "ch_1", "order_id": "order-1", "status": "open", "amount": 8800, "currency": "HKD", "captured": 0,
         "refunded": 0, "pay_url": "https://fake.invalid/pay/ch_1", "failure": None,

@@ -1,4 +1,4 @@
-"""The fault gateway, its bytes proved with a bare socket: a client library would hide what is to be seen."""
+"""Test the fault gateway with a bare socket: a client library would hide the bytes."""
 
 import gzip
 import http.client
@@ -136,7 +136,7 @@ def read_answer(sock):
     return status, headers, body
 
 
-# What it stands before.
+# The upstream.
 
 
 def test_an_unmatched_request_is_forwarded_as_it_was(upstream):
@@ -214,7 +214,7 @@ def test_an_upstream_that_is_gone_is_502():
 
 @pytest.mark.parametrize("url", ["https://example.com", "127.0.0.1:80", "http://"])
 def test_an_upstream_is_a_plain_http_url(url):
-    """What cannot be reached is refused at once."""
+    """An unreachable upstream is refused at once."""
     with pytest.raises(ValueError, match="http://"):
         FaultGateway(url)
 
@@ -238,7 +238,7 @@ def test_a_request_that_is_not_http_is_400(gateway):
     assert gateway.requests == []
 
 
-# What it remembers.
+# Recorded requests.
 
 
 def test_requests_are_remembered_as_they_arrived(gateway):
@@ -687,7 +687,7 @@ def until(condition, seconds=10):
     return True
 
 
-# What a fault is made of.
+# Arguments of faults.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The leak scan: what it must find, each form made by somebody else's encoder; and what it must not."""
+"""Test the leak scan: what it must find, each form made by an independent encoder, and what it must not report."""
 
 import base64
 import gzip
@@ -229,7 +229,7 @@ def test_a_few_quoted_bytes_in_a_megabyte_are_found():
     assert scan(data, {"it": secret}) == [Leak("it", "url", 3 + len(filler))]
 
 
-# What is not there is not found.
+# No false positives.
 
 
 def test_random_data_has_no_leaks():
@@ -257,7 +257,7 @@ def test_a_megabyte_is_scanned_in_seconds():
     assert (len(data) > 1_000_000, time.monotonic() - started < 15) == (True, True)
 
 
-# What cannot be answered is refused.
+# Refusals.
 
 
 @pytest.mark.parametrize("call", [encodings, plant, lambda secret: scan(b"", {"it": secret})])

@@ -1,4 +1,4 @@
-"""Mistakes about answers, money, ids and keys: each is noticed by the test of the contract that is meant to notice it."""
+"""Break answers, money, ids and keys on purpose; the intended test of the contract must notice each mistake."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def create(provider, authorization, request):
     return next(FakeProvider.create_charge(provider, authorization, request))
 
 
-# What is read out of answers.
+# Reading answers.
 
 
 @noticed_by("test_an_answer_about_another_charge_is_a_mismatch", "read the ids out of the answer")

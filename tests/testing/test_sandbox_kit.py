@@ -1,4 +1,4 @@
-"""What sandboxes are made of: the courier, the guard, the control routes and the page, over real HTTP."""
+"""Test the parts of sandboxes over real HTTP: the courier, the guard, the control routes and the page."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_an_address_is_judged_by_its_host(url: str, own: bool) -> None:
     assert is_loopback(url) is own
 
 
-def test_what_the_sandbox_s_own_signature_raises_reaches_whoever_waits() -> None:
+def test_signing_error_reaches_the_waiting_caller() -> None:
     def unwritten(_: bytes) -> Any:
         raise NotImplementedError("step 4")
 

@@ -495,9 +495,7 @@ def test_a_live_order_id_is_as_long_as_the_gateway_takes(
 
 
 @pytest.mark.usefixtures("acme")
-def test_where_nothing_new_fits_into_an_order_id_that_is_said_and_nothing_is_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_order_id_without_room_is_reported_before_sending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Acme, "info", structs.replace(Acme.info, limits=Limits(order_id_length=12)))
     story = structs.replace(STORIES[0], parameters={"order_id": "story{unique}"})
     monkeypatch.setattr(AcmeSandbox, "stories", lambda self: (story,))

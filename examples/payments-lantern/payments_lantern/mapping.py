@@ -1,4 +1,4 @@
-"""Between Lantern Pay's words and ours: the one module that knows both vocabularies."""
+"""Map Lantern Pay's vocabulary to ours; no other module knows both."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _TRACE: Final = "lantern-trace"
 
 
 def create(request: ChargeRequest) -> bytes:
-    """CREATE: the body."""
+    """Build the body (CREATE)."""
     return wire.ENCODE(
         wire.Create(
             merchant_ref=request.order_id,
@@ -57,7 +57,7 @@ def create(request: ChargeRequest) -> bytes:
 
 
 def charge(provider: str, response: Response) -> Charge:
-    """CREATE and ASK: the payment in an answer; any answer but 200 is a refusal."""
+    """Read the payment in an answer (CREATE, ASK); any status but 200 is a refusal."""
     if response.status != 200:
         raise refusal(response)
     payment = response.decode(wire.PAYMENT)
@@ -76,7 +76,7 @@ def charge(provider: str, response: Response) -> Charge:
 
 
 def refusal(response: Response) -> Rejected | NotFound:
-    """REFUSALS: what the word in an answer means; a word that is not listed proves nothing."""
+    """Map the word of a refusal (REFUSALS); an unlisted word proves nothing."""
     word = response.decode(wire.PROBLEM).error
     if response.status == 404 and word == "no_such_payment":
         return NotFound("Lantern Pay has no such payment", raw_code=word)
@@ -86,7 +86,7 @@ def refusal(response: Response) -> Rejected | NotFound:
 
 
 def request_id(response: Response) -> str:
-    """KEYS: the trace of any answer, for which the support asks."""
+    """Return the trace of any answer, which support asks for (KEYS)."""
     return response.header(_TRACE) or ""
 
 

@@ -1,4 +1,4 @@
-"""Lantern Pay, for payments-core. What it documents, and what nobody knows, is in the README."""
+"""Accept Lantern Pay through payments-core. The README lists what is documented and what is not known."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CURRENCIES: Final = ("HKD", "JPY", "KWD")  # CREATE
 
 
 class LanternProvider:
-    """The hooks of Lantern Pay: pure, so one instance serves any number of sync and async callers."""
+    """Implement the hooks for Lantern Pay. Hooks are pure: one instance serves any number of sync and async callers."""
 
     config_type = LanternConfig
     info = ProviderInfo(
@@ -57,13 +57,13 @@ class LanternProvider:
 
     @hookimpl
     def create_charge(self, request: ChargeRequest) -> Flow[Charge]:
-        """CREATE: not idempotent; a second one for the same order is refused."""
+        """Create a charge (CREATE). It isn't idempotent: a second one for the same order is refused."""
         response = yield Request("POST", wire.PAYMENTS_PATH, headers=self._headers, body=mapping.create(request))
         return mapping.charge(self.info.id, response)
 
     @hookimpl
     def get_status(self, reference: Reference) -> Flow[Charge]:
-        """ASK: by Lantern Pay's own id where it is known, else by ours."""
+        """Query by Lantern Pay's own id if it is known, else by ours (ASK)."""
         path = f"{wire.PAYMENTS_PATH}/{segment(reference.provider_id)}" if reference.provider_id else wire.PAYMENTS_PATH
         query = () if reference.provider_id else (("merchant_ref", reference.order_id),)
         response = yield Request("GET", path, query=query, headers=self._headers, safe=True)
@@ -71,11 +71,11 @@ class LanternProvider:
 
     @hookimpl
     def parse_webhook(self, context: Context, delivery: WebhookDelivery) -> Notification:
-        """NOTIFY: verify the bytes, then read them."""
+        """Verify the bytes, then read them (NOTIFY)."""
         webhook.verify(delivery, self._keys, context.now)
         return webhook.notification(self.info.id, delivery)
 
     @hookimpl
     def read_request_id(self, response: Response) -> str:
-        """KEYS: the trace."""
+        """Return the trace (KEYS)."""
         return mapping.request_id(response)

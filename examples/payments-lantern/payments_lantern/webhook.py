@@ -1,4 +1,4 @@
-"""Lantern Pay's notifications: verified over the time and the raw bytes, then read; always a hint."""
+"""Verify Lantern Pay's notifications over the time and the raw bytes, then read them. Each is a hint."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ANSWER: Final = Acknowledgement(200, (("content-type", "text/plain"),), b"lit")
 
 
 def verify(delivery: WebhookDelivery, keys: Iterable[Secret], now: datetime) -> None:
-    """NOTIFY: raise `WebhookRejected` unless one of the keys has signed this body, and just now."""
+    """Raise `WebhookRejected` unless one of the keys signed this body, and did so recently (NOTIFY)."""
     times, signatures = delivery.values("Lantern-Time"), delivery.values("Lantern-Signature")
     if len(times) != 1 or len(signatures) != 1 or _TIME.fullmatch(times[0]) is None:
         raise WebhookRejected("signature")
@@ -44,7 +44,7 @@ def verify(delivery: WebhookDelivery, keys: Iterable[Secret], now: datetime) -> 
 
 
 def notification(provider: str, delivery: WebhookDelivery) -> Notification:
-    """NOTIFY: the one event of a verified delivery."""
+    """Return the one event of a verified delivery (NOTIFY)."""
     notice = delivery.decode(wire.NOTICE)
     subject, reference = Subject.OTHER, None
     if notice.kind == "payment.changed":

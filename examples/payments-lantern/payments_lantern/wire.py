@@ -1,4 +1,4 @@
-"""Lantern Pay's own names and shapes, and nothing else's.
+"""Define Lantern Pay's own names and shapes, and nothing else.
 
 Sources are the sections of its documentation: KEYS, CREATE, ASK, STATES, REFUSALS, NOTIFY.
 """
@@ -31,7 +31,7 @@ class Create(msgspec.Struct, omit_defaults=True):
 
 
 class Payment(msgspec.Struct, frozen=True):
-    """CREATE and ASK: a payment. `checkout_url` is there while it waits for the shopper."""
+    """CREATE and ASK: a payment. `checkout_url` is present while it waits for the shopper."""
 
     payment_id: Id
     merchant_ref: Id
@@ -44,20 +44,20 @@ class Payment(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """REFUSALS: every answer that is no payment."""
+    """REFUSALS: any answer that isn't a payment."""
 
     error: Word
 
 
 class NoticedPayment(msgspec.Struct, frozen=True):
-    """NOTIFY: which payment has changed; neither its state nor its amount."""
+    """NOTIFY: the payment that changed, without its state or amount."""
 
     payment_id: Id
     merchant_ref: Id
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """NOTIFY: the body. Kinds but `payment.changed` may carry anything else."""
+    """NOTIFY: the body. Kinds other than `payment.changed` may carry anything else."""
 
     event: Id
     kind: Word

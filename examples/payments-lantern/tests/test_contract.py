@@ -1,4 +1,4 @@
-"""Lantern Pay passes the contract that every provider passes: run it with pytest."""
+"""Run the contract that every provider passes against Lantern Pay, with pytest."""
 
 from __future__ import annotations
 

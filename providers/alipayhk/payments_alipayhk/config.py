@@ -1,4 +1,4 @@
-"""What a merchant of CBTIS is given, and where their deployment lives."""
+"""Configure a CBTIS merchant account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between CBTIS's words and ours: the one module that knows both vocabularies."""
+"""Map CBTIS's vocabulary to ours; no other module knows both."""
 
 from __future__ import annotations
 
@@ -50,25 +50,25 @@ _SUCCESS: Final = 0
 _LONGEST_ID: Final = 64
 _LONGEST_ACTION: Final = 64 * 1024
 _LONGEST_SMALL: Final = 1024
-# RFC 3339, with the nanoseconds of `create_time`, of which a datetime keeps six digits.
+# RFC 3339, with the nanoseconds of `create_time`; a datetime keeps six digits.
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _TEXT: Final = re.compile(r"[\x20-\x7e]{1,128}", re.ASCII)
 
 
 def authorization(response: Response) -> Authorization:
-    """AUTH. An answer without a usable token (a maintenance page) is no wrong password."""
+    """Read the token (AUTH). An answer without a usable one, such as a maintenance page, is no wrong password."""
     if not _is_success(response):
-        raise ProtocolViolation(f"the gateway answered the authorization with HTTP {response.status}")
+        raise ProtocolViolation(f"the gateway answered the token call with HTTP {response.status}")
     token = response.decode(wire.TOKEN)
     if re.fullmatch(r"[\x21-\x7e]+", token.access_token) is None:
-        raise ProtocolViolation("the answer to the authorization carries no usable token")
-    # What is no number is believed for the shortest time that the core believes anything.
+        raise ProtocolViolation("the answer to the token call has no usable token")
+    # A lifetime that isn't a number counts as the shortest that the core accepts.
     lifetime = small(wire.NUMBER, token.expires_in)
     return Authorization(Secret(token.access_token), expires_in=lifetime if lifetime is not None else 0.0)
 
 
 def create(request: ChargeRequest) -> bytes:
-    """WEB: the body of create."""
+    """Build the body of create (WEB)."""
     wallet = wire.AlipayHK(flow=FLOWS[request.channel], payment_method=request.method)
     return wire.ENCODE(
         wire.Create(
@@ -83,12 +83,12 @@ def create(request: ChargeRequest) -> bytes:
 
 
 def query(reference: Reference) -> bytes:
-    """WEB: the body of query."""
+    """Build the body of query (WEB)."""
     return wire.ENCODE(wire.Query(order_id=reference.provider_id, merchant_order_id=reference.order_id))
 
 
 def charge(provider: str, response: Response) -> Charge:
-    """WEB: the answer to create or query; any `code` but 0 is `Rejected`, never definitive: no code is documented."""
+    """Read the answer to create or query (WEB). Any `code` but 0 is `Rejected`, not definitive: none is documented."""
     envelope = response.decode(wire.ENVELOPE)
     rid = _text(envelope.rid)
     if envelope.code != _SUCCESS:
@@ -118,7 +118,7 @@ def _is_success(response: Response) -> bool:
 
 
 def request_id(response: Response) -> str:
-    """The `rid` of any answer that has one."""
+    """Return the `rid` of an answer, if it has one."""
     return _text(wire.ENVELOPE(response.body).rid)
 
 
@@ -147,7 +147,7 @@ def _next_action(raw: msgspec.Raw, rid: str) -> NextAction | None:
 
 
 def _http(url: str, rid: str) -> str:
-    # A shopper's browser goes there: `javascript:` and the like must not come through.
+    # A shopper's browser opens this URL: block `javascript:` and the like.
     if re.fullmatch(r"https?://[a-z0-9.\[\]:-]+(?:[/?#][\x21-\x7e]*)?", url, re.IGNORECASE | re.ASCII) is None:
         raise ProtocolViolation("the gateway's next_action is not a web address", request_id=rid)
     return url
@@ -173,7 +173,7 @@ def _time(text: str, name: str, rid: str) -> datetime | None:
 
 
 def _decode(decoder: Callable[[bytes], T], raw: msgspec.Raw, rid: str) -> T:
-    """Like `Response.decode`, for a part of the body, keeping the rid."""
+    """Decode a part of the body like `Response.decode`, keeping the rid."""
     error: ProtocolViolation
     try:
         return Response(200, body=bytes(raw)).decode(decoder)
@@ -184,7 +184,7 @@ def _decode(decoder: Callable[[bytes], T], raw: msgspec.Raw, rid: str) -> T:
 
 
 def small(decoder: Callable[[bytes], T], raw: msgspec.Raw) -> T | None:
-    """A small value that may have any shape, or None where it is not of the decoder's."""
+    """Decode a small value of any shape; return None if it doesn't fit the decoder."""
     data = bytes(raw)
     if not 0 < len(data) <= _LONGEST_SMALL:
         return None
@@ -195,6 +195,6 @@ def small(decoder: Callable[[bytes], T], raw: msgspec.Raw) -> T | None:
 
 
 def _text(raw: msgspec.Raw) -> str:
-    """Plain text of a bounded length, or nothing: it goes into errors and logs."""
+    """Return plain text of a bounded length, or nothing: it goes into errors and logs."""
     text = small(wire.TEXT, raw) or ""
     return text if _TEXT.fullmatch(text) else ""

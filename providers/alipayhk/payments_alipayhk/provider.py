@@ -1,4 +1,4 @@
-"""AlipayHK and Alipay, through the CBTIS gateway. What it documents, and what nobody knows, is in the README."""
+"""Accept AlipayHK and Alipay through the CBTIS gateway. The README lists what is documented and what is not known."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _JSON: Final = ("content-type", "application/json")
 
 
 class AlipayHKProvider:
-    """The hooks of AlipayHK: pure, so one instance serves any number of sync and async callers."""
+    """Implement the hooks for AlipayHK. Hooks are pure: one instance serves any number of sync and async callers."""
 
     config_type = AlipayHKConfig
     info = ProviderInfo(
@@ -49,7 +49,7 @@ class AlipayHKProvider:
 
     @hookimpl
     def authorize(self) -> Flow[Authorization]:
-        """AUTH: client credentials, which travel in the query."""
+        """Fetch a token with the client credentials, sent in the query (AUTH)."""
         response = yield Request(
             "GET",
             wire.AUTH_PATH,
@@ -64,25 +64,25 @@ class AlipayHKProvider:
 
     @hookimpl
     def create_charge(self, authorization: Authorization, request: ChargeRequest) -> Flow[Charge]:
-        """WEB: never marked idempotent, because nothing is documented of a second create for one order."""
+        """Create a charge (WEB). It is never marked idempotent: a second create for one order is not documented."""
         response = yield _post(wire.CREATE_PATH, mapping.create(request), authorization)
         return mapping.charge(self.info.id, response)
 
     @hookimpl
     def get_status(self, authorization: Authorization, reference: Reference) -> Flow[Charge]:
-        """WEB: by either id, or by both."""
+        """Query by either id, or by both (WEB)."""
         response = yield _post(wire.QUERY_PATH, mapping.query(reference), authorization, safe=True)
         return mapping.charge(self.info.id, response)
 
     @hookimpl
     def parse_webhook(self, delivery: WebhookDelivery) -> Notification:
-        """HOOK: verify the bytes, then read them; it needs no token."""
+        """Verify the bytes, then read them (HOOK); no token is needed."""
         webhook.verify(delivery, self._keys)
         return webhook.notification(self.info.id, delivery)
 
     @hookimpl
     def read_request_id(self, response: Response) -> str:
-        """WEB: the envelope's `rid`."""
+        """Return the envelope's `rid` (WEB)."""
         return mapping.request_id(response)
 
 

@@ -1,4 +1,4 @@
-"""CBTIS's notifications: verified over the raw bytes, then read; always a hint, because they carry no amount."""
+"""Verify CBTIS's notifications over the raw bytes, then read them. Each is a hint: they carry no amount."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _KIND: Final = re.compile(r"[\x21-\x7e]{1,64}", re.ASCII)
 
 
 def sign(body: bytes, key: Secret) -> str:
-    """HOOK: `HEX(SHA256(body + "." + apikey))`, in lower case."""
+    """Return `HEX(SHA256(body + "." + apikey))` in lower case (HOOK)."""
     return _digest(body, key).hex()
 
 
 def _digest(body: bytes, key: Secret) -> bytes:
-    # The key becomes bytes only here: kept as bytes anywhere, it would show in that object's repr.
+    # Encode the key only here: stored as bytes, it would show in that object's repr.
     return sha256(b"%b.%b" % (body, key.reveal().encode())).digest()
 
 
 def verify(delivery: WebhookDelivery, keys: tuple[Secret, ...]) -> None:
-    """Raise `WebhookRejected("signature")` unless there is exactly one signature and one of the keys made it."""
+    """Raise `WebhookRejected("signature")` unless there is exactly one signature, made by one of the keys."""
     given = delivery.values(SIGNATURE_HEADER)
     if len(given) != 1 or len(given[0]) != _DIGITS:
         raise WebhookRejected("signature")
@@ -51,11 +51,11 @@ def verify(delivery: WebhookDelivery, keys: tuple[Secret, ...]) -> None:
 
 
 def notification(provider: str, delivery: WebhookDelivery) -> Notification:
-    """The one event of a verified delivery."""
+    """Return the one event of a verified delivery."""
     try:
         notice = delivery.decode(wire.NOTICE)
     except WebhookRejected:
-        # Of a kind that we don't know nothing but its name is read, so its data may have any shape.
+        # Only the name of an unknown kind is read, so its data may have any shape.
         kind = delivery.decode(wire.NOTICE_KIND).notify_type
         if kind in _KNOWN:
             raise
@@ -85,7 +85,7 @@ def _paid(provider: str, data: wire.NoticeData) -> WebhookEvent:
 
 
 def _refunded(provider: str, data: wire.NoticeData) -> WebhookEvent:
-    """HOOK names neither the order nor the currency, so there is no reference, and the amount is not read."""
+    """Return a refund without a reference or an amount: HOOK names neither the order nor the currency."""
     for identifier in (data.refund_id, data.merchant_refund_id):
         if len(identifier) > _LONGEST_ID or not (identifier.isprintable()):
             raise WebhookRejected("malformed")
@@ -96,7 +96,7 @@ def _refunded(provider: str, data: wire.NoticeData) -> WebhookEvent:
 
 
 def _account(uid: msgspec.Raw) -> str:
-    """HOOK shows a whole number, and does not say that it is the merchant number that authorizes: so it is kept as told."""
+    """Return the account as sent: HOOK shows a whole number, and doesn't say that it is the merchant number."""
     data = bytes(uid)
     return data.decode() if _NUMBER.fullmatch(data) else ""
 
@@ -104,10 +104,10 @@ def _account(uid: msgspec.Raw) -> str:
 def _other(provider: str, kind: str, body: bytes) -> WebhookEvent:
     if _KIND.fullmatch(kind) is None:
         raise WebhookRejected("malformed")
-    # Nothing of it is read, so only the whole body tells one from another.
+    # None of its fields is read, so only the whole body identifies it.
     return WebhookEvent(provider, Subject.OTHER, kind, None, f"{kind}:{sha256(body).hexdigest()[:32]}")
 
 
 def _event_id(kind: str, *ids: str) -> str:
-    """The kind and every id, joined by colons; one inside an id is encoded, so that no two lists of ids look alike."""
+    """Join the kind and every id with colons. Colons in ids are encoded, so different lists never collide."""
     return ":".join((kind, *(each.replace(":", "%3A") if ":" in each else each for each in ids)))

@@ -1,4 +1,4 @@
-"""CBTIS's own names and shapes, and nothing else's.
+"""Define CBTIS's own names and shapes, and nothing else.
 
 Sources are pages of docs.globalcbtis.com: AUTH docs/auth/auth-method; HOOK docs/auth/auth-webhook; WEB, STORE and H5
 docs/payments/payment_method/alipayhk/payment_with_{web_qrcode,instore_qrcode,h5}; WX the same under wechat.
@@ -33,7 +33,7 @@ QUERY_PATH: Final = "/mch-api/v1/pa/payment_intents/query"
 
 
 class Token(msgspec.Struct, frozen=True):
-    """AUTH: not wrapped in the envelope. `expires_in` is read leniently: a token must not fail for its lifetime."""
+    """AUTH: not wrapped in the envelope. `expires_in` is read leniently: a bad lifetime must not fail the token."""
 
     access_token: str
     expires_in: msgspec.Raw = msgspec.Raw(b"3600")
@@ -47,7 +47,7 @@ class AlipayHK(msgspec.Struct):
 
 
 class PaymentMethod(msgspec.Struct):
-    """WEB: `payment_method`. The key beside `type` follows it (H5's example names another channel's, by mistake)."""
+    """WEB: `payment_method`. The key next to `type` has its name (H5's example names another channel's, by mistake)."""
 
     alipayhk: AlipayHK
     type: str = "alipayhk"
@@ -95,9 +95,9 @@ class Intent(msgspec.Struct, frozen=True):
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """WEB: what wraps every answer but the token's. `code` 0 is success; no other is documented.
+    """WEB: wraps every answer but the token's. `code` 0 is success; no other is documented.
 
-    What may have any shape stays bytes until it is asked for: a kilobyte of gzip can hold a million objects.
+    Parts of any shape stay bytes until they are needed: a kilobyte of gzip can hold a million objects.
     """
 
     code: int | str
@@ -107,13 +107,13 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 class NoticeKind(msgspec.Struct, frozen=True):
-    """HOOK: all that is read of a kind of notification that is not known."""
+    """HOOK: the only part that is read of an unknown kind of notification."""
 
     notify_type: str
 
 
 class NoticeData(msgspec.Struct, frozen=True):
-    """WEB and HOOK: `data` of `payment_success` and of `refund_success`, as far as it is used."""
+    """WEB and HOOK: the fields we use in `data` of `payment_success` and of `refund_success`."""
 
     order_id: str = ""
     merchant_order_id: str = ""
@@ -123,7 +123,7 @@ class NoticeData(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """HOOK: a notification of a kind that is known."""
+    """HOOK: a notification of a known kind."""
 
     notify_type: str
     data: NoticeData = NoticeData()

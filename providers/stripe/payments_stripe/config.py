@@ -1,4 +1,4 @@
-"""What a Stripe account is opened with."""
+"""Configure a Stripe account."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["StripeConfig"]
 _SENDABLE: Final = re.compile(r"[\x21-\x7e]*", re.ASCII)  # it travels in a header
 _ENCODABLE: Final = re.compile("[^\ud800-\udfff]*", re.DOTALL)
 _STRIPE: Final = "https://api.stripe.com"
-# docs.stripe.com/keys and /webhooks/signature: what each key is, by its beginning. An unknown beginning is taken.
+# docs.stripe.com/keys and /webhooks/signature: the kind of each key, by its prefix. Unknown prefixes are accepted.
 _NOT_API_KEYS: Final = {
     "pk_": "a publishable key",
     "whsec_": "the signing secret of a webhook",
@@ -26,9 +26,9 @@ _NOT_WEBHOOK_KEYS: Final = {"sk_": "an API key", "rk_": "an API key", "pk_": "a 
 class StripeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One Stripe account, in one mode.
 
-    `api_key` is a secret or restricted key (`sk_…`, `rk_…`) and `webhook_key` the signing secret of one webhook endpoint
-    (`whsec_…`, the whole text). While the endpoint's secret is being rolled, the old one is `previous_webhook_key`.
-    `base_url` is Stripe's; another one is for tests, and takes no live key.
+    `api_key` is a secret or restricted key (`sk_…`, `rk_…`). `webhook_key` is the signing secret of one webhook
+    endpoint (`whsec_…`, the whole text). While the endpoint's secret is being rolled, set the old one as
+    `previous_webhook_key`. `base_url` is Stripe's; another one is for tests, and takes no live key.
     """
 
     api_key: Secret
@@ -57,9 +57,9 @@ class StripeConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _check(field: str, key: Secret, possible: re.Pattern[str], others: dict[str, str], wanted: str) -> None:
-    """Refuse what cannot be used, and keys that were taken for one another."""
+    """Refuse unusable keys, and keys in each other's place."""
     if possible.fullmatch(key.reveal()) is None:
-        raise ConfigurationError(f"{field} has characters that no key of Stripe's has: {field} is {wanted}")
+        raise ConfigurationError(f"{field} has characters that no Stripe key has; it must be {wanted}")
     for beginning, kind in others.items():
         if key.reveal().startswith(beginning):
             raise ConfigurationError(f"{field} is {kind}; it must be {wanted}")

@@ -1,9 +1,9 @@
-"""What a believed notification says (docs.stripe.com/api/events/object, /api/events/types).
+"""Read verified notifications (docs.stripe.com/api/events/object, /api/events/types).
 
-An object in an event has the shape of the version that the endpoint is registered with. So its status is believed where
-that version is ours; else the event is a hint with the ids alone, which every version writes alike. A hint it is as well
-where it may be about somebody else's money: in another account of an organization (`context`), or on the PaymentIntent of
-a session, whose id the shop has never seen and cannot compare.
+An object in an event has the shape of the version that the endpoint is registered with. Its status is trusted only if
+that version is ours; otherwise the event is a hint with the ids alone, which all versions write alike. It is also a
+hint if it may be about somebody else's money: in another account of an organization (`context`), or on the
+PaymentIntent of a session, whose id the shop has never seen and cannot compare.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _CONTEXT: Final = re.compile(r"[A-Za-z0-9_/]{0,255}", re.ASCII)  # an account, o
 
 
 def notification(provider: str, delivery: WebhookDelivery, *, livemode: bool | None) -> Notification:
-    """The one event of a verified delivery; `livemode` is the mode of the account's key, where that is known."""
+    """Return the one event of a verified delivery. `livemode` is the mode of the account's key, if known."""
     event = delivery.decode(wire.EVENT)
     if not (_TEXT.fullmatch(event.id) and _TEXT.fullmatch(event.type)):
         raise WebhookRejected("malformed")
@@ -47,15 +47,15 @@ def notification(provider: str, delivery: WebhookDelivery, *, livemode: bool | N
     if event.object != "event" and not event.object.startswith("v2."):
         raise WebhookRejected("malformed")
     if None not in {livemode, event.livemode} and event.livemode is not livemode:
-        raise WebhookRejected("malformed")  # play money, or a live event in a test's account
+        raise WebhookRejected("malformed")  # test money, or a live event in a test account
     read = _reader(event)
     return Notification((read(provider, event, delivery),))
 
 
 def _reader(event: wire.Event) -> Reader:
-    """Who reads an event of this kind; of every other one nothing but its name is.
+    """Return the reader for an event of this kind, or None: only the name of other kinds is read.
 
-    Of a connected account's neither: its owner writes what he likes, and the money goes to him.
+    Events of connected accounts are not read either: the owner controls their content and receives the money.
     """
     if event.object == "event" and not event.account:
         for prefix, reader in READERS:
@@ -88,10 +88,10 @@ def _of_session(provider: str, event: wire.Event, delivery: WebhookDelivery) -> 
         return _event(provider, event, Subject.CHARGE, reference)
     status = mapping.session_status(found)
     paid = status is PaymentStatus.SUCCEEDED
-    # One that expired with a PaymentIntent may have been paid at the last moment: only asking tells.
+    # A session that expired with a PaymentIntent may have been paid at the last moment: only a query tells.
     over = status is PaymentStatus.CANCELLED and found.payment_intent is None
-    # No page says what `payment_status` a session has whose money is held; only its PaymentIntent tells held from taken.
-    # A session without our order id does not say whether its money is: an earlier version or another program made it.
+    # The `payment_status` of a session with held money isn't documented; only its PaymentIntent tells held from taken.
+    # A session without our order id doesn't say whether its money is held: another version or program made it.
     held = mapping.is_manual(found) or not reference.order_id
     if found.mode != "payment" or held or not (paid or over) or not is_known(found.currency):
         return _event(provider, event, Subject.CHARGE, reference)
@@ -100,7 +100,7 @@ def _of_session(provider: str, event: wire.Event, delivery: WebhookDelivery) -> 
 
 def _of_refund(provider: str, event: wire.Event, delivery: WebhookDelivery) -> WebhookEvent:
     found = _target(event, delivery, "refund", wire.OF_REFUND)
-    paid_by = _paid_by(found) if isinstance(found, wire.Named) else found.payment_intent or ""
+    paid_by = _intent_id(found) if isinstance(found, wire.Named) else found.payment_intent or ""
     reference = mapping.intent_reference(found.metadata, paid_by)
     if isinstance(found, wire.Named) or not is_known(found.currency):
         return _event(provider, event, Subject.REFUND, reference)
@@ -109,11 +109,11 @@ def _of_refund(provider: str, event: wire.Event, delivery: WebhookDelivery) -> W
 
 def _of_refunded_charge(provider: str, event: wire.Event, delivery: WebhookDelivery) -> WebhookEvent:
     named = _named(delivery, "charge")
-    return _event(provider, event, Subject.REFUND, mapping.intent_reference(named.metadata, _paid_by(named)))
+    return _event(provider, event, Subject.REFUND, mapping.intent_reference(named.metadata, _intent_id(named)))
 
 
 def _of_dispute(provider: str, event: wire.Event, delivery: WebhookDelivery) -> WebhookEvent:
-    paid_by = _paid_by(_named(delivery, "dispute"))
+    paid_by = _intent_id(_named(delivery, "dispute"))
     return _event(provider, event, Subject.DISPUTE, Reference(provider_id=paid_by) if paid_by else None)
 
 
@@ -145,7 +145,7 @@ def _event(
 def _target(
     event: wire.Event, delivery: WebhookDelivery, kind: str, ours: Callable[[bytes], wire.Told[T]]
 ) -> T | wire.Named:
-    """What the event is about: whole where version and account are ours, else what every version says of it."""
+    """Decode the object of the event: in full if version and account are ours, else the fields all versions share."""
     if event.api_version != wire.VERSION or event.livemode is None or event.context:
         return _named(delivery, kind)
     found = delivery.decode(ours).data.object
@@ -166,6 +166,6 @@ def _check_id(found: str) -> None:
         raise WebhookRejected("malformed")
 
 
-def _paid_by(named: wire.Named) -> str:
-    """The PaymentIntent's id."""
+def _intent_id(named: wire.Named) -> str:
+    """Return the PaymentIntent's id."""
     return WebhookDelivery(bytes(named.payment_intent), {}).decode(wire.TEXT) or ""

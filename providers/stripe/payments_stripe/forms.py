@@ -1,4 +1,4 @@
-"""What is sent: the fields of every request, and the idempotency keys. Names are those of docs.stripe.com/api."""
+"""Build the fields of every request, and the idempotency keys. Names are those of docs.stripe.com/api."""
 
 from __future__ import annotations
 
@@ -41,45 +41,46 @@ _OF_SESSION: Final = (("expand[0]", "payment_intent.latest_charge"),)
 
 
 def is_session(reference: Reference) -> bool:
-    """Whether the id is a Checkout Session's; `InvalidRequest` where it is no PaymentIntent's either."""
+    """Return whether the id is a Checkout Session's; raise `InvalidRequest` if it isn't a PaymentIntent's either."""
     if _ID.fullmatch(reference.provider_id) is None:
-        raise InvalidRequest("Stripe is asked by a provider_id of its own: pi_… or cs_…", field="reference")
+        raise InvalidRequest("use Stripe's own provider_id: pi_… or cs_…", field="reference")
     return reference.provider_id.startswith("cs_")
 
 
 def expansion(reference: Reference) -> Pairs:
-    """What is asked for in full, so that one answer says what was refunded and when it was paid."""
+    """List the objects to expand, so that one answer tells what was refunded and when it was paid."""
     return _OF_SESSION if is_session(reference) else _OF_INTENT
 
 
 def key(operation: str, *ids: str) -> str:
-    """The Idempotency-Key of an operation on these ids, and of nothing else.
+    """Return the Idempotency-Key of an operation on these ids, and of nothing else.
 
-    An amount in it would make a second charge of what must be refused: the same order with another amount.
+    The amount is left out: with it, the same order with another amount would become a second charge instead of a
+    refusal.
     """
     plain = ":".join((operation, *(quote(each, safe="") for each in ids)))
-    # Quoted ids hold no "#": what is shortened cannot be taken for an id.
+    # Quoted ids hold no "#": a shortened key cannot collide with an id.
     return plain if len(plain) <= _LONGEST_KEY else f"{operation}#{sha256(plain.encode()).hexdigest()}"
 
 
 def encode(form: Pairs) -> bytes:
-    """The body of a POST: docs.stripe.com/api, "form-encoded request bodies"."""
+    """Encode the body of a POST: docs.stripe.com/api, "form-encoded request bodies"."""
     return urlencode(form).encode()
 
 
 def create(request: ChargeRequest) -> tuple[str, Pairs]:
-    """The path and the fields of a create: a confirmed PaymentIntent for a wallet, a Checkout Session for cards."""
+    """Return the path and fields of a create: a confirmed PaymentIntent for a wallet, a Checkout Session for cards."""
     if not request.return_url:
-        raise InvalidRequest("Stripe sends the shopper back to a return_url, which is missing", field="return_url")
+        raise InvalidRequest("Stripe requires a return_url to send the shopper back to", field="return_url")
     if request.method == CARD:
         return wire.SESSIONS, _session(request)
     if not request.capture:
-        raise InvalidRequest(f"what is paid with {request.method} cannot be captured later", field="capture")
+        raise InvalidRequest(f"{request.method} payments cannot be captured later", field="capture")
     return wire.INTENTS, _WALLETS[request.method](request)
 
 
 def _alipay(request: ChargeRequest) -> Pairs:
-    """docs.stripe.com/payments/alipay/accept-a-payment."""
+    """Build an Alipay payment (docs.stripe.com/payments/alipay/accept-a-payment)."""
     return (
         ("amount", str(units(request.amount))),
         ("currency", request.amount.currency.lower()),
@@ -93,7 +94,7 @@ def _alipay(request: ChargeRequest) -> Pairs:
 
 
 def _wechat_pay(request: ChargeRequest) -> Pairs:
-    """docs.stripe.com/payments/wechat-pay/accept-a-payment."""
+    """Build a WeChat Pay payment (docs.stripe.com/payments/wechat-pay/accept-a-payment)."""
     return (*_alipay(request), ("payment_method_options[wechat_pay][client]", "web"))
 
 
@@ -101,7 +102,7 @@ _WALLETS: Final[dict[str, Callable[[ChargeRequest], Pairs]]] = {"alipay": _alipa
 
 
 def _session(request: ChargeRequest) -> Pairs:
-    """docs.stripe.com/api/checkout/sessions/create."""
+    """Build a Checkout Session (docs.stripe.com/api/checkout/sessions/create)."""
     item = "line_items[0][price_data]"
     return (
         ("mode", "payment"),
@@ -115,11 +116,11 @@ def _session(request: ChargeRequest) -> Pairs:
         (f"{item}[currency]", request.amount.currency.lower()),
         (f"{item}[unit_amount]", str(units(request.amount))),
         (f"{item}[product_data][name]", request.description),
-        # Otherwise the account's setting decides whether the shopper may pay in another currency.
+        # Otherwise the account's settings may let the shopper pay in another currency.
         ("adaptive_pricing[enabled]", "false"),
         ("payment_intent_data[description]", request.description),
         _mark("payment_intent_data[metadata]", wire.ORDER_ID, request.order_id),
-        # The shop knows the session's id, and not its PaymentIntent's: its events must say so.
+        # The shop knows only the session's id, so mark the events of its PaymentIntent.
         _mark("payment_intent_data[metadata]", *wire.OF_SESSION_MARK),
         *(() if request.capture else (("payment_intent_data[capture_method]", "manual"),)),
         *((("customer_email", request.shopper.email),) if request.shopper.email else ()),
@@ -131,12 +132,12 @@ def _mark(where: str, name: str, value: str) -> tuple[str, str]:
 
 
 def capture(request: CaptureRequest) -> Pairs:
-    """docs.stripe.com/api/payment_intents/capture; what is not captured is released."""
+    """Build a capture (docs.stripe.com/api/payment_intents/capture). Any amount not captured is released."""
     return (("amount_to_capture", str(units(request.amount))),)
 
 
 def refund(request: RefundRequest) -> Pairs:
-    """docs.stripe.com/api/refunds/create, but for the charge. A reason that is none of Stripe's becomes metadata."""
+    """Build a refund, without its charge (docs.stripe.com/api/refunds/create). An unlisted reason becomes metadata."""
     reason = request.reason
     if len(reason) > _LONGEST_VALUE:
         raise InvalidRequest(f"Stripe takes a reason of at most {_LONGEST_VALUE} characters", field="reason")
@@ -149,11 +150,11 @@ def refund(request: RefundRequest) -> Pairs:
 
 
 def refund_of(intent: str, order_id: str) -> Pairs:
-    """What is refunded: by what Stripe says of the charge, so that it is the same for the same refund_id."""
+    """Name the charge to refund, by what Stripe says of it, so that it is the same for the same refund_id."""
     return (("payment_intent", intent), *((_mark("metadata", wire.ORDER_ID, order_id),) if order_id else ()))
 
 
 def page(intent: str, after: str) -> Pairs:
-    """docs.stripe.com/api/refunds/list: the page behind the refund `after`, or the first."""
+    """Ask for the page of refunds after `after`, or the first one (docs.stripe.com/api/refunds/list)."""
     found = (("payment_intent", intent), ("limit", _PAGE))
     return (*found, ("starting_after", after)) if after else found

@@ -1,4 +1,4 @@
-"""Between Stripe's words and ours: the one module that knows both vocabularies."""
+"""Map Stripe's vocabulary to ours; no other module knows both."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _OF_SESSION: Final = {
 }
 STATUSES: Final = {**_OF_INTENT, **_OF_SESSION}
 
-# While a PaymentIntent waits for the shopper, the session that made it knows more.
+# While a PaymentIntent waits for the shopper, use the status of the session that made it.
 _WAITING: Final = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 
 _ID: Final = re.compile(r"(?:pi|cs)_[A-Za-z0-9_]{1,240}", re.ASCII)
@@ -80,12 +80,12 @@ _T = TypeVar("_T", bound=wire.Intent | wire.Session)
 
 
 def is_success(response: Response) -> bool:
-    """Whether an answer is no error."""
+    """Return whether an answer is a success."""
     return 200 <= response.status < 300
 
 
 def request_id(response: Response) -> str:
-    """docs.stripe.com/api/request_ids: the header `Request-Id`."""
+    """Return the header `Request-Id` (docs.stripe.com/api/request_ids)."""
     found = [value for name, value in response.headers if name.lower() == "request-id"]
     return refusals.word(found[0]) if len(found) == 1 else ""
 
@@ -93,10 +93,10 @@ def request_id(response: Response) -> str:
 def charge(
     provider: str, response: Response, *, creating: bool = False, of: Reference | None = None, intent: str = ""
 ) -> Charge:
-    """The charge that an answer is about, or the error raised.
+    """Return the charge in an answer, or raise its error.
 
-    `creating`: something must be there to show. `of`: this charge was asked for, whose PaymentIntent is `intent`; a
-    session stays one, although the answer is its PaymentIntent.
+    With `creating` the charge must have an action to show. `of` is the charge that was queried, and `intent` its
+    PaymentIntent; a session remains a session, even if the answer is its PaymentIntent.
     """
     found = _read_charge(response, creating=creating)
     if intent and found.id != intent:
@@ -115,25 +115,25 @@ def _read_charge(response: Response, *, creating: bool) -> wire.Intent | wire.Se
         return _known(found)
     problem = refusals.read(response)
     if problem.payment_intent is not None and (
-        problem.type == "card_error" or (creating and _has_made_it(response, problem))
+        problem.type == "card_error" or (creating and _made_by_create(response, problem))
     ):
         # docs.stripe.com/api/errors: "the PaymentIntent object for errors returned on a request involving" one.
         return _known(problem.payment_intent)
     raise refusals.refusal(response, problem)
 
 
-def _has_made_it(response: Response, problem: wire.Problem) -> bool:
-    """Whether a create that is refused has made the PaymentIntent in its error.
+def _made_by_create(response: Response, problem: wire.Problem) -> bool:
+    """Return whether a refused create made the PaymentIntent in its error.
 
-    An idempotency_error's was made before, out of another request with the same key.
+    The PaymentIntent in an idempotency_error is older: another request with the same key made it.
     """
     return problem.type == "invalid_request_error" and response.status in {400, 402}
 
 
 def taken_from(response: Response, asked: Reference, amount: Money, livemode: bool | None) -> tuple[str, str]:
-    """Return the PaymentIntent that money is taken from or given back of, and its order id; `Mismatch` for other money.
+    """Return the PaymentIntent to capture or refund, and its order id; raise `Mismatch` for other money.
 
-    The id is `""` for a session with which nobody has paid anything yet. `livemode` is the mode of the key.
+    The id is `""` for a session that nobody has paid with yet. `livemode` is the mode of the key.
     """
     found: wire.Intent | wire.Session
     if asked.provider_id.startswith("cs_"):
@@ -147,14 +147,14 @@ def taken_from(response: Response, asked: Reference, amount: Money, livemode: bo
             raise Mismatch("the answer is about another PaymentIntent", field="provider_id")
     order = order_id(found.metadata)
     if asked.order_id and order and asked.order_id != order:
-        raise Mismatch("this charge is one of another order", field="order_id")
+        raise Mismatch("this charge belongs to another order", field="order_id")
     if amount.currency != (found.currency or "").upper():
         raise Mismatch(f"this charge is not in {amount.currency}", field="currency")
     return intent, order
 
 
 def session(response: Response, asked: Reference, livemode: bool | None) -> wire.Session:
-    """Return the Checkout Session that was asked about with a key of the mode `livemode`, or raise the error."""
+    """Return the Checkout Session that was queried with a key of the mode `livemode`, or raise the error."""
     if not is_success(response):
         raise refusals.refusal(response, refusals.read(response))
     found: wire.Session = response.decode(wire.SESSION)
@@ -165,14 +165,14 @@ def session(response: Response, asked: Reference, livemode: bool | None) -> wire
 
 
 def _check_mode(found: wire.Intent | wire.Session, livemode: bool | None) -> None:
-    """Raise `Mismatch` where an answer is of the other mode than the key."""
+    """Raise `Mismatch` if the mode of the answer isn't the key's."""
     if None not in {found.livemode, livemode} and found.livemode is not livemode:
         problem = "real money, and the key is a test key" if found.livemode else "test money, and the key is a live key"
         raise Mismatch(f"the answer is about {problem}", field="moves_money")
 
 
 def too_late(response: Response) -> Rejected:
-    """The refusal of what would end a charge, where its state is the reason; every other error is raised."""
+    """Return the refusal to end a charge if its state is the reason; raise every other error."""
     error = refusals.refusal(response, refusals.read(response))
     if isinstance(error, Rejected) and error.code is RejectionCode.INVALID:
         return error
@@ -182,9 +182,9 @@ def too_late(response: Response) -> Rejected:
 def intent_charge(
     provider: str, intent: wire.Intent, reference: Reference, request_id: str = "", *, creating: bool = False
 ) -> Charge:
-    """Return a PaymentIntent as a charge. `creating`: there must be something to show where the shopper must act.
+    """Return a PaymentIntent as a charge. With `creating` there must be something to show if the shopper must act.
 
-    One that succeeded without saying how much was received is UNKNOWN: it may be a part.
+    One that succeeded without an amount received is UNKNOWN: it may be a partial payment.
     """
     action = _next_action(intent, creating=creating) if intent.status == "requires_action" else None
     succeeded = intent.status == "succeeded"
@@ -213,18 +213,18 @@ def intent_charge(
 
 
 def session_charge(provider: str, session: wire.Session, request_id: str = "", *, creating: bool = False) -> Charge:
-    """Return a Checkout Session as a charge; what is known of its PaymentIntent says how much of it was taken.
+    """Return a Checkout Session as a charge. Its PaymentIntent, if known, says how much was taken.
 
-    A paid one is UNKNOWN where that amount is missing from the PaymentIntent, or where the money was to be held first
-    and there is no PaymentIntent to say that it was captured since.
+    A paid one is UNKNOWN if that amount is missing from the PaymentIntent, or if the money was to be held first and no
+    PaymentIntent says that it has been captured since.
     """
     if session.mode != "payment":
-        raise ProtocolViolation("the Checkout Session is none of a payment")
+        raise ProtocolViolation("the Checkout Session is not for a payment")
     made = session.payment_intent if isinstance(session.payment_intent, wire.Intent) else None
-    raw_status, table = _word(session, made)
+    raw_status, table = _decisive_status(session, made)
     action = Redirect(_http(session.url)) if raw_status == "open" and session.url else None
     if creating and action is None:
-        raise ProtocolViolation("Stripe's new Checkout Session has no address to send the shopper to")
+        raise ProtocolViolation("Stripe's new Checkout Session has no URL for the shopper")
     status = unify(raw_status, table, action)
     if status is PaymentStatus.SUCCEEDED and (made.amount_received is None if made is not None else is_manual(session)):
         status = PaymentStatus.UNKNOWN
@@ -240,7 +240,7 @@ def session_charge(provider: str, session: wire.Session, request_id: str = "", *
         created_at=time(session.created),
         paid_at=found.paid_at if found is not None else None,
         expires_at=time(session.expires_at),
-        # What the session calls paid and its PaymentIntent does not is not paid.
+        # Both must say paid: the session and its PaymentIntent.
         captured=_received(made) if made is not None and status is PaymentStatus.SUCCEEDED else None,
         refunded=found.refunded if found is not None else None,
         request_id=request_id,
@@ -252,17 +252,17 @@ def session_charge(provider: str, session: wire.Session, request_id: str = "", *
 
 
 def session_word(session: wire.Session) -> str:
-    """A session's own status: a complete one is paid, or not yet."""
+    """Return a session's own status word: a complete one is paid, or not yet."""
     return f"complete:{session.payment_status}" if session.status == "complete" else session.status or ""
 
 
 def session_status(session: wire.Session) -> PaymentStatus:
-    """What a session says by itself."""
+    """Return the status by the session alone."""
     return _OF_SESSION.get(session_word(session), PaymentStatus.UNKNOWN)
 
 
-def _word(session: wire.Session, made: wire.Intent | None) -> tuple[str, Mapping[str, PaymentStatus]]:
-    """The word that decides, and its table: the PaymentIntent's, where it says more than the session's."""
+def _decisive_status(session: wire.Session, made: wire.Intent | None) -> tuple[str, Mapping[str, PaymentStatus]]:
+    """Return the decisive status word and its table: the PaymentIntent's, if it says more than the session's."""
     own = session_word(session), _OF_SESSION
     status = session_status(session)
     if made is None or status is PaymentStatus.UNKNOWN or made.status in _WAITING:
@@ -273,13 +273,13 @@ def _word(session: wire.Session, made: wire.Intent | None) -> tuple[str, Mapping
 
 
 def intent_of(session: wire.Session) -> str:
-    """The id of a session's PaymentIntent, or `""` before the shopper has confirmed anything."""
+    """Return the id of a session's PaymentIntent, or `""` before the shopper has confirmed anything."""
     made = session.payment_intent
     return made.id if isinstance(made, wire.Intent) else made or ""
 
 
 def intent_reference(metadata: wire.Metadata, intent: str) -> Reference | None:
-    """What a shop knows of a PaymentIntent: of one that a session has made, the order alone, or nothing."""
+    """Return the reference of a PaymentIntent: for one made by a session, only the order, or nothing."""
     order = order_id(metadata)
     if _has(metadata, wire.OF_SESSION_MARK):
         return Reference(order) if order else None
@@ -287,10 +287,10 @@ def intent_reference(metadata: wire.Metadata, intent: str) -> Reference | None:
 
 
 def order_id(metadata: wire.Metadata) -> str:
-    """Return the order id that a create has written there, or `""`: others of the account may write what they like.
+    """Return the order id that create wrote in the metadata, or `""`: others may write there as well.
 
-    Never read `order_id`, which other programs write too, nor `client_reference_id`, which whoever opens a Payment Link
-    can choose.
+    Never read `order_id`, which other programs write too, nor `client_reference_id`, which anyone who opens a Payment
+    Link can choose.
     """
     found = (metadata or {}).get(wire.ORDER_ID, "")
     try:
@@ -304,12 +304,12 @@ def _has(metadata: wire.Metadata, mark: tuple[str, str]) -> bool:
 
 
 def is_manual(session: wire.Session) -> bool:
-    """Whether the money of a session is to be held first, as the create has written there."""
+    """Return whether the money of a session is to be held first, as create wrote in the metadata."""
     return _has(session.metadata, wire.HELD_MARK)
 
 
 def is_held(session: wire.Session) -> bool:
-    """Whether the money is held: only then may the PaymentIntent of a session be canceled itself."""
+    """Return whether the money is held: only then may the PaymentIntent of a session be canceled directly."""
     made = session.payment_intent
     return isinstance(made, wire.Intent) and made.status == "requires_capture"
 
@@ -325,9 +325,9 @@ def _received(intent: wire.Intent) -> Money | None:
 
 
 def _refunded(currency: str, latest: wire.Attempt | None) -> Money | None:
-    """What was given back, where the answer says so.
+    """Return the refunded amount, if the answer has it.
 
-    What was held and not captured is "automatically refunded" too, so after a partial capture the number is neither.
+    Held money that was not captured is "automatically refunded" too, so after a partial capture the number is neither.
     """
     if latest is None or latest.amount_refunded is None:
         return None
@@ -340,7 +340,7 @@ def _refunded(currency: str, latest: wire.Attempt | None) -> Money | None:
 
 
 def _disputed(intent: wire.Intent, latest: wire.Attempt | None) -> Money | None:
-    """Return all that was received where the Charge "has been disputed": it does not say how much of it, or who won."""
+    """Return the whole amount received if the Charge "has been disputed": neither share nor outcome is stated."""
     if latest is None or latest.disputed is None:
         return None
     return _received(intent) if latest.disputed else money(0, intent.currency)
@@ -360,9 +360,9 @@ def _next_action(intent: wire.Intent, *, creating: bool) -> NextAction | None:
 
 
 def _http(url: str) -> str:
-    # A shopper's browser goes there: `javascript:` and the like must not come through.
+    # A shopper's browser opens this URL: block `javascript:` and the like.
     if _WEB.fullmatch(url) is None:
-        raise ProtocolViolation("the address that Stripe sends the shopper to is not a web address")
+        raise ProtocolViolation("Stripe's redirect URL is not a web address")
     return url
 
 
@@ -373,5 +373,5 @@ def _plain(data: str) -> str:
 
 
 def time(seconds: int | None) -> datetime | None:
-    """A time of Stripe's, in seconds since 1970."""
+    """Convert a time in seconds since 1970."""
     return datetime.fromtimestamp(seconds, UTC) if seconds is not None and 0 <= seconds < _END_OF_TIME else None

@@ -1,4 +1,4 @@
-"""Alipay, WeChat Pay and cards, through Stripe. What it documents, and what nobody knows, is in the README."""
+"""Accept Alipay, WeChat Pay and cards through Stripe. The README lists what is documented and what is not known."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _FORM: Final = ("content-type", "application/x-www-form-urlencoded")
 
 
 class StripeProvider:
-    """The hooks of Stripe: pure, so one instance serves any number of sync and async callers."""
+    """Implement the hooks for Stripe. Hooks are pure: one instance serves any number of sync and async callers."""
 
     config_type = StripeConfig
     info = ProviderInfo(
@@ -74,71 +74,73 @@ class StripeProvider:
 
     @hookimpl
     def create_charge(self, request: ChargeRequest) -> Flow[Charge]:
-        """A confirmed PaymentIntent for a wallet, a Checkout Session for cards; one key for one order."""
+        """Create a confirmed PaymentIntent for a wallet, a Checkout Session for cards; one key per order."""
         path, form = forms.create(request)
         response = yield self._post(path, form, forms.key("create", request.order_id))
         return mapping.charge(self.info.id, response, creating=True)
 
     @hookimpl
     def get_status(self, reference: Reference) -> Flow[Charge]:
-        """Either object, with what it says of the money."""
+        """Query either object, with its amounts."""
         response = yield self._ask(reference)
         return mapping.charge(self.info.id, response)
 
     @hookimpl
     def capture_charge(self, request: CaptureRequest) -> Flow[Charge]:
-        """docs.stripe.com/api/payment_intents/capture: once, and what is left of the amount is released."""
+        """Capture once; the rest of the amount is released (docs.stripe.com/api/payment_intents/capture)."""
         form = forms.capture(request)
-        intent, _ = yield from self._taken_from(request.reference, request.amount)
+        intent, _ = yield from self._fetch_payment(request.reference, request.amount)
         key = forms.key("capture", request.capture_id, intent)
         response = yield self._post(f"{wire.INTENTS}/{segment(intent)}/capture", form, key)
         return mapping.charge(self.info.id, response, of=request.reference, intent=intent)
 
     @hookimpl
     def cancel_charge(self, reference: Reference) -> Flow[Charge]:
-        """A PaymentIntent is canceled and an open session expired; where it is too late, the charge as it stands.
+        """Cancel a PaymentIntent, or expire an open session; if it is too late, return the charge as it is.
 
-        Of a session's PaymentIntent only held money is let go (docs.stripe.com/api/payment_intents/cancel).
+        A session's PaymentIntent is canceled only if its money is held (docs.stripe.com/api/payment_intents/cancel).
         """
         intent = reference.provider_id
         if forms.is_session(reference):
             response = yield self._ask(reference)
             session = mapping.session(response, reference, self._livemode)
             if session.status == "open":
-                return (yield from self._ended(self._expire(reference.provider_id), reference))
+                return (yield from self._end_charge(self._expire(reference.provider_id), reference))
             if not mapping.is_held(session):
                 return mapping.charge(self.info.id, response)
             intent = mapping.intent_of(session)
-        return (yield from self._ended(self._cancel(intent), reference, intent))
+        return (yield from self._end_charge(self._cancel(intent), reference, intent))
 
     @hookimpl
     def refund_charge(self, request: RefundRequest) -> Flow[Refund]:
-        """docs.stripe.com/api/refunds/create, where the charge has no refund with this refund_id yet.
+        """Refund, unless the charge already has a refund with this refund_id (docs.stripe.com/api/refunds/create).
 
-        The key alone would not do: Stripe forgets it after a day, and the money would go back a second time.
+        The key alone isn't enough: Stripe forgets it after a day, and the money would be refunded twice.
         """
         form = forms.refund(request)
-        intent, order_id = yield from self._taken_from(request.reference, request.amount)
+        intent, order_id = yield from self._fetch_payment(request.reference, request.amount)
         asked = RefundReference(request.refund_id, reference=request.reference)
         made, namesake = yield from self._find_refund(asked, intent)
         if made is not None:
             return refunds.same(made, request)
         if namesake:
-            raise refunds.perhaps_made(request.refund_id, namesake)
+            raise refunds.possible_duplicate(request.refund_id, namesake)
         key = forms.key("refund", request.refund_id, intent)
         response = yield self._post(wire.REFUNDS, (*forms.refund_of(intent, order_id), *form), key)
         return refunds.read(self.info.id, response, request.reference, intent)
 
     @hookimpl
     def get_refund(self, reference: RefundReference) -> Flow[Refund]:
-        """By Stripe's id; or by ours, among the refunds of the charge."""
+        """Get a refund by Stripe's id, or find ours among the refunds of the charge."""
         charge = reference.reference
-        intent = (yield from self._paid_by(charge)) if charge is not None and charge.provider_id else ""
+        intent = (yield from self._fetch_intent_id(charge)) if charge is not None and charge.provider_id else ""
         if reference.provider_id:
             response = yield self._get(f"{wire.REFUNDS}/{segment(reference.provider_id)}")
             return refunds.read(self.info.id, response, charge, intent)
         if not intent:
-            raise InvalidRequest("Stripe finds a refund_id among the refunds of a charge: name it", field="reference")
+            raise InvalidRequest(
+                "Stripe finds a refund_id only among its charge's refunds: set reference", field="reference"
+            )
         found, _ = yield from self._find_refund(reference, intent)
         if found is None:
             raise NotFound("Stripe has no refund of this charge with this refund_id")
@@ -146,29 +148,29 @@ class StripeProvider:
 
     @hookimpl
     def parse_webhook(self, context: Context, delivery: WebhookDelivery) -> Notification:
-        """Verify the bytes, then read them; nothing is asked."""
+        """Verify the bytes, then read them, without any request."""
         webhook.verify(delivery, self._keys, context.now)
         return events.notification(self.info.id, delivery, livemode=self._livemode)
 
     @hookimpl
     def read_request_id(self, response: Response) -> str:
-        """docs.stripe.com/api/request_ids."""
+        """Return the request id (docs.stripe.com/api/request_ids)."""
         return mapping.request_id(response)
 
     @hookimpl
     def read_retry_advice(self, response: Response) -> bool | None:
-        """docs.stripe.com/error-low-level: `Stripe-Should-Retry`."""
+        """Read `Stripe-Should-Retry` (docs.stripe.com/error-low-level)."""
         return {"true": True, "false": False}.get(response.header("stripe-should-retry") or "")
 
-    def _taken_from(self, reference: Reference, amount: Money) -> Flow[tuple[str, str]]:
-        """The PaymentIntent of a charge and its order id, asked for: Stripe takes no currency with what follows."""
+    def _fetch_payment(self, reference: Reference, amount: Money) -> Flow[tuple[str, str]]:
+        """Fetch the PaymentIntent of a charge and its order id: the calls that follow take no currency."""
         intent, order_id = mapping.taken_from((yield self._ask(reference)), reference, amount, self._livemode)
         if not intent:
             raise _nothing_paid()
         return intent, order_id
 
-    def _paid_by(self, reference: Reference) -> Flow[str]:
-        """The PaymentIntent of a charge: of a session, as the session says."""
+    def _fetch_intent_id(self, reference: Reference) -> Flow[str]:
+        """Return the PaymentIntent of a charge; for a session, fetch the session first."""
         if not forms.is_session(reference):
             return reference.provider_id
         intent = mapping.intent_of(mapping.session((yield self._ask(reference)), reference, self._livemode))
@@ -177,7 +179,7 @@ class StripeProvider:
         return intent
 
     def _find_refund(self, reference: RefundReference, intent: str) -> Flow[tuple[Refund | None, str]]:
-        """Return the refund with the caller's own id among those of a PaymentIntent, or the id of a namesake of it."""
+        """Return the refund with the caller's own id on a PaymentIntent, or the id of one that may be the same."""
         after = namesake = ""
         while True:
             response = yield self._get(wire.REFUNDS, forms.page(intent, after))
@@ -192,8 +194,8 @@ class StripeProvider:
     def _cancel(self, intent: str) -> Request:
         return self._post(f"{wire.INTENTS}/{segment(intent)}/cancel")
 
-    def _ended(self, request: Request, reference: Reference, intent: str = "") -> Flow[Charge]:
-        """Send what ends a charge. Where it is refused, ask: it may have ended already."""
+    def _end_charge(self, request: Request, reference: Reference, intent: str = "") -> Flow[Charge]:
+        """Send the request that ends a charge. If it is refused, query: the charge may have ended already."""
         response = yield request
         if mapping.is_success(response):
             return mapping.charge(self.info.id, response, of=reference, intent=intent)
@@ -201,7 +203,7 @@ class StripeProvider:
         try:
             charge = yield from self.get_status(reference)
         except (Rejected, NotFound):
-            raise refusal from None  # the answer to the question says nothing about the cancellation
+            raise refusal from None  # the answer to the query says nothing about the cancellation
         if charge.status.is_final:
             return charge
         raise refusal
@@ -214,9 +216,9 @@ class StripeProvider:
         return Request("GET", path, query=query, headers=self._headers, safe=True)
 
     def _post(self, path: str, form: forms.Pairs = (), key: str = "") -> Request:
-        """A POST with one effect: by its key; or without one, because what has ended cannot end once more.
+        """Build a POST with one effect: by its key; or without one, if the charge cannot end twice anyway.
 
-        A key would also keep a refusal: for a day nothing could be cancelled that was refused once.
+        A key would also keep a refusal: nothing that was refused once could be cancelled for a day.
         """
         headers = (*self._headers, _FORM, *((("idempotency-key", key),) if key else ()))
         return Request("POST", path, headers=headers, body=forms.encode(form), idempotent=True)

@@ -1,4 +1,4 @@
-"""Stripe's refunds, read (docs.stripe.com/api/refunds, /refunds)."""
+"""Read Stripe's refunds (docs.stripe.com/api/refunds, /refunds)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from payments_core import (
 from . import mapping, refusals, wire
 from .amounts import money
 
-__all__ = ["STATUSES", "find", "perhaps_made", "read", "same", "value"]
+__all__ = ["STATUSES", "find", "possible_duplicate", "read", "same", "value"]
 
 # docs.stripe.com/api/refunds/object.
 STATUSES: Final = {
@@ -37,7 +37,7 @@ _ID: Final = re.compile(r"[a-z]{2,4}_[A-Za-z0-9_]{1,240}", re.ASCII)  # re_…, 
 
 
 def read(provider: str, response: Response, of: Reference | None, intent: str) -> Refund:
-    """The refund that an answer is about, or the error raised. `intent` is the PaymentIntent of the charge `of`."""
+    """Return the refund in an answer, or raise its error. `intent` is the PaymentIntent of the charge `of`."""
     if not mapping.is_success(response):
         raise refusals.refusal(response, refusals.read(response))
     return _of(provider, response.decode(wire.REFUND), of, intent, mapping.request_id(response))
@@ -46,10 +46,10 @@ def read(provider: str, response: Response, of: Reference | None, intent: str) -
 def find(
     provider: str, response: Response, asked: RefundReference, intent: str, after: str
 ) -> tuple[Refund | None, str, str]:
-    """Return the refund with the caller's id on a page of the list, and where the next page begins (`""` after the last).
+    """Find the refund with the caller's id on a page of the list; return also where the next page begins.
 
-    Between the two stands Stripe's id of a namesake (or `""`): a refund that has the caller's id under the key of earlier
-    versions. It may be the same refund, or one of another program.
+    The next page is `""` after the last. The value between is the Stripe id of a refund with the caller's id under the
+    key of earlier versions, or `""`: it may be the same refund, or one of another program.
     """
     if not mapping.is_success(response):
         raise refusals.refusal(response, refusals.read(response))
@@ -68,7 +68,7 @@ def find(
 
 
 def same(made: Refund, request: RefundRequest) -> Refund:
-    """A refund that was made before, where it is the one asked for."""
+    """Return an earlier refund if it matches the request."""
     if made.amount == request.amount:
         return made
     raise Rejected(
@@ -78,18 +78,18 @@ def same(made: Refund, request: RefundRequest) -> Refund:
     )
 
 
-def perhaps_made(refund_id: str, namesake: str) -> Rejected:
-    """Return the refusal of a refund that an earlier version, or another program, may have made before."""
+def possible_duplicate(refund_id: str, namesake: str) -> Rejected:
+    """Return the refusal of a refund that an earlier version, or another program, may already have made."""
     return Rejected(
-        f"{refusals.word(namesake)} has metadata.refund_id {refund_id}, of an earlier version or of another program: look at "
-        "it by its own id, and use another refund_id where the money is still to be given back",
+        f"{refusals.word(namesake)} has metadata.refund_id {refund_id}, written by an earlier version or "
+        "another program: look it up by its own id, and use another refund_id if the money still has to be refunded",
         code=RejectionCode.DUPLICATE,
     )
 
 
 def _of(provider: str, found: wire.Refund, of: Reference | None, intent: str, request_id: str) -> Refund:
     if intent and found.payment_intent not in {None, intent}:
-        raise Mismatch("the refund is one of another charge", field="provider_id")
+        raise Mismatch("the refund belongs to another charge", field="provider_id")
     reference = mapping.intent_reference(found.metadata, found.payment_intent or "")
     if of is not None and intent and found.payment_intent == intent:
         reference = Reference(mapping.order_id(found.metadata), of.provider_id)
@@ -97,7 +97,7 @@ def _of(provider: str, found: wire.Refund, of: Reference | None, intent: str, re
 
 
 def value(provider: str, found: wire.Refund, reference: Reference | None, request_id: str = "") -> Refund:
-    """A Refund."""
+    """Convert a Refund."""
     raw_status = found.status or ""
     return Refund(
         provider=provider,
@@ -113,7 +113,7 @@ def value(provider: str, found: wire.Refund, reference: Reference | None, reques
 
 
 def _refund_id(metadata: wire.Metadata) -> str:
-    """The refund id that a refund has written there, or `""`: others of the account may write what they like."""
+    """Return the refund id that a refund wrote in the metadata, or `""`: others may write there as well."""
     found = (metadata or {}).get(wire.REFUND_ID, "")
     try:
         return RefundReference(found).refund_id if found else ""

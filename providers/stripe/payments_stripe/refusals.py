@@ -1,4 +1,4 @@
-"""What an answer that is an error means. Sources: docs.stripe.com/api/errors, /error-codes, /declines/codes."""
+"""Map error answers to errors. Sources: docs.stripe.com/api/errors, /error-codes, /declines/codes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["REASONS", "read", "reason", "refusal", "word"]
 # docs.stripe.com/declines/codes and /error-codes; every other failure is DECLINED.
 REASONS: Final = {
     "insufficient_funds": RejectionCode.INSUFFICIENT_FUNDS,
-    # Nothing more of these is to be told to the shopper, says the page.
+    # The page says not to tell the shopper more about these.
     "fraudulent": RejectionCode.RISK,
     "lost_card": RejectionCode.RISK,
     "stolen_card": RejectionCode.RISK,
@@ -22,10 +22,10 @@ REASONS: Final = {
     "pickup_card": RejectionCode.RISK,  # perhaps reported lost or stolen
     "restricted_card": RejectionCode.RISK,  # the same
     "duplicate_transaction": RejectionCode.DUPLICATE,
-    "payment_intent_payment_attempt_expired": RejectionCode.UNKNOWN,  # nobody declined: the shopper let it pass
+    "payment_intent_payment_attempt_expired": RejectionCode.UNKNOWN,  # not declined: the shopper let it expire
 }
 
-# docs.stripe.com/error-codes: what did not come to an end, and may have begun.
+# docs.stripe.com/error-codes: the attempt may have begun and didn't finish.
 _UNSETTLED: Final = frozenset({"payment_method_provider_timeout"})
 
 _WORD: Final = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
@@ -33,21 +33,21 @@ _LONGEST_MESSAGE: Final = 200
 
 
 def word(text: str | None) -> str:
-    """A code of Stripe's, or nothing where it is none: it goes into errors and logs."""
+    """Return a code of Stripe's, or nothing if it isn't one: it goes into errors and logs."""
     return text if text is not None and _WORD.fullmatch(text) else ""
 
 
 def reason(code: str | None, decline_code: str | None) -> tuple[RejectionCode, str]:
-    """Why an attempt failed: our word and Stripe's."""
+    """Return the reason of a failed attempt: our code and Stripe's."""
     raw = word(decline_code) or word(code)
     return REASONS.get(raw, RejectionCode.DECLINED), raw
 
 
 def read(response: Response) -> wire.Problem:
-    """The error of an answer that is one.
+    """Return the error of an error answer.
 
-    409 is none that decides anything: "the request conflicts with another request (perhaps due to using the same
-    idempotent key)", so the other one may be accepted yet.
+    A 409 decides nothing: "the request conflicts with another request (perhaps due to using the same idempotent key)",
+    so the other one may still be accepted.
     """
     problem = response.decode(wire.ANSWER).error
     if response.status == 409:
@@ -56,7 +56,7 @@ def read(response: Response) -> wire.Problem:
 
 
 def refusal(response: Response, problem: wire.Problem) -> Rejected | NotFound | ProtocolViolation:
-    """What an error is called, by its type and the HTTP status."""
+    """Classify an error by its type and the HTTP status."""
     text, raw = _text(response, problem), word(problem.code)
     if problem.type == "idempotency_error":
         # "Errors if they're not the same": an earlier request with this key was executed, and may have been accepted.
@@ -65,7 +65,7 @@ def refusal(response: Response, problem: wire.Problem) -> Rejected | NotFound | 
         code, raw = reason(problem.code, problem.decline_code)
         return Rejected(text, code=code, definitive=response.status == 402, raw_code=raw)
     if response.status == 404:
-        # Any other 404 is a wrong address: it says nothing about a charge.
+        # Any other 404 means a wrong address and says nothing about a charge.
         known = problem.code == "resource_missing"
         return NotFound(text, raw_code=raw) if known else ProtocolViolation(text, raw_code=raw)
     if problem.type == "invalid_request_error":

@@ -1,4 +1,4 @@
-"""Stripe's notifications, before they are read: signed over the raw bytes and a time (docs.stripe.com/webhooks/signature)."""
+"""Verify Stripe's notifications, signed over the raw bytes and a time (docs.stripe.com/webhooks/signature)."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _LONGEST_HEADER: Final = 4096
 
 
 def sign(body: bytes, key: Secret, at: datetime) -> str:
-    """The header for a body: its time, and `HMAC-SHA256(key, "<time>." + body)` as hexadecimal digits."""
+    """Return the header for a body: its time, and `HMAC-SHA256(key, "<time>." + body)` as hexadecimal digits."""
     stamp = str(int(at.timestamp()))
     return f"t={stamp},{_SCHEME}={_digest(body, stamp, key).hex()}"
 
 
 def _digest(body: bytes, stamp: str, key: Secret) -> bytes:
-    # The key becomes bytes only here: kept as bytes anywhere, it would show in that object's repr.
+    # Encode the key only here: stored as bytes, it would show in that object's repr.
     return hmac.digest(key.reveal().encode(), b"%b.%b" % (stamp.encode(), body), "sha256")
 
 
 def verify(delivery: WebhookDelivery, keys: tuple[Secret, ...], now: datetime) -> None:
-    """Raise `WebhookRejected` unless one of the keys signed this body, and did so within the tolerance.
+    """Raise `WebhookRejected` unless one of the keys signed this body within the tolerance.
 
-    Signature before time: what nobody signed says nothing about a clock.
+    The signature is checked before the time: an unsigned time says nothing about a clock.
     """
     stamp, signatures = _read(delivery.values(SIGNATURE_HEADER))
     expected = [_digest(delivery.body, stamp, key) for key in keys]
@@ -48,7 +48,7 @@ def verify(delivery: WebhookDelivery, keys: tuple[Secret, ...], now: datetime) -
 
 
 def _read(headers: list[str]) -> tuple[str, list[str]]:
-    """The time, and the signatures of the one scheme that counts: a test event also carries a fake `v0`."""
+    """Return the time and the signatures of the one valid scheme: a test event also carries a fake `v0`."""
     if len(headers) != 1 or len(headers[0]) > _LONGEST_HEADER:
         raise WebhookRejected("signature")
     parts = [part.partition("=") for part in headers[0].split(",")]

@@ -1,6 +1,7 @@
-"""Stripe's own names and shapes, and nothing else's: of version 2026-10-28.endive, as far as they are used.
+"""Define Stripe's own names and shapes, as far as they are used, in version 2026-10-28.endive.
 
-Sources: docs.stripe.com/api/payment_intents/object, /checkout/sessions/object, /refunds/object, /events/object, /errors.
+Sources: docs.stripe.com/api/payment_intents/object, /checkout/sessions/object, /refunds/object, /events/object and
+/errors.
 """
 
 from __future__ import annotations
@@ -49,15 +50,15 @@ LONGEST_DESCRIPTION: Final = 1000
 
 Metadata: TypeAlias = dict[str, str] | None
 
-# The metadata that this plugin writes and reads, under keys that no other program of the account writes by chance: the
-# merchant's ids, that a PaymentIntent or a refund is one of a session, and that the session's money is to be held.
+# The metadata that this plugin writes and reads, under keys that no other program writes by chance: the merchant's ids,
+# the mark of a session's PaymentIntent or refund, and the mark of a session whose money is to be held.
 # docs.stripe.com/metadata: keys of at most 40 characters.
 ORDER_ID: Final = "payments_core_order_id"
 REFUND_ID: Final = "payments_core_refund_id"
 REASON: Final = "payments_core_reason"
 OF_SESSION_MARK: Final = ("payments_core_checkout", "session")
 HELD_MARK: Final = ("payments_core_capture", "manual")
-# Earlier versions wrote the refund id under this key, and other programs may: read only so as not to refund twice.
+# Earlier versions wrote the refund id under this key, and other programs may: read it only to avoid a second refund.
 FORMER_REFUND_ID: Final = "refund_id"
 
 _T = TypeVar("_T")
@@ -119,7 +120,7 @@ class Intent(msgspec.Struct, frozen=True, tag_field="object", tag="payment_inten
 
 
 class Session(msgspec.Struct, frozen=True, tag_field="object", tag="checkout.session"):
-    """A Checkout Session. `amount_total` is null where a session has no amount (mode `setup`)."""
+    """A Checkout Session. `amount_total` is null if the session has no amount (mode `setup`)."""
 
     id: str
     status: str | None
@@ -157,7 +158,7 @@ class RefundList(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """`error`. What may be shown is cut and cleaned before it is."""
+    """`error`. Text is shortened and cleaned before it is shown."""
 
     type: str = ""
     code: str | None = None
@@ -167,15 +168,16 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Every answer that is an error."""
+    """An error answer."""
 
     error: Problem
 
 
 class Event(msgspec.Struct, frozen=True):
-    """The envelope of a notification: all that is read of a kind that is not known.
+    """The envelope of a notification: the only part that is read of an unknown kind.
 
-    `account` is a connected account; `context` the account of an organization, or below a platform, that it happened in.
+    `account` is a connected account. `context` is the account of an organization, or below a platform, where it
+    happened.
     """
 
     id: str
@@ -189,7 +191,7 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Named(msgspec.Struct, frozen=True):
-    """What every version says of an object that an event is about."""
+    """The fields of an event's object that all versions share."""
 
     id: str
     object: str
@@ -204,7 +206,7 @@ class About(msgspec.Struct, Generic[_T], frozen=True):
 
 
 class Told(msgspec.Struct, Generic[_T], frozen=True):
-    """An event once more, with the object that it is about. Its shape is that of the event's `api_version`."""
+    """An event with its object, in the shape of the event's `api_version`."""
 
     data: About[_T]
 

@@ -1,4 +1,4 @@
-"""A local Lantern Pay, on real HTTP (extra: `payments-lantern[sandbox]`): a second reading of its documentation."""
+"""Run a local Lantern Pay over HTTP (extra: `payments-lantern[sandbox]`): a second reading of its documentation."""
 
 from .gateway import LocalGateway, Payment, Refused
 from .local import Sandbox, make, sign

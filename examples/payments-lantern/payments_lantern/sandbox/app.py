@@ -1,4 +1,4 @@
-"""Lantern Pay over HTTP: its calls, the page on which the shopper pays, and the control routes for tests."""
+"""Serve Lantern Pay over HTTP: its calls, the page where the shopper pays, and the control routes for tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .gateway import WAITING, LocalGateway, Payment, Refused
 
 __all__ = ["Act", "build_app"]
 
-# What is done to a payment, by its id.
+# Actions on a payment, by its id.
 Act = Callable[[str], object]
 
 _MOST: Final = 256 * 1024  # bytes of a body
@@ -32,7 +32,7 @@ _BUTTONS: Final = """<form method="post">
 
 
 def build_app(gateway: LocalGateway, acts: Mapping[str, Act], public_url: str = "") -> ASGIApp:
-    """Everything under one address, behind a guard that keeps other sites' pages out.
+    """Build the application, behind a guard that keeps other sites' pages out.
 
     `acts` are `pay`, `cancel` and `deliver`.
     """
@@ -98,7 +98,7 @@ def build_app(gateway: LocalGateway, acts: Mapping[str, Act], public_url: str = 
 
 
 def _answered(gateway: LocalGateway, request: Request, work: Callable[[], dict[str, Any]]) -> Response:
-    """KEYS and REFUSALS: every answer has a trace; without the key it is 401."""
+    """Answer with a trace (KEYS), and with 401 if the key is missing or wrong (REFUSALS)."""
     headers = {"Lantern-Trace": gateway.new_trace()}
     if not hmac.compare_digest(request.headers.get("lantern-key", "").encode(), gateway.api_key.encode()):
         return JSONResponse({"error": "key"}, 401, headers)

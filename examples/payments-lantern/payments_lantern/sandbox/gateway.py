@@ -1,4 +1,4 @@
-"""What Lantern Pay remembers and decides. No sockets, and nothing of the provider's: it is read from the documentation."""
+"""Keep Lantern Pay's state and apply its rules, from the documentation alone: no sockets, no code of the provider."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST: Final = Decimal(1_000_000)
 
 
 class Refused(Exception):
-    """The gateway says no: the HTTP status and the word of REFUSALS."""
+    """Refuse a request, with the HTTP status and the word of REFUSALS."""
 
     def __init__(self, status: int, word: str) -> None:
         super().__init__(word)
@@ -37,7 +37,7 @@ class Refused(Exception):
 
 @dataclass
 class Payment:
-    """What Lantern Pay keeps of a create."""
+    """A payment that was created."""
 
     payment_id: str
     merchant_ref: str
@@ -65,7 +65,7 @@ class LocalGateway:
         self._clock = _steps() if seed is not None else lambda: datetime.now(UTC)
 
     def create(self, fields: dict[str, Any]) -> Payment:
-        """CREATE: a payment that waits; `Refused` where a rule is broken or the merchant_ref was used."""
+        """Create a waiting payment (CREATE); raise `Refused` if a rule is broken or the merchant_ref was used."""
         given = {name: fields.get(name, "") for name in _FIELDS}
         if set(fields) - set(_FIELDS) or not all(isinstance(value, str) for value in given.values()):
             raise Refused(422, "invalid")
@@ -79,23 +79,23 @@ class LocalGateway:
         return payment
 
     def find(self, *, payment_id: str = "", merchant_ref: str = "") -> Payment:
-        """ASK: by either id."""
+        """Find a payment by either id (ASK)."""
         for payment in self.payments():
             if payment_id in {"", payment.payment_id} and merchant_ref in {"", payment.merchant_ref}:
                 return payment
         raise Refused(404, "no_such_payment")
 
     def new_trace(self) -> str:
-        """KEYS: what the support asks for."""
+        """Make a trace, which support asks for (KEYS)."""
         return f"tr_{next(self._traces):08d}"
 
     def payments(self) -> list[Payment]:
-        """All of them, oldest first."""
+        """Return all payments, oldest first."""
         with self._lock:
             return list(self._payments.values())
 
     def decide(self, payment_id: str, state: str) -> Payment:
-        """STATES: the shopper, or time, ends the wait."""
+        """Decide a waiting payment, for the shopper or by time (STATES)."""
         payment = self.find(payment_id=payment_id)
         if payment.state != WAITING:
             raise ValueError(f"this payment is {payment.state}, and waits no longer")
@@ -104,7 +104,7 @@ class LocalGateway:
         return payment
 
     def notice(self, payment: Payment) -> bytes:
-        """NOTIFY: the body; one for each state of a payment, so that a repetition has the same `event`."""
+        """Build the body (NOTIFY): one for each state of a payment, so a repetition has the same `event`."""
         about = {"payment_id": payment.payment_id, "merchant_ref": payment.merchant_ref}
         event = f"ev_{payment.payment_id}_{payment.state}"
         return json.dumps({"event": event, "kind": "payment.changed", "payment": about}).encode()

@@ -1,4 +1,4 @@
-"""`Sandbox`: the local gateway, running, with everything that a test or a demonstration does to it."""
+"""Run the local gateway, and do to it everything that a test or a demo needs: `Sandbox`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AGAIN: Final = (60, 3600, 43200)
 
 
 def make(port: int = 0, *, seed: int | str | None = None, public_url: str = "") -> Sandbox:
-    """A started sandbox on 127.0.0.1; port 0 is any free one. With `seed` and `public_url` all that it says repeats."""
+    """Start a sandbox on 127.0.0.1. Port 0 picks a free port. With `seed` and `public_url` all output repeats."""
     return Sandbox(LocalGateway(seed), port, public_url.rstrip("/"))
 
 
@@ -36,22 +36,22 @@ def sign(
     *,
     at: datetime | None = None,
 ) -> tuple[tuple[str, str], ...]:
-    """NOTIFY: the headers that make `body` a notification of this account."""
+    """Return the headers that make `body` a notification of this account (NOTIFY)."""
     return _signed(config.webhook_key.reveal(), body, at or datetime.now(UTC))
 
 
 def _signed(key: str, body: bytes, at: datetime) -> tuple[tuple[str, str], ...]:
-    """NOTIFY: the HMAC of the time, a line feed and the body, in base64."""
+    """Sign the time, a line feed and the body with an HMAC, in base64 (NOTIFY)."""
     moment = str(int(at.timestamp()))
     digest = hmac.digest(key.encode(), f"{moment}\n".encode() + body, "sha256")
     return ("Lantern-Time", moment), ("Lantern-Signature", base64.b64encode(digest).decode())
 
 
 class Sandbox:
-    """A local Lantern Pay. `provider_id` is everywhere its payment_id.
+    """A local Lantern Pay. `provider_id` is always its payment_id.
 
-    `pay`, `decline` and `cancel` are the shopper's moves, and only for a payment that waits. `set_status` and `set_amount`
-    force an answer.
+    `pay`, `decline` and `cancel` act for the shopper; the payment must be waiting. `set_status` and `set_amount` force
+    an answer.
     """
 
     def __init__(self, gateway: LocalGateway, port: int = 0, public_url: str = "") -> None:
@@ -65,7 +65,7 @@ class Sandbox:
 
     @property
     def config(self) -> dict[str, str]:
-        """The configuration that opens the provider against this sandbox."""
+        """Return the configuration that opens the provider against this sandbox."""
         gateway = self._gateway
         return {
             "base_url": self.url,
@@ -75,15 +75,15 @@ class Sandbox:
         }
 
     def pay(self, provider_id: str, *, notify: bool = True) -> None:
-        """The shopper approves."""
+        """Approve as the shopper."""
         self._decide(provider_id, PAID, notify=notify)
 
     def decline(self, provider_id: str, *, notify: bool = True) -> None:
-        """The shopper's bank says no."""
+        """Decline as the shopper's bank."""
         self._decide(provider_id, DECLINED, notify=notify)
 
     def cancel(self, provider_id: str, *, notify: bool = True) -> None:
-        """The shopper leaves."""
+        """Cancel as the shopper."""
         self._decide(provider_id, CLOSED, notify=notify)
 
     def _decide(self, provider_id: str, state: str, *, notify: bool) -> None:
@@ -92,16 +92,16 @@ class Sandbox:
             self._courier.begin(self._message(provider_id))
 
     def set_status(self, provider_id: str, raw_status: str) -> None:
-        """Force a state, even an undocumented word; nothing is notified."""
+        """Force a state, even an undocumented word, without a notification."""
         self._payment(provider_id).state = raw_status
 
     def set_amount(self, provider_id: str, amount: str, currency: str) -> None:
-        """Let later answers speak of other money."""
+        """Let later answers state another amount."""
         payment = self._payment(provider_id)
         payment.amount, payment.currency = amount, currency
 
     def charges(self, order_id: str) -> tuple[SandboxCharge, ...]:
-        """Every payment that this merchant_ref has made, with the amount as the gateway reads it."""
+        """Return every payment with this merchant_ref, with the amount as the gateway reads it."""
         return tuple(
             SandboxCharge(payment.payment_id, _money(payment))
             for payment in self._gateway.payments()
@@ -109,12 +109,12 @@ class Sandbox:
         )
 
     def notification(self, provider_id: str) -> WebhookDelivery:
-        """What `deliver` sends, signed and not sent."""
+        """Return what `deliver` sends, signed but not sent."""
         message = self._message(provider_id)
         return WebhookDelivery(message.body, message.sign(message.body))
 
     def deliver(self, provider_id: str) -> int | None:
-        """Notify once more, now; the status answered. None where nobody answered, or the address is not on this machine."""
+        """Notify again, now. Return the status answered, or None without an answer or for an address elsewhere."""
         return status_of(self._courier.send(self._message(provider_id)))
 
     def _message(self, provider_id: str) -> Message:
@@ -128,11 +128,11 @@ class Sandbox:
         return (("Content-Type", "application/json"), *signature)
 
     def advance(self, seconds: float) -> None:
-        """Let the clock that signs notifications go on."""
+        """Advance the clock that signs notifications."""
         self._ahead += timedelta(seconds=seconds)
 
     def stories(self) -> tuple[Story, ...]:
-        """The scenes to record."""
+        """Return the scenes to record."""
         from .stories import STORIES
 
         return STORIES

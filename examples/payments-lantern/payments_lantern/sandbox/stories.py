@@ -1,6 +1,6 @@
-"""The scenes that are recorded, and what their cassettes keep: `payments record lantern --output DIR`, step 5.
+"""Define the recorded scenes, and what their cassettes keep: `payments record lantern --output DIR`, step 5.
 
-DIR is the folder `cassettes` beside `tests`, from wherever the command is given.
+DIR is the folder `cassettes` beside `tests`, from any current directory.
 """
 
 from __future__ import annotations

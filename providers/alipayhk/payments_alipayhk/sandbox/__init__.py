@@ -1,7 +1,7 @@
-"""A local CBTIS gateway that speaks the documented protocol over real HTTP (extra: `payments-alipayhk[sandbox]`).
+"""Run a local CBTIS gateway that speaks the documented protocol over HTTP (extra: `payments-alipayhk[sandbox]`).
 
-It knows what the documentation tells. Whatever it must invent beyond that it marks: in the answer's `Sandbox-Invention`
-header, and with `sandbox:` at the beginning of the message.
+It knows only the documentation. It marks everything it has to invent: in the answer's `Sandbox-Invention` header, and
+with `sandbox:` at the start of the message.
 """
 
 from datetime import datetime
@@ -34,7 +34,7 @@ def sign_delivery(
     *,
     at: datetime | None = None,  # noqa: ARG001 - CBTIS signs no time
 ) -> tuple[tuple[str, str], ...]:
-    """The headers that make `body` a notification of this account, to test a receiver with."""
+    """Return the headers that make `body` a notification of this account, to test a receiver."""
     return (("Signature", sign(body, config.webhook_key.reveal())),)
 
 

@@ -1,4 +1,4 @@
-"""The three documented calls: one request in, one answer out, no sockets."""
+"""Answer the three documented calls: one request in, one answer out, no sockets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to send back; `inventions` names what in it the documentation does not tell."""
+    """An answer to send. `inventions` lists the parts that are not documented."""
 
     status: int
     body: Mapping[str, Any]
@@ -48,7 +48,7 @@ class _Seen:
 
 
 def answer(gateway: LocalGateway, call: Call, wallet_url: Callable[[Order], str]) -> Answer:
-    """Answer as documented; where nothing is documented, refuse with an invented code and say so."""
+    """Answer as documented. If nothing is documented, refuse with an invented code and say so."""
     seen = _Seen()
     try:
         given = _dispatch(gateway, call, seen, wallet_url)
@@ -80,7 +80,7 @@ def _dispatch(gateway: LocalGateway, call: Call, seen: _Seen, wallet_url: Callab
 
 
 def _authorize(gateway: LocalGateway, call: Call, seen: _Seen) -> Mapping[str, Any]:
-    # Not documented: what wrong credentials answer. 401 is this sandbox's choice.
+    # The answer to wrong credentials isn't documented; this sandbox uses 401.
     query = dict(call.query)
     seen.unknown_fields = tuple(name for name in query if name not in ("grant_type", "uid", "client_secret"))
     if len(query) != len(call.query):
@@ -117,7 +117,7 @@ def _intent(gateway: LocalGateway, call: Call, seen: _Seen, wallet_url: Callable
 
 
 def _require_token(gateway: LocalGateway, call: Call) -> None:
-    # Not documented: what a missing, wrong or expired token answers. 401 is this sandbox's choice.
+    # The answer to a missing, wrong or expired token isn't documented; this sandbox uses 401.
     given = [value for name, value in call.headers if name.lower() == "authorization"]
     scheme, _, token = (given[0] if len(given) == 1 else "").partition(" ")
     if scheme != "Bearer" or not gateway.is_live(token):
@@ -142,13 +142,13 @@ def _next_action(order: Order, shape: str, url: str, seen: _Seen) -> Mapping[str
     if shape == "redirect_url":
         return {"type": "redirect", "redirect_url": url}
     if shape == "call_sdk":
-        seen.inventions.append("next_action.data")  # what is inside is documented nowhere
+        seen.inventions.append("next_action.data")  # its content isn't documented
         return {"type": "call_sdk", "data": {"sandbox": "invented", "url": url}}
     return {"type": "render_qrcode" if order.flow == "csb_qrcode" else "redirect", "url": url}
 
 
 def _queried(order: Order) -> Mapping[str, Any]:
-    """No `next_action`: a shopper whose create's answer was lost cannot be given the same code again."""
+    """Answer a query without `next_action`: it cannot hand out a code again after the answer to create was lost."""
     data = {
         "order_id": order.order_id,
         "merchant_order_id": order.merchant_order_id,

@@ -1,4 +1,4 @@
-"""Control over HTTP, for tests in other languages and processes: what `Sandbox` does in Python."""
+"""Control the sandbox over HTTP, for tests in other languages and processes. `Sandbox` does the same in Python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["routes"]
 
 
 def routes(gateway: LocalGateway) -> list[Route]:
-    """Mounted under `/_sandbox`."""
+    """Return the routes to mount under `/_sandbox`."""
 
     async def orders(_: Request) -> object:
         return [_shown(order) for order in gateway.orders()]

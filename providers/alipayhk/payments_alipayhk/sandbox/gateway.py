@@ -1,4 +1,4 @@
-"""What the sandbox remembers, and what can be done to it by the shopper and by the operator."""
+"""Keep the sandbox's state, and apply the actions of the shopper and the operator to it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class LocalGateway:
             raise ValueError(f"next_action_shape must be one of {', '.join(get_args(NextActionShape))}")
         if self.token_lifetime < 1:
             raise ValueError("token_lifetime is a whole number of seconds, at least 1")
-        # One stream each, so that a change in one kind of id leaves the others as they were recorded.
+        # One random stream per kind of id: a change in one leaves the others as recorded.
         self._draw = {
             kind: secrets.SystemRandom() if self.seed is None else random.Random(f"{self.seed}:{kind}")  # noqa: S311
             for kind in ("credentials", "tokens", "orders", "refunds", "rids")
@@ -78,14 +78,14 @@ class LocalGateway:
     def _hex(self, kind: str, count: int) -> str:
         return f"{self._draw[kind].getrandbits(4 * count):0{count}x}"
 
-    # What the API calls need.
+    # API calls.
 
     def new_rid(self) -> str:
         with self.lock:
             return self._hex("rids", 32)
 
     def new_token(self) -> str:
-        """One more token; those before it live on. The documentation does not say whether they do."""
+        """Issue a token. Earlier ones stay valid; the documentation doesn't say whether they do."""
         with self.lock:
             now = self.clock()
             self._tokens = {token: ends for token, ends in self._tokens.items() if ends > now}
@@ -110,7 +110,7 @@ class LocalGateway:
             return tuple(self._received)
 
     def create(self, asked: Create) -> tuple[Order, bool]:
-        """The order, and whether answering it was an invention, as every answer to a duplicate is."""
+        """Return the order, and whether the answer is invented, as every answer to a duplicate is."""
         with self.lock:
             earlier = self._by_merchant.get(asked.merchant_order_id, [])
             if earlier and self.duplicate != "second":
@@ -135,7 +135,7 @@ class LocalGateway:
             return order, bool(earlier)
 
     def find(self, asked: Query) -> tuple[Order, bool]:
-        """The order asked for, and whether choosing it was an invention: the newest of several with one merchant id."""
+        """Return the order, and whether the choice is invented: the newest of several with one merchant id."""
         with self.lock:
             if asked.order_id:
                 found = [order for order in (self._orders.get(asked.order_id),) if order is not None]
@@ -147,7 +147,7 @@ class LocalGateway:
                 raise Refused(Code.UNKNOWN_ORDER, "no such order")
             return found[-1], len(found) > 1
 
-    # The shopper's moves, and the operator's.
+    # Actions of the shopper and the operator.
 
     def order(self, provider_id: str) -> Order:
         with self.lock:
@@ -157,17 +157,17 @@ class LocalGateway:
                 raise UnknownOrder(f"no order has the order_id {provider_id!r}") from None
 
     def orders_of(self, merchant_order_id: str) -> tuple[Order, ...]:
-        """All that one merchant id has made, oldest first."""
+        """Return every order of one merchant id, oldest first."""
         with self.lock:
             return tuple(self._by_merchant.get(merchant_order_id, ()))
 
     def success(self, provider_id: str) -> Message:
-        """The `payment_success` of this order, whatever its status; nothing is sent."""
+        """Return the `payment_success` of this order, whatever its status, without sending it."""
         with self.lock:
             return self._success(self.order(provider_id))
 
     def orders(self) -> tuple[Order, ...]:
-        """All of them, oldest first."""
+        """Return all orders, oldest first."""
         with self.lock:
             return tuple(self._orders.values())
 
@@ -180,7 +180,7 @@ class LocalGateway:
             self.courier.begin(message)
 
     def close_order(self, provider_id: str) -> None:
-        """Cancelled by the shopper or timed out: the documentation has one status for both, and no notification."""
+        """Close an order that was cancelled or timed out: both are documented as one status without a notification."""
         with self.lock:
             self._pending(provider_id).status = "CANCELLED"
 
@@ -191,7 +191,7 @@ class LocalGateway:
         return order
 
     def deliver(self, provider_id: str) -> Future[Delivery]:
-        """Send `payment_success` once, now, whatever the order's status: a hint may be early, late or doubled."""
+        """Send `payment_success` once, now, whatever the order's status: a hint may be early, late or repeated."""
         return self.courier.send(self._success(self.order(provider_id)))
 
     def _success(self, order: Order) -> Message:
@@ -199,9 +199,9 @@ class LocalGateway:
         return compose(order.order_id, "payment_success", order.notify_url, data, self.webhook_key)
 
     def refund(self, provider_id: str, amount: str | None = None) -> Future[Delivery]:
-        """A refund made in the merchant's portal: `refund_success`, in the published vector's shape.
+        """Refund in the merchant's portal: `refund_success`, in the published vector's shape.
 
-        Not documented: whether its `order_amount` is the order's or the refunded amount; `amount` plays the second.
+        It isn't documented whether `order_amount` is the order's or the refunded amount; `amount` plays the second.
         """
         with self.lock:
             order = self.order(provider_id)
@@ -222,7 +222,7 @@ class LocalGateway:
         return self.courier.begin(message)
 
     def set_status(self, provider_id: str, status: str) -> None:
-        """Force a status, without rules and without a notification; any word, to play one that is not documented."""
+        """Force a status, without rules or a notification. An undocumented word is allowed."""
         if not status:
             raise NotPossible("status must not be empty")
         with self.lock:
@@ -231,7 +231,7 @@ class LocalGateway:
             order.paid = (order.paid or self.clock()) if status == "SUCCEEDED" else None
 
     def set_amount(self, provider_id: str, amount: str, currency: str) -> None:
-        """Force what later answers say was paid, unchecked: to play an answer about other money."""
+        """Force the amount in later answers, unchecked, to play an answer about other money."""
         with self.lock:
             order = self.order(provider_id)
             order.amount, order.currency = amount, currency
@@ -241,7 +241,7 @@ class LocalGateway:
             self._tokens.clear()
 
     def reject_next(self, code: int, message: str) -> None:
-        """Let the next authorized create be answered with this code, whatever it asks."""
+        """Answer the next authorized create with this code, whatever it asks for."""
         if code == 0:
             raise NotPossible("code 0 is success")
         with self.lock:

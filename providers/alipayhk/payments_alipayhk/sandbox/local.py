@@ -1,4 +1,4 @@
-"""`Sandbox`: the local gateway, running, with everything that a test or a demonstration does to it."""
+"""Run the local gateway, and do to it everything that a test or a demo needs: `Sandbox`."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def make(
     clock: Clock | None = None,
     public_url: str = "",
 ) -> Sandbox:
-    """A started sandbox on 127.0.0.1; port 0 is any free one, and credentials not given are random.
+    """Start a sandbox on 127.0.0.1. Port 0 picks a free port; credentials not given are random.
 
-    `time_scale` multiplies the waits between deliveries, `ack_timeout` (seconds) is not scaled. `duplicate` is what a
-    second create with one merchant_order_id does, which the documentation does not tell; `next_action_shape` picks one
-    of the shapes of the platform's other channels. With `seed` every id, token, credential and time repeats (`clock`,
-    nanoseconds since the epoch, replaces the times); with `public_url` the wallet's address does too.
+    `time_scale` multiplies the waits between deliveries; `ack_timeout` (seconds) is not scaled. `duplicate` selects the
+    effect of a second create with one merchant_order_id, which is not documented. `next_action_shape` selects a shape
+    of the platform's other channels. With `seed` every id, token, credential and time repeats (`clock`, nanoseconds
+    since the epoch, replaces the times); with `public_url` the wallet's address does too.
     """
     gateway = LocalGateway(
         Courier(
@@ -67,10 +67,10 @@ def make(
 
 
 class Sandbox:
-    """A local CBTIS gateway. `provider_id` is everywhere the gateway's own order_id.
+    """A local CBTIS gateway. `provider_id` is always the gateway's own order_id.
 
-    `pay`, `cancel` and `time_out` are the shopper's moves and follow the rules: only a PENDING order allows them.
-    `set_status` and `set_amount` force an answer. What cannot be done raises `SandboxError`.
+    `pay`, `cancel` and `time_out` act for the shopper and follow the rules: the order must be PENDING. `set_status` and
+    `set_amount` force an answer. An action that is not possible raises `SandboxError`.
     """
 
     def __init__(self, gateway: LocalGateway, port: int = 0) -> None:
@@ -81,7 +81,7 @@ class Sandbox:
 
     @property
     def config(self) -> dict[str, str]:
-        """The configuration that opens the provider against this sandbox."""
+        """Return the configuration that opens the provider against this sandbox."""
         return {
             "base_url": self.url,
             "uid": self._gateway.uid,
@@ -92,77 +92,77 @@ class Sandbox:
 
     @property
     def received(self) -> tuple[ReceivedRequest, ...]:
-        """The API requests that arrived, oldest first, without secrets and tokens."""
+        """Return the API requests that arrived, oldest first, without secrets and tokens."""
         return self._gateway.requests()
 
     @property
     def notifications(self) -> tuple[Delivery, ...]:
-        """What was delivered, and what the listener answered, oldest first."""
+        """Return the deliveries and the listener's answers, oldest first."""
         return self._gateway.courier.deliveries
 
     def wallet_url(self, provider_id: str) -> str:
-        """The page on which the shopper pays this order."""
+        """Return the address of the page where the shopper pays this order."""
         return wallet.address(self._gateway.public_url or self.url, self._gateway.order(provider_id))
 
     def pay(self, provider_id: str, *, notify: bool = True) -> None:
-        """The shopper approves. Where the order has a notify_url its ten deliveries begin, unless `notify` is False."""
+        """Pay as the shopper. If the order has a notify_url, its ten deliveries begin, unless `notify` is False."""
         self._gateway.pay(provider_id, notify=notify)
 
     def cancel(self, provider_id: str) -> None:
-        """The shopper declines: CANCELLED, and no notification, because none is documented."""
+        """Decline as the shopper: CANCELLED, without a notification, because none is documented."""
         self._gateway.close_order(provider_id)
 
     def time_out(self, provider_id: str) -> None:
-        """The shopper lets the time pass: CANCELLED as well, as documented."""
+        """Let the order time out: CANCELLED as well, as documented."""
         self._gateway.close_order(provider_id)
 
     def deliver(self, provider_id: str) -> int | None:
-        """Send `payment_success` once more, now, whatever the status; the HTTP status answered, or None.
+        """Send `payment_success` again, now, whatever the status. Return the HTTP status of the answer, or None.
 
-        It waits up to `ack_timeout`, and changes nothing in the schedule that `pay` began.
+        Waits up to `ack_timeout`, and leaves the schedule that `pay` began unchanged.
         """
         return status_of(self._gateway.deliver(provider_id))
 
     def notification(self, provider_id: str) -> WebhookDelivery:
-        """What `deliver` sends, signed and not sent."""
+        """Return what `deliver` sends, signed but not sent."""
         message = self._gateway.success(provider_id)
         return WebhookDelivery(message.body, message.sign(message.body))
 
     def charges(self, order_id: str) -> tuple[SandboxCharge, ...]:
-        """Every order that this merchant_order_id has made, with the amount as the gateway reads it."""
+        """Return every order with this merchant_order_id, with the amount as the gateway reads it."""
         return tuple(
             SandboxCharge(order.order_id, _money(order.amount, order.currency))
             for order in self._gateway.orders_of(order_id)
         )
 
     def refund(self, provider_id: str, amount: str | None = None) -> int | None:
-        """A refund made in the portal: sends `refund_success`, retried as scheduled; the first delivery's status."""
+        """Refund in the portal: send `refund_success`, retried on schedule. Return the first delivery's status."""
         return status_of(self._gateway.refund(provider_id, amount))
 
     def set_status(self, provider_id: str, status: str) -> None:
-        """Force a status, even an undocumented word; nothing is notified."""
+        """Force a status, even an undocumented word, without a notification."""
         self._gateway.set_status(provider_id, status)
 
     def set_amount(self, provider_id: str, amount: str, currency: str) -> None:
-        """Let later answers speak of other money."""
+        """Let later answers state another amount."""
         self._gateway.set_amount(provider_id, amount, currency)
 
     def expire_tokens(self) -> None:
-        """Every token given so far is refused from now on."""
+        """Refuse every token issued so far."""
         self._gateway.expire_tokens()
 
     def reject_next(self, code: int, message: str) -> None:
-        """The next authorized create answers this code (an invention: none but 0 is documented)."""
+        """Answer the next authorized create with this code (an invention: none but 0 is documented)."""
         self._gateway.reject_next(code, message)
 
     def stories(self) -> tuple[Story, ...]:
-        """The scenes to record; each names the options of the sandbox that plays it."""
+        """Return the scenes to record, each with the options of its sandbox."""
         from .stories import STORIES
 
         return STORIES
 
     def advance(self, seconds: float) -> None:
-        """Nothing here depends on the clock but a token's life: let it pass with `expire_tokens`."""
+        """Do nothing: only a token's lifetime depends on the clock. Use `expire_tokens` for that."""
 
     def close(self) -> None:
         """Stop the server and every delivery, at once."""
@@ -177,5 +177,5 @@ class Sandbox:
 
 
 def _money(amount: str, currency: str) -> Money:
-    # However many digits: what the gateway holds is told as it is.
+    # Report the stored amount unchanged, whatever its number of digits.
     return Money(minor=int(Decimal(amount).scaleb(CURRENCY_EXPONENTS[currency])), currency=currency)

@@ -1,4 +1,4 @@
-"""Notifications as documented: what is signed, and when they are delivered."""
+"""Sign and schedule notifications as documented."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ RETRY_DELAYS: Final = (15, 30, 60, 300, 600, 1800, 3600, 7200, 14400)
 
 
 def sign(body: bytes, key: str) -> str:
-    """The documented `HEX(SHA256(body + "." + key))`, in lower case as in the example."""
+    """Return the documented `HEX(SHA256(body + "." + key))`, in lower case as in the example."""
     return hashlib.sha256(body + b"." + key.encode()).hexdigest()
 
 
 def headers(body: bytes, key: str) -> tuple[tuple[str, str], ...]:
-    """What a notification is sent with."""
+    """Return the headers of a notification."""
     return (("Content-Type", "application/json"), ("Signature", sign(body, key)))
 
 
 def compose(provider_id: str, notify_type: str, url: str, data: Mapping[str, object], key: str) -> Message:
-    """The notification as documented: compact JSON, signed over its bytes."""
+    """Compose the documented notification: compact JSON, signed over its bytes."""
     body = json.dumps({"notify_type": notify_type, "data": data}, separators=(",", ":"), ensure_ascii=False).encode()
     return Message(provider_id, notify_type, url, body, lambda signed: headers(signed, key))

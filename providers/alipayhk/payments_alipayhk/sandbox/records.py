@@ -1,4 +1,4 @@
-"""What is remembered of orders and requests, and how the gateway writes its times."""
+"""Keep orders and requests, and format times as the gateway does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DOCUMENTED_MOMENT: Final = 1693428245_928696203  # 2023-08-31T04:44:05.92869620
 
 @dataclass(slots=True)
 class Order:
-    """One payment intent. Times are nanoseconds since the epoch."""
+    """A payment intent. Times are nanoseconds since the epoch."""
 
     order_id: str
     merchant_order_id: str
@@ -37,7 +37,7 @@ class Order:
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """One request to the documented API, and what it was answered. It holds no secret and no token."""
+    """A request to the documented API and its answer. It holds no secret and no token."""
 
     method: str
     path: str
@@ -50,18 +50,18 @@ class ReceivedRequest:
 
 
 def steady_clock() -> Clock:
-    """A clock for recordings: it begins at the documentation's example, and each reading is a tenth of a second on."""
+    """Return a clock for recordings: it starts at the documentation's example and advances 0.1 s per reading."""
     readings = itertools.count(_DOCUMENTED_MOMENT, 10**8)
     return lambda: next(readings)
 
 
 def hong_kong_nanoseconds(moment: int) -> str:
-    """As in `2023-08-31T04:44:05.928696203+08:00`."""
+    """Format as in `2023-08-31T04:44:05.928696203+08:00`."""
     seconds, rest = divmod(moment, 10**9)
     return f"{datetime.fromtimestamp(seconds, _HONG_KONG):%Y-%m-%dT%H:%M:%S}.{rest:09d}+08:00"
 
 
 def utc_milliseconds(moment: int) -> str:
-    """As in `2023-08-23T18:25:43.511Z`, which is how the published refund writes its times."""
+    """Format as in `2023-08-23T18:25:43.511Z`, which the published refund uses."""
     seconds, rest = divmod(moment, 10**9)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 10**6:03d}Z"

@@ -1,8 +1,8 @@
-"""What the documentation demands of a request, and nothing that it does not.
+"""Check requests against the documentation, and nothing else.
 
-Written from the documentation alone and on purpose without the provider's own `wire` module: a second reading of the
-same pages finds a mistake that a shared one would hide. Every code here is the sandbox's invention, because the
-documentation names none but 0.
+Written from the documentation alone, without the provider's `wire` module on purpose: a second reading of the same
+pages finds a mistake that a shared one would hide. Every code here is invented, because the documentation names none
+but 0.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Code(IntEnum):
 
 
 class Refused(Exception):
-    """The sandbox says no: `code` and `message` of the envelope, and the HTTP status it travels with."""
+    """Refuse a request, with the envelope's `code` and `message` and the HTTP status."""
 
     def __init__(self, code: int, message: str, *, status: int = 200) -> None:
         super().__init__(message)
@@ -70,7 +70,7 @@ class Query:
 
 
 def read_json(body: bytes) -> Mapping[str, Any]:
-    """The JSON object in `body`."""
+    """Return the JSON object in `body`."""
     try:
         value = msgspec.json.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -81,7 +81,7 @@ def read_json(body: bytes) -> Mapping[str, Any]:
 
 
 def read_create(body: Mapping[str, Any]) -> Create:
-    """Check a body of `/payment_intents/create`."""
+    """Check the body of `/payment_intents/create`."""
     method = _object(body, "payment_method")
     kind = _text(method, "type", "payment_method.type")
     if kind != "alipayhk":
@@ -108,7 +108,7 @@ _CREATE_FIELDS = ("amount", "currency", "merchant_order_id", "description", "not
 
 
 def read_query(body: Mapping[str, Any]) -> Query:
-    """Check a body of `/payment_intents/query`: at least one of the two ids."""
+    """Check the body of `/payment_intents/query`: at least one of the two ids."""
     if "order_id" not in body and "merchant_order_id" not in body:
         raise Refused(Code.BAD_FIELD, "order_id or merchant_order_id is required")
     return Query(
@@ -119,7 +119,7 @@ def read_query(body: Mapping[str, Any]) -> Query:
 
 
 def is_amount(text: str) -> bool:
-    """Whether `text` is a decimal of HKD in major units, above zero, of at most 32 characters."""
+    """Return whether `text` is a decimal of HKD in major units, above zero, of at most 32 characters."""
     return len(text) <= 32 and _AMOUNT.fullmatch(text) is not None and text.strip("0.") != ""
 
 
@@ -173,5 +173,5 @@ def _url(body: Mapping[str, Any], name: str) -> str:
 
 
 def _unknown(parent: Mapping[str, Any], prefix: str, *known: str) -> tuple[str, ...]:
-    # The documentation does not say that unknown fields are refused, so they are let through, and seen.
+    # The documentation doesn't say that unknown fields are refused, so accept and list them.
     return tuple(prefix + name for name in parent if name not in known)

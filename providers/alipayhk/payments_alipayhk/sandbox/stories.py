@@ -1,4 +1,4 @@
-"""The scenes that are recorded, and what their cassettes keep: `payments record alipayhk`."""
+"""Define the recorded scenes, and what their cassettes keep: `payments record alipayhk`."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _unknown_order(parameters: Parameters) -> Scene:
     expect(error, definitive=False)
 
 
-# What the documentation publishes (gateway pages AUTH and WEB).
+# The published examples (gateway pages AUTH and WEB).
 
 
 def _published_token(_: Parameters) -> Scene:
@@ -166,7 +166,7 @@ def _published_create(parameters: Parameters) -> Scene:
 
 
 def _published_query(parameters: Parameters) -> Scene:
-    """The answer's TWD contradicts the page's own "only HKD": whatever was asked for, this is not it."""
+    """Play the published answer, whose TWD contradicts the page's own "only HKD": it never matches the order."""
     error = yield call("confirm", parameters["order_id"], Money.of("50", "HKD"), raises=Mismatch)
     expect(error, field="currency")
 
@@ -199,7 +199,7 @@ _QUERIED: Final = Published(
 
 
 def _played(name: str, script: Script, *, live: bool = True, repeats: tuple[str, ...] = (), **options: Any) -> Story:
-    # All that a sandbox would draw at random or take from its port is fixed, so that a recording repeats.
+    # Fix every random value and the port, so that a recording repeats.
     fixed = {"seed": name, "public_url": "https://wallet.invalid", **options}
     return Story(name, script, POLICY, live, options=fixed, repeats=repeats)
 
@@ -238,7 +238,7 @@ STORIES: Final = (
     _played("query-by-provider-id", _query(by_order=False, by_provider=True)),
     _played("query-by-both-ids", _query(by_order=True, by_provider=True)),
     _played("unknown-order", _unknown_order),
-    # The shapes that other channels and deployments of the platform answer with.
+    # The shapes of the platform's other channels and deployments.
     *(
         _played(
             f"next-action-{shape.replace('_', '-')}",

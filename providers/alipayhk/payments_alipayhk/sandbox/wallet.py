@@ -1,4 +1,4 @@
-"""The page that plays the shopper's wallet: approve, cancel, or let it time out."""
+"""Play the shopper's wallet page: approve, cancel, or time out."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _BUTTONS: Final = """<form method="post">
 
 
 def address(base: str, order: Order) -> str:
-    """Where the shopper of this order pays."""
+    """Return the address where the shopper of this order pays."""
     return f"{base}/wallet/{order.order_id}"
 
 
 def routes(gateway: LocalGateway) -> list[Route]:
-    """The wallet's page, and a list of orders at `/` for whoever opens the sandbox's address."""
+    """Return the routes of the wallet page, and a list of orders at `/`."""
 
     async def index(_: Request) -> Response:
         newest = gateway.orders()[:-51:-1]

@@ -1,7 +1,7 @@
-"""A local Stripe that speaks the documented protocol over real HTTP (extra: `payments-stripe[sandbox]`).
+"""Run a local Stripe that speaks the documented protocol over HTTP (extra: `payments-stripe[sandbox]`).
 
-It knows what docs.stripe.com tells. Whatever it must invent beyond that it marks: in the answer's `Sandbox-Invention`
-header, and with `sandbox:` at the beginning of every message, because Stripe's own words may change.
+It knows only docs.stripe.com. It marks everything it has to invent: in the answer's `Sandbox-Invention` header, and
+with `sandbox:` at the start of every message, because Stripe's own words may change.
 """
 
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def sign_delivery(config: StripeConfig, body: bytes, *, at: datetime | None = None) -> tuple[tuple[str, str], ...]:
-    """The headers that make `body` an event of this account, to test a receiver with; signed now, or `at` a time."""
+    """Return the headers that make `body` an event of this account, signed now or `at` a time, to test a receiver."""
     moment = at or datetime.now(UTC)
     return (("Stripe-Signature", sign(body, config.webhook_key.reveal(), int(moment.timestamp()))),)
 

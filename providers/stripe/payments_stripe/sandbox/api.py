@@ -1,4 +1,4 @@
-"""The documented calls: one request in, one answer out, no sockets."""
+"""Answer the documented calls: one request in, one answer out, no sockets."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Call:
     body: bytes
 
     def header(self, name: str) -> str:
-        """The value of a header, `""` where it is not there."""
+        """Return the value of a header, or `""`."""
         return next((value for key, value in self.headers if key.lower() == name), "")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What to send back."""
+    """An answer to send."""
 
     status: int
     body: bytes
@@ -63,7 +63,7 @@ class Admitted:
 
 
 def admit(gateway: LocalGateway, call: Call) -> Admitted | Answer:
-    """Everything before the endpoint executes: the key, the version, the parameters. What fails here is not kept."""
+    """Check the key, the version and the parameters before the endpoint executes. Failures here are not kept."""
     with gateway.lock:
         made = Admitted(call, gateway.new_id("requests", "req_", 14))
         try:
@@ -79,7 +79,7 @@ def admit(gateway: LocalGateway, call: Call) -> Admitted | Answer:
 
 
 def execute(gateway: LocalGateway, made: Admitted) -> Answer:
-    """The endpoint executes; what it answers, errors too, is kept for the request's idempotency key."""
+    """Execute the endpoint, and keep its answer, errors too, for the request's idempotency key."""
     with gateway.lock:
         tick(gateway)
         try:
@@ -97,7 +97,7 @@ def execute(gateway: LocalGateway, made: Admitted) -> Answer:
 
 
 def _authenticate(gateway: LocalGateway, call: Call) -> None:
-    """docs.stripe.com/api/authentication: the key as a bearer token, or as the user of HTTP Basic."""
+    """Check the key: a bearer token, or the user of HTTP Basic (docs.stripe.com/api/authentication)."""
     scheme, _, given = call.header("authorization").partition(" ")
     if scheme.lower() == "basic":
         try:
@@ -118,7 +118,7 @@ def _read(gateway: LocalGateway, made: Admitted) -> Kept | None:
         raise Refused(status, kind, "refused as this sandbox was told to.", code=code)
     version = call.header("stripe-version")
     if version != API_VERSION:
-        # Stripe would take the account's default for none. Here nobody forgets to say which shapes they can read.
+        # Stripe would use the account's default. Here the version is required, so that no client omits it by mistake.
         words = f"Invalid Stripe API version: {version[:40]}" if version else "Send a Stripe-Version header"
         raise invalid(f"{words}; this sandbox speaks {API_VERSION}.", invented=not version)
     if len(call.body) > MAX_BODY:

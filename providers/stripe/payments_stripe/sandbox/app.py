@@ -1,4 +1,4 @@
-"""The sandbox as an ASGI application: the documented calls, the shopper's page and the control routes."""
+"""Serve the sandbox as an ASGI application: the documented calls, the shopper's page and the control routes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["build_app"]
 
 
 def build_app(gateway: LocalGateway) -> ASGIApp:
-    """Everything behind the guard: a page of the internet, open in a developer's browser, reaches nothing here."""
+    """Build the application, guarded from web pages that are open in a developer's browser."""
 
     async def call(request: Request) -> Response:
         try:

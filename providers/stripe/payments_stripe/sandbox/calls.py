@@ -1,4 +1,4 @@
-"""Which call is meant by a method and a path, and its parameters, read; running it gives the object to answer."""
+"""Find the call for a method and a path, and read its parameters. Running it returns the object to answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ID: Final = "([A-Za-z0-9_]{1,255})"
 
 
 def find(gateway: LocalGateway, method: str, path: str, values: Values) -> Found:
-    """What to run, and the parameters that are Stripe's and are not acted on here."""
+    """Return the call to run, and the parameters of Stripe's that have no effect here."""
     for wanted, pattern, call in _CALLS:
         match = re.fullmatch(pattern, path)
         if match is not None and wanted == method:
@@ -184,7 +184,7 @@ def _list_refunds(gateway: LocalGateway, query: Values) -> Found:
 
 
 def _page(newest: list[Any], page: rules.Page, kind: str) -> tuple[list[Any], bool]:
-    """docs.stripe.com/api/pagination: what comes after the object that `starting_after` names."""
+    """Return the page after the object that `starting_after` names (docs.stripe.com/api/pagination)."""
     if page.starting_after:
         ids = [each.id for each in newest]
         if page.starting_after not in ids:

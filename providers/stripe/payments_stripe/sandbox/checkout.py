@@ -1,4 +1,4 @@
-"""What Stripe demands of a Checkout Session: hosted, paid once, with prices given inline."""
+"""Check a Checkout Session as Stripe does: hosted, paid once, with prices given inline."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LIFETIME: Final = 24 * 3600
 
 _IGNORED: Final = (
     "after_expiration allow_promotion_codes automatic_tax billing_address_collection branding_settings"
-    " consent_collection custom_fields custom_text customer customer_account customer_creation customer_update discounts"
-    " excluded_payment_method_types integration_identifier invoice_creation locale managed_payments name_collection"
-    " optional_items origin_context payment_method_collection payment_method_configuration payment_method_data"
-    " payment_method_options permissions phone_number_collection saved_payment_method_options"
+    " consent_collection custom_fields custom_text customer customer_account customer_creation customer_update"
+    " discounts excluded_payment_method_types integration_identifier invoice_creation locale managed_payments"
+    " name_collection optional_items origin_context payment_method_collection payment_method_configuration"
+    " payment_method_data payment_method_options permissions phone_number_collection saved_payment_method_options"
     " shipping_address_collection shipping_options submit_type tax_id_collection wallet_options"
 ).split()
 _OF_INTENT: Final = (
@@ -32,7 +32,7 @@ _OF_INTENT: Final = (
 
 @dataclass(frozen=True)
 class Open:
-    """A Checkout Session to create; `expires` is None where it lives as long as any."""
+    """A Checkout Session to create; `expires` is None for the default lifetime."""
 
     amount: int
     currency: str
@@ -52,7 +52,7 @@ class Open:
 
 
 def read_session(form: Mapping[str, Any]) -> Open:
-    """POST /v1/checkout/sessions."""
+    """Read POST /v1/checkout/sessions."""
     taken = (
         "mode ui_mode line_items success_url cancel_url metadata client_reference_id customer_email"
         " payment_intent_data allowed_payment_method_types currency expires_at adaptive_pricing expand"
@@ -94,7 +94,7 @@ def read_session(form: Mapping[str, Any]) -> Open:
 
 
 def _total(fields: Fields) -> tuple[int, str, str]:
-    """The amount, the currency and the first product's name."""
+    """Return the amount, the currency and the first product's name."""
     total, currencies, names = 0, [], []
     for shown, item in fields.objects("line_items"):
         line = Fields(

@@ -1,4 +1,4 @@
-"""Control over HTTP, for tests in other languages and processes: what `Sandbox` does in Python."""
+"""Control the sandbox over HTTP, for tests in other languages and processes. `Sandbox` does the same in Python."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Act = Callable[[LocalGateway, str, Mapping[str, Any]], object]
 
 
 def routes(gateway: LocalGateway) -> list[Route]:
-    """Mounted under `/_sandbox`; a charge's id is that of its PaymentIntent or Checkout Session."""
+    """Return the routes to mount under `/_sandbox`; a charge's id is that of its PaymentIntent or Checkout Session."""
 
     def shown(found: str) -> Mapping[str, object]:
         return _shown(moves.charge_of(gateway, found))

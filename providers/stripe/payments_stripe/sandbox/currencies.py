@@ -1,4 +1,4 @@
-"""How Stripe counts money: the sandbox's own table, read from docs.stripe.com/currencies a second time."""
+"""Check currencies and amounts, with the sandbox's own reading of docs.stripe.com/currencies."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _OF_METHOD: Final = {
 
 
 def exponent(currency: str) -> int:
-    """The digits after the point in Stripe's units; KeyError for what is no currency of Stripe's."""
+    """Return the number of decimals in Stripe's units; raise KeyError for a currency that Stripe doesn't list."""
     if currency in _NONE:
         return 0
     if currency in _THREE:
@@ -54,17 +54,17 @@ def exponent(currency: str) -> int:
 
 
 def supports(method: str, currency: str) -> bool:
-    """Whether the method can be paid with in this currency; cards can in all."""
+    """Return whether the method supports this currency; cards support all."""
     return currency in _OF_METHOD.get(method, {currency})
 
 
 def money(units: int, currency: str) -> Money:
-    """What Stripe's units are worth, in ISO 4217's."""
+    """Convert Stripe's units to ISO 4217's."""
     return Money.of_scaled(units, exponent(currency), currency)
 
 
 def units(text: str, currency: str) -> int:
-    """Stripe's units of an amount in major units; ValueError where it has none."""
+    """Convert an amount in major units to Stripe's units; raise ValueError if it has none."""
     try:
         return Money.of(text, currency).scaled(exponent(currency))
     except (InvalidRequest, KeyError) as error:
@@ -72,7 +72,7 @@ def units(text: str, currency: str) -> int:
 
 
 def check_currency(code: str, param: str = "currency") -> str:
-    """The currency in upper case, as the rest of the sandbox has it."""
+    """Return the currency in upper case, as in the rest of the sandbox."""
     found = code.upper()
     try:
         exponent(found)
@@ -84,7 +84,7 @@ def check_currency(code: str, param: str = "currency") -> str:
 
 
 def check_amount(amount: int, currency: str, param: str = "amount", *, least: bool = True) -> int:
-    """The rules for amounts; `least=False` for a refund, which has no smallest amount."""
+    """Apply the rules for amounts; `least=False` for a refund, which has no minimum."""
     if amount > _MOST:
         raise invalid("Amount must be no more than 99999999 units", "amount_too_large", param)
     if currency in _THREE and amount % 10:

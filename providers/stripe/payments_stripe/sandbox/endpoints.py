@@ -1,4 +1,4 @@
-"""Webhook endpoints: where the account's events are sent (docs.stripe.com/api/webhook_endpoints)."""
+"""Register the webhook endpoints that receive the account's events (docs.stripe.com/api/webhook_endpoints)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Register:
 
 
 def read(form: Mapping[str, Any]) -> Register:
-    """POST /v1/webhook_endpoints; an endpoint of another version is not registered here."""
+    """Read POST /v1/webhook_endpoints. Endpoints of other versions are refused here."""
     fields = Fields(form, ("url", "enabled_events", "api_version", "expand"), ("connect", "description", "metadata"))
     fields.one_of("api_version", (API_VERSION,))
     kinds = fields.words("enabled_events")
@@ -34,14 +34,14 @@ def read(form: Mapping[str, Any]) -> Register:
 
 
 def add(gateway: LocalGateway, url: str, kinds: tuple[str, ...] = ("*",)) -> Endpoint:
-    """Register it; every event from now on is sent there."""
+    """Register an endpoint for every event from now on."""
     endpoint = Endpoint(gateway.new_id("objects", "we_1", 23), url, kinds, gateway.now())
     gateway.endpoints[endpoint.id] = endpoint
     return endpoint
 
 
 def create(gateway: LocalGateway, asked: Register) -> dict[str, Any]:
-    """As POST /v1/webhook_endpoints does. At Stripe each endpoint has a secret of its own; here the account has one."""
+    """Play POST /v1/webhook_endpoints. At Stripe each endpoint has a secret of its own; here the account has one."""
     made = add(gateway, asked.url, asked.kinds)
     return {
         "id": made.id,

@@ -1,4 +1,4 @@
-"""Reading one request's parameters: each by its type, each refused by its name, as Stripe refuses it."""
+"""Read one request's parameters by type, and refuse bad ones by name, as Stripe does."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _INTEGER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
 class Fields:
-    """The parameters of one object: `taken` are acted on, `ignored` are Stripe's too and do nothing here.
+    """The parameters of one object: `taken` are used, `ignored` are Stripe's too but have no effect here.
 
-    Whatever else is there is refused, as Stripe refuses it.
+    Any other parameter is refused, as Stripe does.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Fields:
         self.ignored = tuple(self.name(name) for name in values if name not in taken)
 
     def name(self, field: str) -> str:
-        """As in `line_items[0][quantity]`."""
+        """Format a name as in `line_items[0][quantity]`."""
         return f"{self._prefix}[{field}]" if self._prefix else field
 
     def __contains__(self, field: str) -> bool:
@@ -82,7 +82,7 @@ class Fields:
         return int(text)
 
     def whole(self, field: str) -> int:
-        """An integer that has to be there."""
+        """Return a required integer."""
         found = self.integer(field, needed=True)
         if found is None:
             raise self._missing(field)
@@ -92,14 +92,14 @@ class Fields:
         return self.one_of(field, ("true", "false"), "false") == "true"
 
     def words(self, field: str) -> tuple[str, ...]:
-        """A list of strings."""
+        """Return a list of strings."""
         values = self._values.get(field, [])
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             raise invalid("Invalid array", param=self.name(field))
         return tuple(values)
 
     def objects(self, field: str) -> list[tuple[str, Mapping[str, Any]]]:
-        """A list of objects that has to be there, each with its name."""
+        """Return a required list of objects, each with its name."""
         values = self._values.get(field)
         if values is None:
             raise self._missing(field)
@@ -118,7 +118,7 @@ class Fields:
         return Fields(value or {}, taken, ignored, self.name(field))
 
     def metadata(self, field: str = "metadata") -> dict[str, str]:
-        """docs.stripe.com/api/metadata: at most 50 keys of 40 characters, with values of 500."""
+        """Read the metadata: at most 50 keys of 40 characters, with values of 500 (docs.stripe.com/api/metadata)."""
         values = self._values.get(field, {})
         if isinstance(values, list):  # keys that are numbers
             values = {str(number): value for number, value in enumerate(values)}

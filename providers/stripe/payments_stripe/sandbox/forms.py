@@ -1,4 +1,4 @@
-"""Stripe's form encoding: `a[b]=1&c[0]=2&c[]=3` as nested objects and lists, and back to the name of a parameter."""
+"""Decode Stripe's forms: `a[b]=1&c[0]=2&c[]=3` becomes nested objects and lists. Format parameter names too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DEEPEST: Final = 8
 
 
 def read_pairs(encoded: str) -> list[tuple[str, str]]:
-    """The pairs of a form or a query, in order."""
+    """Return the pairs of a form or a query, in order."""
     try:
         return parse_qsl(encoded, keep_blank_values=True, errors="strict", max_num_fields=1000)
     except ValueError:
@@ -25,7 +25,7 @@ def read_pairs(encoded: str) -> list[tuple[str, str]]:
 
 
 def decode(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Nested objects; where all names of an object are numbers or empty, it is a list."""
+    """Return nested objects. An object whose names are all numbers or empty becomes a list."""
     root: dict[str, Any] = {}
     for name, value in pairs:
         match = _NAME.fullmatch(name)

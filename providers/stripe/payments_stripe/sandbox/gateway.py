@@ -1,4 +1,4 @@
-"""What the sandbox remembers of one Stripe account, its clock, its events, and where they are sent."""
+"""Keep the state of one Stripe account: its clock, its events, and their endpoints."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LETTERS: Final = string.ascii_letters + string.digits
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where events are sent: those of `kinds`, or all for `*`."""
+    """A receiver of events: those of `kinds`, or all for `*`."""
 
     id: str
     url: str
@@ -38,13 +38,13 @@ class Endpoint:
     created: int = 0
 
     def wants(self, kind: str) -> bool:
-        """Whether this endpoint has asked for such events."""
+        """Return whether this endpoint receives events of this kind."""
         return "*" in self.kinds or kind in self.kinds
 
 
 @dataclass
 class LocalGateway:
-    """The account, without its HTTP. Whoever reads or changes it holds `lock`."""
+    """The account, without its HTTP. Hold `lock` to read or change it."""
 
     courier: Courier
     clock: Clock = time.time
@@ -55,7 +55,7 @@ class LocalGateway:
     slowness: float = 0.0
 
     def __post_init__(self) -> None:
-        # One stream each, so that a change in one kind of id leaves the others as they were recorded.
+        # One random stream per kind of id: a change in one leaves the others as recorded.
         self._draw = {
             kind: secrets.SystemRandom() if self.seed is None else random.Random(f"{self.seed}:{kind}")  # noqa: S311
             for kind in ("credentials", "objects", "charges", "refunds", "events", "requests", "secrets")
@@ -79,15 +79,15 @@ class LocalGateway:
     # Ids and time.
 
     def new_id(self, kind: str, prefix: str, length: int) -> str:
-        """As in `pi_3…`: a prefix, and letters and digits."""
+        """Make an id as in `pi_3…`: a prefix, then letters and digits."""
         return prefix + "".join(self._draw[kind].choices(_LETTERS, k=length))
 
     def now(self) -> int:
-        """Seconds since the epoch, by the account's clock."""
+        """Return the seconds since the epoch, by the account's clock."""
         return int(self.clock() + self._ahead)
 
     def advance(self, seconds: float) -> None:
-        """Let the clock go on."""
+        """Advance the clock."""
         if seconds < 0:
             raise ValueError("a clock goes forward only")
         self._ahead += seconds
@@ -95,7 +95,7 @@ class LocalGateway:
     # Looking up.
 
     def intent(self, found: str) -> Intent:
-        """The PaymentIntent of this id, or the one that the Checkout Session of this id has made."""
+        """Return the PaymentIntent with this id, or the one made by the Checkout Session with this id."""
         if found in self.sessions and self.sessions[found].intent:
             found = self.sessions[found].intent
         try:
@@ -104,18 +104,18 @@ class LocalGateway:
             raise UnknownCharge(f"no PaymentIntent has the id {found!r}") from None
 
     def session(self, found: str) -> Session:
-        """The Checkout Session of this id."""
+        """Return the Checkout Session with this id."""
         try:
             return self.sessions[found]
         except KeyError:
             raise UnknownCharge(f"no Checkout Session has the id {found!r}") from None
 
     def refunds_of(self, intent: Intent) -> list[Refund]:
-        """The refunds of a PaymentIntent, newest first."""
+        """Return the refunds of a PaymentIntent, newest first."""
         return [refund for refund in reversed(self.refunds.values()) if refund.intent == intent.id]
 
     def charges(self) -> list[Session | Intent]:
-        """What a merchant calls a charge, oldest first: sessions, and the PaymentIntents that none of them made."""
+        """Return a merchant's charges, oldest first: sessions, and the PaymentIntents that no session made."""
         alone = [intent for intent in self.intents.values() if not intent.session]
         return sorted([*self.sessions.values(), *alone], key=lambda charge: charge.created)
 
@@ -123,7 +123,7 @@ class LocalGateway:
 
     @contextlib.contextmanager
     def silence(self, *, silent: bool = True) -> Iterator[None]:
-        """What happens meanwhile is remembered, and sent to nobody."""
+        """Record events without sending them."""
         before, self._silent = self._silent, silent or self._silent
         try:
             yield
@@ -133,7 +133,7 @@ class LocalGateway:
     def publish(
         self, kind: str, charge: str, subject: Mapping[str, Any], before: Mapping[str, Any] | None = None
     ) -> None:
-        """It happened: `subject` is the object as it is now, `before` what has changed of it."""
+        """Publish an event: `subject` is the object as it is now, `before` its changed fields."""
         event = self.compose(kind, charge, subject, before)
         self.events.append(event)
         if self._silent:
@@ -145,7 +145,7 @@ class LocalGateway:
     def compose(
         self, kind: str, charge: str, subject: Mapping[str, Any], before: Mapping[str, Any] | None = None
     ) -> Event:
-        """An event in the documented shape, which nobody has heard of yet."""
+        """Compose an event in the documented shape, without publishing it."""
         data = {"object": subject} if before is None else {"object": subject, "previous_attributes": before}
         made, created = self.new_id("events", "evt_", 24), self.now()
         body = {
@@ -165,7 +165,7 @@ class LocalGateway:
         )
 
     def message(self, event: Event, url: str = "") -> Message:
-        """The event on its way to `url`."""
+        """Prepare the event for delivery to `url`."""
 
         def signed_now(body: bytes) -> tuple[tuple[str, str], ...]:
             return headers(body, self.webhook_key, int(time.time()))
@@ -173,24 +173,24 @@ class LocalGateway:
         return Message(event.subject, event.kind, url, event.body, signed_now)
 
     def latest_event(self, subject: str) -> Event | None:
-        """The newest event about this object."""
+        """Return the newest event about this object."""
         return next((event for event in reversed(self.events) if event.subject == subject), None)
 
     # Requests.
 
     def record(self, request: ReceivedRequest) -> None:
-        """It arrived, and was answered."""
+        """Record a request and its answer."""
         with self.lock:
             self._received.append(request)
 
     def requests(self) -> tuple[ReceivedRequest, ...]:
-        """What has arrived, oldest first."""
+        """Return the requests that arrived, oldest first."""
         with self.lock:
             return tuple(self._received)
 
 
 def order_of(charge: Session | Intent) -> str:
-    """The merchant's own id of a charge, as the merchant has written it into the object."""
+    """Return the merchant's own id of a charge, as the merchant wrote it into the object."""
     if isinstance(charge, Session):
         return charge.metadata.get(_ORDER_ID, "") or charge.client_reference_id
     return charge.metadata.get(_ORDER_ID, "")

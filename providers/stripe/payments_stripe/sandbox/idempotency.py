@@ -1,4 +1,4 @@
-"""Idempotency keys (docs.stripe.com/api/idempotent_requests): the first answer is given again, for a day."""
+"""Repeat the first answer for an idempotency key, for a day (docs.stripe.com/api/idempotent_requests)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST: Final = 255
 
 @dataclass(frozen=True)
 class Kept:
-    """An answer to be given again."""
+    """An answer to repeat."""
 
     status: int
     body: bytes
@@ -33,15 +33,15 @@ class _Entry:
 
 
 class Keys:
-    """The keys of one account. Whoever calls holds the gateway's lock."""
+    """The keys of one account. Callers hold the gateway's lock."""
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
 
     def find(self, key: str, method: str, path: str, form: Mapping[str, Any], now: int) -> Kept | None:
-        """What was answered to this very request; None where the key is new.
+        """Return the answer to this same request; None if the key is new.
 
-        Refused: the same key with other parameters or for another endpoint, and while the first is still executing.
+        Refuse the same key with other parameters, for another endpoint, or while the first request is still executing.
         """
         if len(key) > LONGEST:
             raise invalid(f"Idempotency-Key must be at most {LONGEST} characters.", invented=True)
@@ -67,15 +67,15 @@ class Keys:
         return entry.kept
 
     def begin(self, key: str, method: str, path: str, form: Mapping[str, Any], now: int) -> None:
-        """The endpoint begins to execute."""
+        """Mark the request as executing."""
         self._entries[key] = _Entry(method, path, form, now)
 
     def finish(self, key: str, kept: Kept) -> None:
-        """And has answered."""
+        """Keep its answer."""
         self._entries[key].kept = kept
 
     def abandon(self, key: str) -> None:
-        """It was not executed after all."""
+        """Forget a request that was not executed."""
         self._entries.pop(key, None)
 
 

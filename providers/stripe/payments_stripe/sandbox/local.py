@@ -1,4 +1,4 @@
-"""`Sandbox`: one local Stripe account, running, with everything that a test or a demonstration does to it."""
+"""Run one local Stripe account, and do to it everything that a test or a demo needs: `Sandbox`."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def make(
     clock: Clock | None = None,
     public_url: str = "",
 ) -> Sandbox:
-    """A started sandbox on 127.0.0.1; port 0 is any free one, and keys not given are random.
+    """Start a sandbox on 127.0.0.1. Port 0 picks a free port; keys not given are random.
 
-    `webhook_url` is a first webhook endpoint. `time_scale` multiplies the waits between deliveries, `ack_timeout`
+    `webhook_url` is a first webhook endpoint. `time_scale` multiplies the waits between deliveries; `ack_timeout`
     (seconds) is not scaled. With `seed` every id, key and time repeats (`clock`, seconds since the epoch, replaces the
     times); with `public_url` the address of the shopper's page does too.
     """
@@ -60,10 +60,10 @@ def make(
 
 
 class Sandbox:
-    """A local Stripe. `provider_id` is everywhere the id of a PaymentIntent (`pi_`) or of a Checkout Session (`cs_`).
+    """A local Stripe. `provider_id` is always the id of a PaymentIntent (`pi_`) or of a Checkout Session (`cs_`).
 
-    `pay`, `decline`, `cancel` and `time_out` are the shopper's moves and follow the rules: only what is open allows
-    them. `set_status` and `set_amount` force an answer. What cannot be done raises `SandboxError`.
+    `pay`, `decline`, `cancel` and `time_out` act for the shopper and follow the rules: the charge must be open.
+    `set_status` and `set_amount` force an answer. An action that is not possible raises `SandboxError`.
     """
 
     def __init__(self, gateway: LocalGateway, port: int = 0, public_url: str = "") -> None:
@@ -75,7 +75,7 @@ class Sandbox:
 
     @property
     def config(self) -> dict[str, str]:
-        """The configuration that opens the provider against this sandbox."""
+        """Return the configuration that opens the provider against this sandbox."""
         return {
             "base_url": self.url,
             "api_key": self._gateway.api_key,
@@ -85,12 +85,12 @@ class Sandbox:
 
     @property
     def received(self) -> tuple[ReceivedRequest, ...]:
-        """The API requests that arrived, oldest first, without the key."""
+        """Return the API requests that arrived, oldest first, without the key."""
         return self._gateway.requests()
 
     @property
     def notifications(self) -> tuple[Delivery, ...]:
-        """What was delivered, and what the endpoint answered, oldest first."""
+        """Return the deliveries and the endpoint's answers, oldest first."""
         return self._gateway.courier.deliveries
 
     def charges(self, order_id: str) -> list[SandboxCharge]:
@@ -99,75 +99,75 @@ class Sandbox:
             return moves.charges(self._gateway, order_id)
 
     def wallet_url(self, provider_id: str) -> str:
-        """The page on which the shopper pays this charge."""
+        """Return the address of the page where the shopper pays this charge."""
         with self._gateway.lock:
             return views.page_address(self._gateway, moves.charge_of(self._gateway, provider_id).id)
 
-    # The shopper's moves.
+    # Actions of the shopper.
 
     def pay(self, provider_id: str, *, notify: bool = True) -> None:
-        """The shopper approves; with capture_method=manual the money is held, and not yet taken."""
+        """Pay as the shopper; with capture_method=manual the money is held, and not yet taken."""
         with self._gateway.lock, self._gateway.silence(silent=not notify):
             moves.pay(self._gateway, provider_id)
 
     def decline(self, provider_id: str, decline_code: str = "generic_decline", code: str = "card_declined") -> None:
-        """The attempt fails; the charge stays open for another one."""
+        """Let the attempt fail; the charge stays open for another one."""
         with self._gateway.lock:
             moves.decline(self._gateway, provider_id, code, decline_code)
 
     def cancel(self, provider_id: str) -> None:
-        """The charge is given up: the PaymentIntent is canceled, the session expired."""
+        """Give the charge up: cancel the PaymentIntent, or expire the session."""
         with self._gateway.lock:
             moves.cancel(self._gateway, provider_id)
 
     def time_out(self, provider_id: str) -> None:
-        """The shopper lets the time pass: a session expires, a wallet's attempt fails."""
+        """Let the charge time out: a session expires, a wallet's attempt fails."""
         with self._gateway.lock:
             moves.time_out(self._gateway, provider_id)
 
-    # The operator's.
+    # Actions of the operator.
 
     def set_status(self, provider_id: str, raw_status: str) -> None:
         """Force a status, even an undocumented word; nothing is sent.
 
-        Of a session, a word of PaymentIntents becomes that of its PaymentIntent, and the session is complete; any other
-        is its own, with its payment_status behind a colon (`open`, `expired`, `complete:paid`, `complete:unpaid`), and
-        then it has no PaymentIntent that could say something else.
+        For a session, a status of PaymentIntents is set on its PaymentIntent, and the session is complete. Any other
+        status is the session's own, with its payment_status after a colon (`open`, `expired`, `complete:paid`,
+        `complete:unpaid`), and the session then has no PaymentIntent that could contradict it.
         """
         with self._gateway.lock:
             moves.set_status(self._gateway, provider_id, raw_status)
 
     def set_amount(self, provider_id: str, amount: str, currency: str) -> None:
-        """Let later answers speak of other money: a decimal in major units."""
+        """Let later answers state another amount: a decimal in major units."""
         with self._gateway.lock:
             moves.set_amount(self._gateway, provider_id, amount, currency)
 
     def settle_refund(self, refund_id: str) -> None:
-        """A pending refund has succeeded."""
+        """Let a pending refund succeed."""
         with self._gateway.lock:
             refunds.settle(self._gateway, refund_id)
 
     def fail_refund(self, refund_id: str, reason: str = "unknown") -> None:
-        """A refund has failed: the money is back at the merchant."""
+        """Let a refund fail: the money is back with the merchant."""
         with self._gateway.lock:
             refunds.fail(self._gateway, refund_id, reason)
 
     def decline_next(self, decline_code: str, code: str = "card_declined", with_intent: bool = True) -> None:
-        """The next confirmation or capture is answered 402; `with_intent=False` leaves the PaymentIntent out of it."""
+        """Answer the next confirmation or capture with 402; `with_intent=False` leaves the PaymentIntent out."""
         with self._gateway.lock:
             self._gateway.declines.append((code, decline_code, with_intent))
 
     def refuse_next(self, status: int, kind: str = "api_error", code: str = "") -> None:
-        """The next authenticated call is refused: a 429 with `rate_limit`, or a 500."""
+        """Refuse the next authenticated call: a 429 with `rate_limit`, or a 500."""
         with self._gateway.lock:
             self._gateway.refusals.append((status, kind, code))
 
     def slow_down(self, seconds: float) -> None:
-        """Every call executes this long from now on, so that a second one meets the first one's idempotency key."""
+        """Delay every call from now on, so that a second one meets the first one's idempotency key."""
         self._gateway.slowness = seconds
 
     def advance(self, seconds: float) -> None:
-        """Let the account's clock go on: keys are forgotten, sessions expire, refunds settle."""
+        """Advance the account's clock: keys are forgotten, sessions expire, refunds settle."""
         with self._gateway.lock:
             self._gateway.advance(seconds)
             moves.tick(self._gateway)
@@ -180,7 +180,7 @@ class Sandbox:
             endpoints.add(self._gateway, url)
 
     def deliver(self, provider_id: str) -> int | None:
-        """Send the newest event about a charge or a refund once more, now; the last HTTP status answered, or None."""
+        """Send the newest event about a charge or a refund again, now. Return the last HTTP status, or None."""
         with self._gateway.lock:
             event = moves.event_of(self._gateway, provider_id)
             messages = [self._gateway.message(event, each.url) for each in self._gateway.endpoints.values()]
@@ -188,13 +188,13 @@ class Sandbox:
         return [status_of(each) for each in sent][-1] if sent else None
 
     def notification(self, provider_id: str) -> WebhookDelivery:
-        """The newest event about a charge or a refund, signed now; nothing is sent."""
+        """Return the newest event about a charge or a refund, signed now, without sending it."""
         with self._gateway.lock:
             message = self._gateway.message(moves.event_of(self._gateway, provider_id))
         return WebhookDelivery(message.body, message.sign(message.body), datetime.now(UTC))
 
     def stories(self) -> tuple[Story, ...]:
-        """The scenes to record; each names the options of the sandbox that plays it."""
+        """Return the scenes to record, each with the options of its sandbox."""
         from .stories import STORIES
 
         return STORIES

@@ -1,4 +1,4 @@
-"""What the shopper does, what time does, and what the operator forces: by the id of a PaymentIntent or of a session."""
+"""Act for the shopper, time and the operator, on the id of a PaymentIntent or a session."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OF_SESSION: Final = {"complete": "checkout.session.completed", "expired": "chec
 
 
 def tick(gateway: LocalGateway) -> int:
-    """Everything that time has done since; the time it is."""
+    """Apply everything that time has done since; return the time."""
     now = gateway.now()
     sessions.expire_due(gateway, now)
     refunds.settle_due(gateway, now)
@@ -52,12 +52,12 @@ def tick(gateway: LocalGateway) -> int:
 
 
 def charge_of(gateway: LocalGateway, found: str) -> Session | Intent:
-    """The session, or the PaymentIntent, of this id."""
+    """Return the session or the PaymentIntent with this id."""
     return gateway.session(found) if found.startswith("cs_") else gateway.intent(found)
 
 
 def pay(gateway: LocalGateway, found: str) -> None:
-    """The shopper approves: of a wallet, in a session, or of a card that is asked for more."""
+    """Pay as the shopper: with a wallet, in a session, or with a card that needs authentication."""
     charge = _open(gateway, found)
     if isinstance(charge, Session):
         payments.authorize(gateway, sessions.make_intent(gateway, charge))
@@ -69,14 +69,14 @@ def pay(gateway: LocalGateway, found: str) -> None:
 
 
 def decline(gateway: LocalGateway, found: str, code: str, decline_code: str) -> None:
-    """The attempt fails, and another one may be made."""
+    """Let the attempt fail; another one may be made."""
     charge = _open(gateway, found)
     intent = sessions.make_intent(gateway, charge) if isinstance(charge, Session) else charge
     payments.decline(gateway, intent, code, decline_code)
 
 
 def cancel(gateway: LocalGateway, found: str) -> None:
-    """It is given up: the PaymentIntent is canceled, the session expired."""
+    """Give the charge up: cancel the PaymentIntent, or expire the session."""
     charge = _open(gateway, found)
     if isinstance(charge, Session):
         sessions.end(gateway, charge)
@@ -85,7 +85,7 @@ def cancel(gateway: LocalGateway, found: str) -> None:
 
 
 def time_out(gateway: LocalGateway, found: str) -> None:
-    """The shopper does nothing: a session expires, and a wallet's attempt fails."""
+    """Let the shopper do nothing: a session expires, and a wallet's attempt fails."""
     charge = _open(gateway, found)
     if isinstance(charge, Session):
         sessions.end(gateway, charge)
@@ -102,7 +102,7 @@ def _open(gateway: LocalGateway, found: str) -> Session | Intent:
 
 
 def set_status(gateway: LocalGateway, found: str, word: str) -> None:
-    """Force a status, without rules and telling nobody; see `Sandbox.set_status`."""
+    """Force a status, without rules or events; see `Sandbox.set_status`."""
     if not word:
         raise NotPossible("status must not be empty")
     charge = charge_of(gateway, found)
@@ -122,7 +122,7 @@ def _force_session(gateway: LocalGateway, session: Session, word: str) -> None:
     else:
         session.status, _, payment = word.partition(":")
         session.payment_status = payment or "unpaid"
-        session.intent = ""  # so that the session's own word is all that there is
+        session.intent = ""  # so that only the session's own status counts
     sessions.publish(gateway, _OF_SESSION.get(session.status, "checkout.session.completed"), session)
 
 
@@ -137,7 +137,7 @@ def _force(gateway: LocalGateway, intent: Intent, word: str) -> None:
 
 
 def set_amount(gateway: LocalGateway, found: str, amount: str, currency: str) -> None:
-    """Force what later answers say of the money, without checking it against anything."""
+    """Force the amount in later answers, unchecked."""
     charge = charge_of(gateway, found)
     try:
         units = currencies.units(amount, currency)
@@ -152,7 +152,7 @@ def set_amount(gateway: LocalGateway, found: str, amount: str, currency: str) ->
 
 
 def charges(gateway: LocalGateway, order_id: str) -> list[SandboxCharge]:
-    """Every charge of this merchant order id, in the sandbox's own reading of its money."""
+    """Return every charge of this merchant order id, with the amount as the sandbox reads it."""
     return [_charge(gateway, charge) for charge in gateway.charges() if order_of(charge) == order_id]
 
 
@@ -167,7 +167,7 @@ def _charge(gateway: LocalGateway, charge: Session | Intent) -> SandboxCharge:
 
 
 def event_of(gateway: LocalGateway, found: str) -> Event:
-    """The newest event about a charge or a refund. Of an open session Stripe tells nothing, so its kind is invented."""
+    """Return the newest event about a charge or a refund. An open session has none: its kind is invented."""
     event = gateway.latest_event(found)
     if event is not None:
         return event

@@ -1,4 +1,4 @@
-"""Events as they are sent: what is signed, and when they are delivered (docs.stripe.com/webhooks)."""
+"""Sign and schedule events (docs.stripe.com/webhooks)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ RETRY_DELAYS: Final = (60, 3600, 7200)
 
 
 def sign(body: bytes, key: str, at: int) -> str:
-    """The Stripe-Signature header: `t` and `v1` as documented, and the fake `v0` of test events."""
+    """Return the Stripe-Signature header: `t` and `v1` as documented, and the fake `v0` of test events."""
     payload = f"{at}.".encode() + body
     genuine = hmac.digest(key.encode(), payload, "sha256").hex()
     return f"t={at},v1={genuine},v0={hashlib.sha256(payload).hexdigest()}"
 
 
 def headers(body: bytes, key: str, at: int) -> tuple[tuple[str, str], ...]:
-    """What an event is sent with, signed `at` a time: this machine's, and not the account's."""
+    """Return the headers of an event, signed `at` a time by this machine's clock, not the account's."""
     return (
         ("Content-Type", "application/json; charset=utf-8"),
         ("User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)"),

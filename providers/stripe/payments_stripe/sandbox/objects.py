@@ -1,4 +1,4 @@
-"""Stripe's objects as JSON, in the shapes of version 2026-10-28.endive."""
+"""Build Stripe's objects as JSON, in the shapes of version 2026-10-28.endive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ __all__ = ["attempt", "intent", "listed", "refund", "session"]
 
 _NOTHING_OF_INTENT: Final = dict.fromkeys(
     "application application_fee_amount automatic_payment_methods customer on_behalf_of processing receipt_email review"
-    " setup_future_usage shipping source statement_descriptor statement_descriptor_suffix transfer_data transfer_group".split()
+    " setup_future_usage shipping source statement_descriptor statement_descriptor_suffix transfer_data"
+    " transfer_group".split()
 )
 _NOTHING_OF_CHARGE: Final = dict.fromkeys(
     "application application_fee application_fee_amount balance_transaction customer failure_balance_transaction"
@@ -26,7 +27,7 @@ _NOTHING_OF_SESSION: Final = dict.fromkeys(
 
 
 def intent(made: Intent, next_action: Mapping[str, Any] | None, latest: Any) -> dict[str, Any]:
-    """A PaymentIntent; `latest` is its latest Charge, as an id, expanded, or None."""
+    """Build a PaymentIntent; `latest` is its latest Charge, as an id, expanded, or None."""
     return {
         "id": made.id,
         "object": "payment_intent",
@@ -56,7 +57,7 @@ def intent(made: Intent, next_action: Mapping[str, Any] | None, latest: Any) -> 
 
 
 def attempt(made: Attempt, of: Intent, refunded: int) -> dict[str, Any]:
-    """A Charge; `refunded` counts what is given back and what was released."""
+    """Build a Charge; `refunded` counts refunds and releases."""
     failed = made.status == "failed"
     return {
         "id": made.id,
@@ -91,7 +92,7 @@ def attempt(made: Attempt, of: Intent, refunded: int) -> dict[str, Any]:
 
 
 def session(made: Session, url: str, paid_by: Any) -> dict[str, Any]:
-    """A Checkout Session; `paid_by` is its PaymentIntent, as an id, expanded, or None."""
+    """Build a Checkout Session; `paid_by` is its PaymentIntent, as an id, expanded, or None."""
     return {
         "id": made.id,
         "object": "checkout.session",
@@ -131,7 +132,7 @@ def session(made: Session, url: str, paid_by: Any) -> dict[str, Any]:
 
 
 def refund(made: Refund) -> dict[str, Any]:
-    """A Refund."""
+    """Build a Refund."""
     found = {
         "id": made.id,
         "object": "refund",
@@ -153,5 +154,5 @@ def refund(made: Refund) -> dict[str, Any]:
 
 
 def listed(url: str, items: Iterable[Any], shown: Callable[[Any], Any], *, has_more: bool) -> dict[str, Any]:
-    """One page of a list."""
+    """Build one page of a list."""
     return {"object": "list", "data": [shown(item) for item in items], "has_more": has_more, "url": url}

@@ -1,4 +1,4 @@
-"""PaymentIntents: created, confirmed, authorized, captured, cancelled (docs.stripe.com/payments/paymentintents/lifecycle)."""
+"""Create, confirm, authorize, capture and cancel PaymentIntents (docs.stripe.com/payments/paymentintents/lifecycle)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ WALLETS: Final = ("alipay", "wechat_pay")
 
 
 def create(gateway: LocalGateway, asked: Intend) -> Intent:
-    """As POST /v1/payment_intents does."""
+    """Play POST /v1/payment_intents."""
     if asked.confirm:
-        _check_method(asked.methods, asked.how.method)  # what cannot be confirmed is not made either
+        _check_method(asked.methods, asked.how.method)  # don't create what cannot be confirmed
     made = gateway.new_id("objects", "pi_3", 23)
     intent = Intent(
         made,
@@ -47,7 +47,7 @@ def create(gateway: LocalGateway, asked: Intend) -> Intent:
 
 
 def confirm(gateway: LocalGateway, intent: Intent, how: Confirm) -> None:
-    """As POST /v1/payment_intents/{id}/confirm does; a decline is a 402 with the PaymentIntent in it."""
+    """Play POST /v1/payment_intents/{id}/confirm; a decline is a 402 with the PaymentIntent in it."""
     if intent.status not in ("requires_payment_method", "requires_confirmation"):
         raise unexpected(intent, "confirmed")
     _check_method(intent.methods, how.method or intent.method, intent)
@@ -72,7 +72,7 @@ def confirm(gateway: LocalGateway, intent: Intent, how: Confirm) -> None:
 
 
 def authorize(gateway: LocalGateway, intent: Intent) -> None:
-    """The shopper has agreed: the money moves, or is held where it is to be captured later."""
+    """Take the money, or hold it if it is to be captured later."""
     later = intent.capture_method == "manual"
     charge = _attempt(gateway, intent, captured=0 if later else intent.amount)
     intent.error = None
@@ -86,7 +86,7 @@ def authorize(gateway: LocalGateway, intent: Intent) -> None:
 
 
 def decline(gateway: LocalGateway, intent: Intent, code: str, decline_code: str = "") -> Attempt:
-    """The attempt has failed, and the PaymentIntent waits for another one."""
+    """Record a failed attempt; the PaymentIntent waits for another one."""
     charge = _attempt(gateway, intent, captured=0)
     charge.status, charge.failure_code, charge.decline_code = "failed", code, decline_code
     error = card_error(code, decline_code, charge=charge.id).fields()
@@ -99,7 +99,7 @@ def decline(gateway: LocalGateway, intent: Intent, code: str, decline_code: str 
 
 
 def capture(gateway: LocalGateway, intent: Intent, asked: Capture) -> None:
-    """As POST /v1/payment_intents/{id}/capture does: once, and what is left of the amount is released."""
+    """Play POST /v1/payment_intents/{id}/capture: once, and the rest of the amount is released."""
     if intent.status != "requires_capture":
         raise unexpected(intent, "captured")
     amount = intent.amount if asked.amount is None else check_amount(asked.amount, intent.currency, "amount_to_capture")
@@ -123,7 +123,7 @@ def capture(gateway: LocalGateway, intent: Intent, asked: Capture) -> None:
 
 
 def cancel(gateway: LocalGateway, intent: Intent, asked: Cancel) -> None:
-    """As POST /v1/payment_intents/{id}/cancel does."""
+    """Play POST /v1/payment_intents/{id}/cancel."""
     if intent.status not in CANCELLABLE:
         raise unexpected(intent, "canceled")
     if intent.session and intent.status != "requires_capture":
@@ -137,7 +137,7 @@ def cancel(gateway: LocalGateway, intent: Intent, asked: Cancel) -> None:
 
 
 def close(gateway: LocalGateway, intent: Intent, reason: str) -> None:
-    """It is over, without money; what was held is released."""
+    """Close the PaymentIntent without money; release any that was held."""
     held = intent.capturable
     intent.status, intent.canceled, intent.cancellation_reason = "canceled", gateway.now(), reason
     if held:
@@ -146,12 +146,12 @@ def close(gateway: LocalGateway, intent: Intent, reason: str) -> None:
 
 
 def publish(gateway: LocalGateway, kind: str, intent: Intent) -> None:
-    """It happened to this PaymentIntent."""
+    """Publish an event about this PaymentIntent."""
     gateway.publish(kind, intent.session or intent.id, views.intent(gateway, intent))
 
 
 def unexpected(intent: Intent, done: str) -> Refused:
-    """It is in no state for that."""
+    """Return the refusal for a PaymentIntent in the wrong state."""
     return invalid(
         f"This PaymentIntent could not be {done} because it has a status of {intent.status}.",
         "payment_intent_unexpected_state",
@@ -169,7 +169,8 @@ def _check_method(methods: tuple[str, ...], method: str, intent: Intent | None =
         )
     if method not in methods:
         raise invalid(
-            f"The PaymentMethod provided ({method}) is not allowed for this PaymentIntent. It takes: {', '.join(methods)}.",
+            f"The PaymentMethod provided ({method}) is not allowed for this PaymentIntent."
+            f" It takes: {', '.join(methods)}.",
             "payment_intent_incompatible_payment_method",
             "payment_method",
             intent=known,

@@ -1,4 +1,4 @@
-"""What the cassettes of Stripe keep: by name, what the plugin sends and reads; all else becomes `MASKED`."""
+"""List the fields that Stripe's cassettes keep: those the plugin sends and reads. All else becomes `MASKED`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _REFUND: Final = (
 
 
 def _answer(fields: tuple[str, ...]) -> Fields:
-    """An object, or an error with the PaymentIntent that it is about; what opens a PaymentIntent in a browser is hidden."""
+    """Filter an object, or an error with its PaymentIntent; hide the secrets that open a PaymentIntent in a browser."""
     secrets = ("client_secret", "payment_intent.client_secret", "error.payment_intent.client_secret")
     error = (*_below("error", _ERROR), *_below("error.payment_intent", _INTENT))
     return Fields((*fields, *error), masked=secrets)

@@ -1,4 +1,4 @@
-"""What the sandbox remembers: Stripe's objects, events and the requests that arrived. Money is in Stripe's units."""
+"""Keep Stripe's objects, the events, and the requests that arrived. Amounts are in Stripe's units."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class Intent:
 
     @property
     def capturable(self) -> int:
-        """What may be captured now."""
+        """Return the amount that may be captured now."""
         return self.amount if self.status == "requires_capture" else 0
 
 
 @dataclass(slots=True)
 class Session:
-    """One Checkout Session, hosted. `intent` is the PaymentIntent that it has made, once the shopper has confirmed."""
+    """One Checkout Session, hosted. `intent` is the PaymentIntent it made after the shopper confirmed."""
 
     id: str
     amount: int
@@ -90,7 +90,7 @@ class Session:
 
 @dataclass(slots=True)
 class Refund:
-    """One Refund. An `automatic` one is the release of what was authorized and never captured."""
+    """One Refund. An `automatic` one releases money that was authorized and never captured."""
 
     id: str
     intent: str
@@ -106,13 +106,13 @@ class Refund:
 
     @property
     def counts(self) -> bool:
-        """Whether the money is given back, or on its way."""
+        """Return whether the money is returned, or on its way."""
         return self.status not in ("failed", "canceled")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened, with the object as it was then. `subject` is the object's id, `charge` that of its charge."""
+    """An event, with the object as it was then. `subject` is the object's id, `charge` that of its charge."""
 
     id: str
     kind: str
@@ -124,7 +124,7 @@ class Event:
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """One request to the API, and what it was answered. It holds no key."""
+    """One request to the API and its answer. It holds no key."""
 
     method: str
     path: str
@@ -138,6 +138,6 @@ class ReceivedRequest:
 
 
 def steady_clock() -> Clock:
-    """A clock for recordings: it begins at a fixed moment, and each reading is a second on."""
+    """Return a clock for recordings: it starts at a fixed moment and advances a second per reading."""
     readings = itertools.count(_FIRST_MOMENT)
     return lambda: next(readings)

@@ -1,4 +1,4 @@
-"""Refunds: of cards at once, of wallets later (docs.stripe.com/refunds, /payments/alipay, /payments/wechat-pay)."""
+"""Refund cards at once, and wallets later (docs.stripe.com/refunds, /payments/alipay, /payments/wechat-pay)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTLED_AFTER: Final = 3600
 
 
 def create(gateway: LocalGateway, asked: MakeRefund) -> Refund:
-    """As POST /v1/refunds does."""
+    """Play POST /v1/refunds."""
     intent = _intent(gateway, asked)
     if intent.status != "succeeded":
         raise invalid(
@@ -43,19 +43,19 @@ def create(gateway: LocalGateway, asked: MakeRefund) -> Refund:
 
 
 def release(gateway: LocalGateway, intent: Intent, amount: int) -> None:
-    """What was held and is not wanted. At Stripe it is a refund like any other (docs.stripe.com/api/payment_intents/cancel)."""
+    """Release held money, which Stripe does with an ordinary refund (docs.stripe.com/api/payment_intents/cancel)."""
     refund = _make(gateway, intent, amount, status="succeeded")
     refund.automatic = True
     _published(gateway, intent, refund, "refund.created", "charge.refunded")
 
 
 def settle(gateway: LocalGateway, found: str) -> None:
-    """A pending refund has reached the shopper."""
+    """Let a pending refund reach the shopper."""
     _change(gateway, _pending(gateway, found), "succeeded", "refund.updated", "charge.refund.updated")
 
 
 def fail(gateway: LocalGateway, found: str, reason: str = "unknown") -> None:
-    """It came back, which can happen to one that had succeeded too (docs.stripe.com/refunds#failed-refunds)."""
+    """Return a refund to the merchant, even one that had succeeded (docs.stripe.com/refunds#failed-refunds)."""
     refund = _refund(gateway, found)
     if refund.status not in ("pending", "succeeded"):
         raise NotPossible(f"the refund is {refund.status}")
@@ -64,14 +64,14 @@ def fail(gateway: LocalGateway, found: str, reason: str = "unknown") -> None:
 
 
 def settle_due(gateway: LocalGateway, now: int) -> None:
-    """Every refund whose time has come."""
+    """Settle every refund that is due."""
     for refund in list(gateway.refunds.values()):
         if refund.status == "pending" and now - refund.created >= SETTLED_AFTER:
             settle(gateway, refund.id)
 
 
 def given_back(gateway: LocalGateway, intent: Intent) -> int:
-    """What was refunded of what was captured."""
+    """Return the refunded part of the captured amount."""
     return sum(each.amount for each in gateway.refunds_of(intent) if each.counts and not each.automatic)
 
 

@@ -1,4 +1,4 @@
-"""Stripe's errors: what the API answers instead of an object (docs.stripe.com/api/errors, /error-codes, /declines/codes)."""
+"""Define the errors of the API (docs.stripe.com/api/errors, /error-codes, /declines/codes)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["DECLINES", "Refused", "card_error", "invalid", "missing"]
 
 
 class Refused(Exception):
-    """An answer of Stripe's that is an error. `intent` and `charge` are the ids of what it speaks about."""
+    """An error answer. `intent` and `charge` are the ids of the objects it is about."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Refused(Exception):
         self.invented = invented
 
     def fields(self) -> dict[str, Any]:
-        """The error object, but for the objects that it may carry."""
+        """Return the error object, without the objects it may carry."""
         # Stripe's own words are free text that may change, so they are not imitated.
         found = {
             "code": self.code,
@@ -52,18 +52,18 @@ class Refused(Exception):
 def invalid(
     message: str, code: str = "", param: str = "", *, intent: str = "", status: int = 400, invented: bool = False
 ) -> Refused:
-    """An invalid_request_error; `invented` where no page says which code this has."""
+    """Return an invalid_request_error; `invented` if no page documents its code."""
     marks = ("error.code",) if invented else ()
     return Refused(status, "invalid_request_error", message, code=code, param=param, intent=intent, invented=marks)
 
 
 def missing(kind: str, found: str, *, param: str = "") -> Refused:
-    """404, as in `No such payment_intent: 'pi_1'`."""
+    """Return a 404, as in `No such payment_intent: 'pi_1'`."""
     return invalid(f"No such {kind}: '{found[:64]}'", "resource_missing", param or "id", status=404)
 
 
 def card_error(code: str, decline_code: str, *, intent: str = "", charge: str = "") -> Refused:
-    """402: the parameters were valid, but the request failed."""
+    """Return a 402: the parameters were valid, but the request failed."""
     words = decline_code or code
     return Refused(
         402,

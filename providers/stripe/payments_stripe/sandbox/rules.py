@@ -1,7 +1,7 @@
-"""What Stripe demands of each request, before anything is done: what these refuse is not kept for an idempotency key.
+"""Check each request as Stripe does, before it is executed. Refusals here are not kept for an idempotency key.
 
-Written from docs.stripe.com/api alone, and on purpose without the provider's own `wire` module: a second reading of the
-same pages finds a mistake that a shared one would hide.
+Written from docs.stripe.com/api alone, without the provider's `wire` module on purpose: a second reading of the same
+pages finds a mistake that a shared one would hide.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 METHODS: Final = ("card", "alipay", "wechat_pay")
-"""What this sandbox's account has switched on in its dashboard."""
+"""The payment methods that are enabled in this sandbox's dashboard."""
 
 _IGNORED_BY_INTENT: Final = (
     "amount_details application_fee_amount confirmation_method customer customer_account error_on_requires_action"
@@ -43,7 +43,7 @@ _CONFIRMING: Final = ("payment_method", "payment_method_data", "payment_method_o
 
 @dataclass(frozen=True)
 class Confirm:
-    """How a PaymentIntent is to be paid; `method` is `""` where nothing was said."""
+    """The payment method of a PaymentIntent; `method` is `""` if none was given."""
 
     method: str = ""
     payment_method: str = ""
@@ -53,7 +53,7 @@ class Confirm:
 
 @dataclass(frozen=True)
 class Intend:
-    """A PaymentIntent to create. `methods` are those asked for that this one can have."""
+    """A PaymentIntent to create. `methods` are the requested ones that it can have."""
 
     amount: int
     currency: str
@@ -98,7 +98,7 @@ class Page:
 
 
 def read_intent(form: Mapping[str, Any]) -> Intend:
-    """POST /v1/payment_intents."""
+    """Read POST /v1/payment_intents."""
     own = ("amount", "currency", "confirm", "metadata", "description", "capture_method", "allowed_payment_method_types")
     fields = Fields(form, (*own, *_CONFIRMING, "automatic_payment_methods"), _IGNORED_BY_INTENT)
     amount = fields.whole("amount")
@@ -130,7 +130,7 @@ def read_intent(form: Mapping[str, Any]) -> Intend:
 
 
 def compatible(asked: tuple[str, ...], currency: str, capture_method: str) -> tuple[str, ...]:
-    """What is left of the types asked for: the rest is dropped in silence (docs.stripe.com/changelog/endive)."""
+    """Return the compatible types; the others are dropped silently (docs.stripe.com/changelog/endive)."""
     return tuple(
         method
         for method in asked
@@ -142,7 +142,7 @@ def compatible(asked: tuple[str, ...], currency: str, capture_method: str) -> tu
 
 
 def read_confirm(form: Mapping[str, Any]) -> Confirm:
-    """POST /v1/payment_intents/{id}/confirm."""
+    """Read POST /v1/payment_intents/{id}/confirm."""
     ignored = (*_IGNORED_BY_INTENT, "confirmation_token", "capture_method", "amount_to_confirm")
     return _read_how(Fields(form, _CONFIRMING, ignored), confirm=True)
 
@@ -180,7 +180,7 @@ def _read_how(fields: Fields, *, confirm: bool) -> Confirm:
 
 
 def read_capture(form: Mapping[str, Any]) -> Capture:
-    """POST /v1/payment_intents/{id}/capture."""
+    """Read POST /v1/payment_intents/{id}/capture."""
     ignored = (
         "amount_details application_fee_amount final_capture hooks metadata payment_details statement_descriptor"
         " statement_descriptor_suffix transfer_data"
@@ -190,14 +190,14 @@ def read_capture(form: Mapping[str, Any]) -> Capture:
 
 
 def read_cancel(form: Mapping[str, Any]) -> Cancel:
-    """POST /v1/payment_intents/{id}/cancel."""
+    """Read POST /v1/payment_intents/{id}/cancel."""
     fields = Fields(form, ("cancellation_reason", "expand"))
     reasons = ("duplicate", "fraudulent", "requested_by_customer", "abandoned")
     return Cancel(fields.one_of("cancellation_reason", reasons), fields.ignored)
 
 
 def read_refund(form: Mapping[str, Any]) -> MakeRefund:
-    """POST /v1/refunds."""
+    """Read POST /v1/refunds."""
     ignored = (
         "currency customer customer_account instructions_email origin refund_application_fee reverse_transfer".split()
     )
@@ -220,7 +220,7 @@ def read_refund(form: Mapping[str, Any]) -> MakeRefund:
 
 
 def read_page(query: Mapping[str, Any], filters: tuple[str, ...], ignored: tuple[str, ...] = ("created",)) -> Page:
-    """GET of a list (docs.stripe.com/api/pagination): a limit between 1 and 100, newest first."""
+    """Read the parameters of a list (docs.stripe.com/api/pagination): a limit between 1 and 100, newest first."""
     fields = Fields(query, ("limit", "starting_after", "expand", *filters), ignored)
     limit = fields.integer("limit") or 10
     if limit > 100:

@@ -1,4 +1,4 @@
-"""The scenes of Stripe's stories: what the shop asks, what the shopper does, and what has to come of it."""
+"""Play the scenes of Stripe's stories: the shop's calls, the shopper's actions, and the expected results."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def _known(charge: Charge) -> Reference:
     return charge.reference
 
 
-def _paid_by(parameters: Parameters, method: str, amount: Money = AMOUNT, *, capture: bool = True) -> Scene:
-    """What many scenes begin with; the charge as it stands then."""
+def _create_paid(parameters: Parameters, method: str, amount: Money = AMOUNT, *, capture: bool = True) -> Scene:
+    """Create a charge and pay it; return the charge."""
     created = yield call("create_charge", _request(parameters, method, amount, capture=capture))
     yield shopper("pay", created)
     return (yield call("get_status", _known(created)))
 
 
 def _unpaid(parameters: Parameters, charge: Charge) -> None:
-    """Compare with the order, and expect that nothing makes it a paid one."""
+    """Check the charge against the order, and expect that it isn't paid."""
     expect(_compared(parameters, charge), is_paid=False)
 
 
@@ -124,7 +124,7 @@ def refused_without_a_charge(parameters: Parameters) -> Scene:
 
 
 def incompatible(parameters: Parameters) -> Scene:
-    """Alipay is not paid in dirhams: the method is dropped in silence, and then it is missing."""
+    """Drop Alipay, which doesn't support dirhams; then the method is missing."""
     error = yield call("create_charge", _request(parameters, "alipay", Money.of("88.00", "AED")), raises=Rejected)
     expect(error, code=RejectionCode.INVALID, definitive=True)
 
@@ -169,11 +169,11 @@ def unknown_status(parameters: Parameters) -> Scene:
 
 def captured(amount: Money) -> Script:
     def script(parameters: Parameters) -> Scene:
-        held = yield from _paid_by(parameters, "card", capture=False)
+        held = yield from _create_paid(parameters, "card", capture=False)
         expect(held, status=PaymentStatus.AUTHORIZED)
         _unpaid(parameters, held)
         charge = yield call("capture_charge", CaptureRequest(_known(held), "capture-1", amount))
-        # What was held and not taken is released, and is no refund.
+        # Held money that isn't captured is released; that is no refund.
         whole = amount == AMOUNT
         for each in (charge, (yield call("get_status", _known(held)))):
             expect(each, status=PaymentStatus.SUCCEEDED, captured=amount)
@@ -195,7 +195,7 @@ def cancelled(method: str) -> Script:
 
 
 def released(parameters: Parameters) -> Scene:
-    held = yield from _paid_by(parameters, "card", capture=False)
+    held = yield from _create_paid(parameters, "card", capture=False)
     charge = yield call("cancel_charge", _known(held))
     expect(charge, status=PaymentStatus.CANCELLED)
     _unpaid(parameters, charge)
@@ -203,8 +203,8 @@ def released(parameters: Parameters) -> Scene:
 
 
 def paid_is_not_cancelled(parameters: Parameters) -> Scene:
-    """It is too late, so what is answered is the charge as it stands."""
-    paid = yield from _paid_by(parameters, "alipay")
+    """Cancel too late, and get the charge as it is."""
+    paid = yield from _create_paid(parameters, "alipay")
     charge = yield call("cancel_charge", _known(paid))
     expect(charge, status=PaymentStatus.SUCCEEDED, reference=_known(paid))
     expect(_compared(parameters, charge), is_paid=True)
@@ -215,7 +215,7 @@ def paid_is_not_cancelled(parameters: Parameters) -> Scene:
 
 def refunded(method: str, amount: Money, status: RefundStatus) -> Script:
     def script(parameters: Parameters) -> Scene:
-        paid = yield from _paid_by(parameters, method)
+        paid = yield from _create_paid(parameters, method)
         refund = yield call("refund_charge", RefundRequest(_known(paid), "refund-1", amount))
         expect(refund, status=status, refund_id="refund-1", amount=amount)
         charge = yield call("get_status", _known(paid))
@@ -226,7 +226,7 @@ def refunded(method: str, amount: Money, status: RefundStatus) -> Script:
 
 
 def refund_comes_later(parameters: Parameters) -> Scene:
-    paid = yield from _paid_by(parameters, "alipay")
+    paid = yield from _create_paid(parameters, "alipay")
     refund = yield call("refund_charge", RefundRequest(_known(paid), "refund-1", PART))
     expect(refund, status=RefundStatus.PENDING)
     yield sandbox("settle_refund", refund.provider_id)
@@ -235,7 +235,7 @@ def refund_comes_later(parameters: Parameters) -> Scene:
 
 
 def refund_fails(parameters: Parameters) -> Scene:
-    paid = yield from _paid_by(parameters, "wechat_pay")
+    paid = yield from _create_paid(parameters, "wechat_pay")
     refund = yield call("refund_charge", RefundRequest(_known(paid), "refund-1", PART))
     yield sandbox("fail_refund", refund.provider_id)
     expect((yield call("get_refund", RefundReference(provider_id=refund.provider_id))), status=RefundStatus.FAILED)
@@ -245,8 +245,8 @@ def refund_fails(parameters: Parameters) -> Scene:
 
 
 def refund_is_found(parameters: Parameters) -> Scene:
-    """By the merchant's own id, among two."""
-    paid = yield from _paid_by(parameters, "card")
+    """Find one of two refunds by the merchant's own id."""
+    paid = yield from _create_paid(parameters, "card")
     made = yield call("refund_charge", RefundRequest(_known(paid), "refund-1", Money.of("20.00", "HKD")))
     yield call("refund_charge", RefundRequest(_known(paid), "refund-2", Money.of("30.00", "HKD")))
     found = yield call("get_refund", RefundReference("refund-1", reference=_known(paid)))
@@ -255,7 +255,7 @@ def refund_is_found(parameters: Parameters) -> Scene:
 
 
 def too_much(parameters: Parameters) -> Scene:
-    paid = yield from _paid_by(parameters, "alipay")
+    paid = yield from _create_paid(parameters, "alipay")
     yield call("refund_charge", RefundRequest(_known(paid), "refund-1", AMOUNT))
     again = RefundRequest(_known(paid), "refund-2", AMOUNT)
     error = yield call("refund_charge", again, raises=Rejected)

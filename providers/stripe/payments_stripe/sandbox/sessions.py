@@ -1,4 +1,4 @@
-"""Checkout Sessions: opened, paid on their page, expired (docs.stripe.com/payments/checkout/how-checkout-works)."""
+"""Open, pay and expire Checkout Sessions (docs.stripe.com/payments/checkout/how-checkout-works)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["complete", "create", "end", "expire", "expire_due", "make_intent"]
 
 
 def create(gateway: LocalGateway, asked: Open) -> Session:
-    """As POST /v1/checkout/sessions does; no PaymentIntent yet, and no event."""
+    """Play POST /v1/checkout/sessions; there is no PaymentIntent yet, and no event."""
     now = gateway.now()
     if asked.expires is not None and not now + 1800 <= asked.expires <= now + LIFETIME:
         raise invalid("expires_at must be between 30 minutes and 24 hours from now.", param="expires_at")
@@ -39,7 +39,7 @@ def create(gateway: LocalGateway, asked: Open) -> Session:
 
 
 def make_intent(gateway: LocalGateway, session: Session) -> Intent:
-    """The shopper has confirmed: the session's PaymentIntent, made the first time."""
+    """Return the session's PaymentIntent; make it when the shopper confirms for the first time."""
     if session.intent:
         intent = gateway.intents[session.intent]
         intent.payment_method = intent.payment_method or gateway.new_id("objects", "pm_1", 23)
@@ -66,7 +66,7 @@ def make_intent(gateway: LocalGateway, session: Session) -> Intent:
 
 
 def complete(gateway: LocalGateway, session: Session) -> None:
-    """It is paid, or authorized: "complete", and paid only where the money has moved."""
+    """Complete a paid or authorized session; it is paid only if the money has moved."""
     intent = gateway.intents[session.intent]
     session.status = "complete"
     session.payment_status = "paid" if intent.status == "succeeded" else "unpaid"
@@ -74,7 +74,7 @@ def complete(gateway: LocalGateway, session: Session) -> None:
 
 
 def expire(gateway: LocalGateway, session: Session) -> None:
-    """As POST /v1/checkout/sessions/{id}/expire does."""
+    """Play POST /v1/checkout/sessions/{id}/expire."""
     if session.status != "open":
         # The status of the refusal is documented, its code is not.
         raise invalid(f'Only Checkout Sessions with a status in ["open"] can be expired. It is {session.status}.')
@@ -82,7 +82,7 @@ def expire(gateway: LocalGateway, session: Session) -> None:
 
 
 def end(gateway: LocalGateway, session: Session) -> None:
-    """It is over; a PaymentIntent that an attempt has left is cancelled with it."""
+    """End the session, and cancel the PaymentIntent that an attempt has left."""
     session.status = "expired"
     if session.intent and gateway.intents[session.intent].status in payments.CANCELLABLE:
         payments.close(gateway, gateway.intents[session.intent], "automatic")
@@ -90,12 +90,12 @@ def end(gateway: LocalGateway, session: Session) -> None:
 
 
 def expire_due(gateway: LocalGateway, now: int) -> None:
-    """Every session whose time is over."""
+    """Expire every session that is due."""
     for session in list(gateway.sessions.values()):
         if session.status == "open" and now >= session.expires:
             end(gateway, session)
 
 
 def publish(gateway: LocalGateway, kind: str, session: Session) -> None:
-    """It happened to this session."""
+    """Publish an event about this session."""
     gateway.publish(kind, session.id, views.session(gateway, session))

@@ -1,4 +1,4 @@
-"""The scenes that are recorded: `payments record stripe`."""
+"""Define the recorded scenes: `payments record stripe`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["POLICY", "STORIES"]
 
 
 def _played(name: str, script: Script, *, live: bool = True, repeats: tuple[str, ...] = ()) -> Story:
-    # All that a sandbox would draw at random or take from its port is fixed, so that a recording repeats.
+    # Fix every random value and the port, so that a recording repeats.
     return Story(
         name, script, POLICY, live, options={"seed": name, "public_url": "https://pay.invalid"}, repeats=repeats
     )
 
 
-# Asked more than once, because things have happened in between.
+# Queries made more than once, with changes in between.
 _SESSION: Final = (f"{SESSIONS}/{{id}}",)
 _INTENT: Final = (f"{INTENTS}/{{id}}",)
 

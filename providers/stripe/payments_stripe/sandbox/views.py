@@ -1,4 +1,4 @@
-"""The objects as the API shows them: with what they refer to as an id, or expanded where that was asked for."""
+"""Show the objects as the API does: related objects are ids, or expanded on request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .refusals import invalid
 
 __all__ = ["EXPANDABLE", "attempt", "intent", "page_address", "read_expand", "refund", "session"]
 
-# docs.stripe.com/api/expanding_objects: at most four levels deep; of these only what is here can be there.
+# docs.stripe.com/api/expanding_objects: at most four levels deep; only these paths exist here.
 EXPANDABLE: Final = {
     "payment_intent": ("latest_charge", "latest_charge.payment_intent"),
     "session": ("payment_intent", "payment_intent.latest_charge"),
@@ -21,7 +21,7 @@ EXPANDABLE: Final = {
 
 
 def read_expand(values: Mapping[str, Any], kind: str, prefix: str = "") -> frozenset[str]:
-    """The paths of `expand`, each with all that it leads through; `prefix` is `data.` for a list."""
+    """Return the paths of `expand` with their prefixes; `prefix` is `data.` for a list."""
     asked = values.get("expand", [])
     if not isinstance(asked, list) or not all(isinstance(path, str) for path in asked):
         raise invalid("Invalid array", param="expand")
@@ -36,7 +36,7 @@ def read_expand(values: Mapping[str, Any], kind: str, prefix: str = "") -> froze
 
 
 def intent(gateway: LocalGateway, made: Intent, expand: Collection[str] = ()) -> dict[str, Any]:
-    """A PaymentIntent."""
+    """Show a PaymentIntent."""
     latest: Any = made.latest or None
     if latest and "latest_charge" in expand:
         latest = attempt(gateway, gateway.attempts[latest])
@@ -44,13 +44,13 @@ def intent(gateway: LocalGateway, made: Intent, expand: Collection[str] = ()) ->
 
 
 def attempt(gateway: LocalGateway, made: Attempt) -> dict[str, Any]:
-    """A Charge. What was authorized and released counts as refunded, as it does at Stripe."""
+    """Show a Charge. A released authorization counts as refunded, as at Stripe."""
     refunded = sum(each.amount for each in gateway.refunds.values() if each.charge == made.id and each.counts)
     return objects.attempt(made, gateway.intents[made.intent], refunded)
 
 
 def session(gateway: LocalGateway, made: Session, expand: Collection[str] = ()) -> dict[str, Any]:
-    """A Checkout Session."""
+    """Show a Checkout Session."""
     paid_by: Any = made.intent or None
     if paid_by and "payment_intent" in expand:
         paid_by = intent(gateway, gateway.intents[paid_by], _below("payment_intent", expand))
@@ -58,7 +58,7 @@ def session(gateway: LocalGateway, made: Session, expand: Collection[str] = ()) 
 
 
 def refund(gateway: LocalGateway, made: Refund, expand: Collection[str] = ()) -> dict[str, Any]:
-    """A Refund."""
+    """Show a Refund."""
     shown = objects.refund(made)
     if "payment_intent" in expand:
         shown["payment_intent"] = intent(gateway, gateway.intents[made.intent], _below("payment_intent", expand))
@@ -68,7 +68,7 @@ def refund(gateway: LocalGateway, made: Refund, expand: Collection[str] = ()) ->
 
 
 def page_address(gateway: LocalGateway, charge: str) -> str:
-    """Where the shopper of this PaymentIntent or Checkout Session pays."""
+    """Return the address where the shopper of this PaymentIntent or Checkout Session pays."""
     return f"{gateway.base_url}/wallet/{charge}"
 
 
@@ -81,7 +81,7 @@ def _next_action(gateway: LocalGateway, made: Intent) -> dict[str, Any] | None:
         return {"type": kind, kind: {**inner, "return_url": made.return_url or None, "url": url}}
     if made.method == "wechat_pay":
         kind = "wechat_pay_display_qr_code"
-        # In test mode the code leads to a page, too, and not into WeChat.
+        # As in Stripe's test mode, the code leads to a page instead of WeChat.
         data = {"data": url, "hosted_instructions_url": url, "image_data_url": _NO_IMAGE}
         return {"type": kind, kind: {**data, "image_url_png": f"{url}?png", "image_url_svg": f"{url}?svg"}}
     if made.return_url:

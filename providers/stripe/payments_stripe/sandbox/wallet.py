@@ -1,4 +1,4 @@
-"""The page on which the shopper pays: it plays Alipay's page, what WeChat's code leads to, and the hosted Checkout."""
+"""Play the page where the shopper pays: Alipay's page, the target of WeChat's code, and the hosted Checkout."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .records import Intent, Session
 
 __all__ = ["routes"]
 
-# A form may lead back to a shop on this machine, and nowhere else.
+# A form may lead back only to a shop on this machine.
 _SHOPS: Final = ("http://127.0.0.1:*", "http://localhost:*")
 _NAMES: Final = {"alipay": "Alipay", "wechat_pay": "WeChat Pay", "card": "a card"}
 _STATES: Final = {
@@ -49,7 +49,7 @@ _DECISIONS: Final[dict[str, Callable[[LocalGateway, str], None]]] = {
 
 
 def routes(gateway: LocalGateway) -> list[Route]:
-    """The shopper's page, and a list of charges at `/` for whoever opens the sandbox's address."""
+    """Return the routes of the shopper's page, and a list of charges at `/`."""
 
     async def index(_: Request) -> Response:
         with gateway.lock:
@@ -78,12 +78,12 @@ def routes(gateway: LocalGateway) -> list[Route]:
         with gateway.lock:
             try:
                 act(gateway, found)
-                back = _way_back(moves.charge_of(gateway, found))
+                back = _return_url(moves.charge_of(gateway, found))
             except UnknownCharge:
                 return page("No such payment", "<p>This sandbox has no such payment.</p>", 404)
             except NotPossible:
                 return _charge_page(moves.charge_of(gateway, found), 409)
-        # 303, so that reloading the result does not send the form again. A shop elsewhere is shown and not opened.
+        # 303, so that reloading the result doesn't resend the form. A shop elsewhere is shown but not opened.
         return RedirectResponse(back if is_loopback(back) else f"/wallet/{quote(found)}", 303)
 
     return [
@@ -93,8 +93,8 @@ def routes(gateway: LocalGateway) -> list[Route]:
     ]
 
 
-def _way_back(charge: Session | Intent) -> str:
-    """Where the shopper goes next; `""` where the shop has said nothing, or the page still waits."""
+def _return_url(charge: Session | Intent) -> str:
+    """Return the shopper's next address; `""` if the shop gave none, or the page still waits."""
     if isinstance(charge, Session):
         if charge.status == "open":
             return ""
@@ -128,7 +128,7 @@ def _charge_page(charge: Session | Intent, status: int = 200) -> Response:
     waits = charge.status in ("open", "requires_action")
     state = _STATES.get(charge.status, f"The payment is {charge.status}.")
     already = "This payment was closed before. " if status == 409 else ""
-    back = "" if waits else _way_back(charge)
+    back = "" if waits else _return_url(charge)
     link = f'<p><a href="{escape(back)}" rel="noreferrer">Back to the shop</a></p>' if back else ""
     return page(
         f"Pay with {_NAMES.get(method, method)}",
