@@ -86,7 +86,7 @@ def test_network_is_blocked(world: str) -> None:
         warnings.simplefilter("ignore")  # the block warns before it raises
         with pytest.raises(SocketBlockedError):
             socket.create_connection(("127.0.0.1", 9), timeout=1)
-        with pytest.raises((SocketBlockedError, GatewayUnavailable), match="socket|SocketBlockedError|ExceptionGroup"):
+        with pytest.raises((SocketBlockedError, GatewayUnavailable), match=r"socket|SocketBlockedError|ExceptionGroup"):
             authorize_for_real(world)
 
 

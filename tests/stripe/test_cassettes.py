@@ -80,7 +80,7 @@ def test_network_is_blocked() -> None:
             socket.create_connection(("127.0.0.1", 9), timeout=1)
         with (
             Gateway.open("stripe", CONFIG | {"base_url": "http://127.0.0.1:9"}) as gateway,
-            pytest.raises((SocketBlockedError, GatewayUnavailable), match="socket|SocketBlockedError|ExceptionGroup"),
+            pytest.raises((SocketBlockedError, GatewayUnavailable), match=r"socket|SocketBlockedError|ExceptionGroup"),
         ):
             gateway.get_status(Reference("A1", "pi_1"), deadline=1)
 
