@@ -317,8 +317,6 @@ class OpenedGateway:
         watched = self._hooks.observed("operation_finished")
         started_at = self._clock.now() if watched else None
         error: BaseException | None = None
-        # The call that it repeats may have been accepted, whatever this one is refused for.
-        call.exposed = call.repeats = first_sent_at is not None
         try:
             if first_sent_at is not None:
                 check_repeat(call, self.info, first_sent_at, self._clock.now())

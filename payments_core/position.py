@@ -184,10 +184,12 @@ def _what_next(info: ProviderInfo, call: Call) -> str:
     if not call.repeatable:
         return f"{accepted}: ask for the status, do not send it again"
     lifetime = info.key_lifetime
-    within = "" if lifetime is None else f", within {lifetime:g} seconds of the first one"
+    again = "make the identical call again"
+    if lifetime is not None:
+        again += f", with this error's first_sent_at, within {lifetime:g} seconds of the first one"
     if call.operation == "create_charge" and "order_id" not in info.query_by:
-        return f"{accepted}: make the identical call again{within}"
-    return f"{accepted}: ask for the status; where that is impossible, make the identical call again{within}"
+        return f"{accepted}: {again}"
+    return f"{accepted}: ask for the status; where that is impossible, {again}"
 
 
 def _said_no(call: Call, run: Run, error: Rejected | NotFound) -> PaymentError:

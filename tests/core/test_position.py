@@ -304,7 +304,7 @@ def test_echoed_token_is_not_in_the_error(opening: Any, install: Any, token: str
 def test_an_unknown_outcome_says_what_to_do_next(opening: Any, install: Any) -> None:
     """Asking where that is possible, the identical call where it is not, and within what time."""
     asking = "ask for the status, do not send it again"
-    again = "make the identical call again, within 3600 seconds of the first one"
+    again = "make the identical call again, with this error's first_sent_at, within 3600 seconds of the first one"
     for request, changes, said in (
         (UNSAFE, {}, asking),
         (KEYED, {"key_lifetime": 3600}, f"ask for the status; where that is impossible, {again}"),
