@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import signal
 from types import CodeType
+from typing import Final
+
+from .errors import PaymentError
 
 __all__ = ["Interrupted", "bare", "interrupt_behind"]
+
+_SIGNALS: Final = tuple(signal.valid_signals())
 
 
 class Interrupted(Exception):
@@ -31,7 +36,9 @@ def interrupt_behind(error: BaseException | None) -> BaseException | None:
 
     Only causes are followed: a context can be an interrupt that the caller has handled before this call began.
     """
-    handlers = {code for number in signal.valid_signals() if (code := _code(signal.getsignal(number))) is not None}
+    if isinstance(error, PaymentError) and error.__cause__ is None:
+        return None  # no handler raises one, and a flood of forged notifications must stay cheap
+    handlers = {code for number in _SIGNALS if (code := _code(signal.getsignal(number))) is not None}
     while error is not None:
         place = error.__traceback__
         while place is not None:
