@@ -1,12 +1,13 @@
-"""Take money through any payment gateway; a gateway is a plugin.
+"""Accept payments through any gateway, with one Python API. Each gateway is a plugin.
 
-`Gateway.open(name)` opens one, `AsyncGateway` does so for asyncio. Everything that others build on is listed here.
+Open one with `Gateway.open(name)`, or with `AsyncGateway.open(name)` for asyncio. The public API is listed here.
 """
 
 import logging as _logging
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from .async_gateway import AsyncGateway
 from .clock import Clock, SystemClock
 from .discovery import InstalledProvider, installed_providers
 from .errors import (
@@ -29,7 +30,7 @@ from .errors import (
     WebhookRejected,
 )
 from .flow import Flow, Request, Response, drive, drive_async, segment, tap
-from .gateway import AsyncGateway, Gateway
+from .gateway import Gateway
 from .hookspecs import ObserverHooks, ProviderHooks, hookimpl, hookspec
 from .info import Duplicates, Limits, Method, Notifications, ProviderInfo
 from .models import (
@@ -54,6 +55,7 @@ from .models import (
 )
 from .money import CURRENCY_EXPONENTS, Money
 from .observers import ExchangeRecord, OperationRecord
+from .retry import Retries
 from .secrets import Secret
 from .status import PaymentStatus, RefundStatus, unify
 from .webhooks import (
@@ -125,6 +127,7 @@ __all__ = [
     "RejectionCode",
     "Request",
     "Response",
+    "Retries",
     "Secret",
     "Shopper",
     "ShowQRCode",
@@ -148,12 +151,12 @@ __all__ = [
     "unify",
 ]
 
-# A library says nothing by itself: what is logged under "payments_core" goes where the host's configuration sends it.
+# A library prints nothing by itself: the host's configuration decides where "payments_core" is logged.
 _logging.getLogger("payments_core").addHandler(_logging.NullHandler())
 
 
 def __getattr__(name: str) -> object:
-    # httpx costs more to import than everything else here; who brings a transport, or only reads webhooks, is spared it.
+    # httpx costs more to import than everything else here, and is not needed to read webhooks.
     if name in {"AsyncHTTPTransport", "AsyncTransport", "HTTPTransport", "Transport"}:
         return getattr(_import_module(".transport", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

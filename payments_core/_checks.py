@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from .errors import InvalidRequest
 
-# What str.isprintable lets pass although it shows nothing: the marks and letters among Unicode's
+# Invisible characters that str.isprintable accepts: the marks and letters among Unicode's
 # Default_Ignorable_Code_Point (DerivedCoreProperties.txt 17.0; all others are unprintable), and the blank Braille cell.
 _INVISIBLE: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -123,7 +123,7 @@ def http_url(given: object, field: str) -> str:
 
 
 def url_problem(url: str) -> str:
-    """What is wrong with an absolute http(s) URL, in words that follow its name; `""` for nothing."""
+    """Return the problem of an absolute http(s) URL, in words that follow its name; `""` for none."""
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         return "must be plain ASCII without spaces and backslashes: encode the rest"
     try:
@@ -155,15 +155,15 @@ def shopper_url(given: object) -> str:
 
 
 def is_host(host: str) -> bool:
-    """True for an IPv6 address (`urlsplit` has checked it) and for a name or IPv4 address that can be looked up."""
+    """Return True for an IPv6 address (`urlsplit` has checked it), and for a name or IPv4 address of legal form."""
     return ":" in host or (len(host) <= 253 and all(_LABEL.fullmatch(label) for label in host.split(".")))
 
 
 def is_seconds(value: object) -> bool:
-    """True for a time above zero that dates and floats can hold."""
+    """Return True for a time above zero that dates and floats can hold."""
     return isinstance(value, int | float) and type(value) is not bool and 0 < value <= _MOST_SECONDS
 
 
 def is_loopback(host: str | None) -> bool:
-    """True for this machine's own addresses, by name or number."""
+    """Return True for this machine's own addresses, by name or number."""
     return host is not None and (host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from .errors import PaymentError
-from .plugins import where
+from .plugins import location
 
 __all__ = ["without_frames"]
 
@@ -34,6 +34,6 @@ def _bare(error: BaseException) -> BaseException:
     """Strip the traceback, cause and context; a note keeps the place of what is not a PaymentError."""
     if isinstance(error, PaymentError):
         return error.fresh()
-    error.add_note(f"raised as {where(error)}")
+    error.add_note(f"raised as {location(error)}")
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)

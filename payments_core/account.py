@@ -13,7 +13,7 @@ from .config import Connection, Settings, build, plain, settings_for, why_unconf
 from .discovery import find_provider
 from .errors import ConfigurationError, PaymentError, ProviderContractError, ProviderNotFound
 from .info import ProviderInfo
-from .plugins import check_info, where
+from .plugins import check_info, location
 
 __all__ = ["Account", "load_account"]
 
@@ -38,7 +38,7 @@ class Account(msgspec.Struct, frozen=True):
         except (KeyboardInterrupt, MemoryError, PaymentError):
             raise
         except BaseException as exc:  # noqa: BLE001 - a plugin's bug of any kind
-            problem = where(exc)
+            problem = location(exc)
         raise ProviderContractError(f"provider {self.provider} cannot be made from its configuration ({problem})")
 
     def make_transport(self, kind: Callable[..., T]) -> T:

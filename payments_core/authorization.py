@@ -1,7 +1,7 @@
-"""One token for all: who asks the gateway for it, and who waits.
+"""Share one token among all callers: one of them asks the gateway for it, the others wait.
 
-The cache does no I/O and no waiting. It tells a caller to use the token, to lead (ask the gateway) or to follow (wait for
-the leader), and it is told how a leader ended. Sync and async gateways wait in their own ways.
+The cache does no I/O and does not wait. It tells a caller to use the token, to lead (ask the gateway) or to follow
+(wait for the leader), and it is told how the leader ended. Sync and async gateways wait in their own ways.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["AuthorizationCache", "Flight"]
 RENEW_AT: Final = 0.8
 SHORTEST: Final = 60.0
 LONGEST: Final = 24 * 3600.0
-# Seconds after its deadline for which a flight may still end; later its leader is gone, with the event loop that ran it.
+# Seconds after its deadline in which a flight may still end; after them its leader is gone, with its event loop.
 _GRACE: Final = 1.0
 
 
@@ -46,13 +46,13 @@ class Flight:
 class _Failure(msgspec.Struct, frozen=True):
     error: PaymentError
     at: float
-    # The seconds that were enough for nothing, where it was only the leader's own deadline that ended the flight.
+    # The leader's seconds, where only its own deadline ended the flight.
     too_short: float | None
 
     def shared_by(self, asked_at: float, left: float) -> bool:
-        """Who began to wait before a flight failed shares its failure, even if it only looks now.
+        """Return True for waiters that joined before the failure.
 
-        Not so a caller that has more time left than all that a leader had who ran out of its own.
+        A caller with more time left than the leader had in all does not share a failure of the leader's deadline.
         """
         return self.at >= asked_at and (self.too_short is None or left <= self.too_short)
 
@@ -74,14 +74,14 @@ class AuthorizationCache:
 
     @property
     def token(self) -> Secret | None:
-        """The current token, or None."""
+        """Return the current token, or None."""
         current = self._current
         return None if current is None else current.token
 
     def claim(
         self, *, refused: Authorization | None, age_clock: float, asked_at: float, left: float
     ) -> Authorization | PaymentError | tuple[Flight, bool]:
-        """What a caller should do: use this, fail with this, or take this flight, as its leader or not.
+        """Return an authorization to use, an error to raise, or a flight and True for its leader.
 
         `refused` is the authorization that the gateway has just refused; `age_clock` the gateway's monotonic clock;
         `asked_at` when the caller began to need a token and `left` the seconds it has, in real time.
@@ -107,7 +107,7 @@ class AuthorizationCache:
                 self._failure = None
 
     def fail(self, flight: Flight, error: PaymentError) -> None:
-        """The leader failed, and so do all who waited for it."""
+        """Record that the leader failed; its waiters fail with it."""
         with self._lock:
             if self._end(flight):
                 self._current = None
@@ -115,7 +115,7 @@ class AuthorizationCache:
                 self._failure = _Failure(error.fresh(), now, flight.budget if now >= flight.ends_at else None)
 
     def abandon(self, flight: Flight) -> None:
-        """The leader was cancelled: one of the others takes over."""
+        """Record that the leader was cancelled; a waiter takes over."""
         with self._lock:
             self._end(flight)
 
@@ -130,15 +130,15 @@ class AuthorizationCache:
 
 
 def lifetime(authorization: Authorization, now: datetime) -> float:
-    """Return the seconds for which a token that was received `now` is believed to live."""
+    """Return the seconds for which a token that was received `now` is used."""
     left = None if authorization.expires_at is None else (authorization.expires_at - now).total_seconds()
-    return min(_believed(authorization.expires_in), _believed(left))
+    return min(_bounded(authorization.expires_in), _bounded(left))
 
 
-def _believed(expires_in: object) -> float:
-    """Return seconds: None is for ever.
+def _bounded(expires_in: object) -> float:
+    """Return a lifetime between a minute and a day; None is for ever.
 
-    What is no number, or is 60 or less, is 60 (no storm of token calls); more than a day is a day.
+    Anything but a number counts as a minute, so that there is no storm of token calls.
     """
     if expires_in is None:
         return float("inf")

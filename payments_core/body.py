@@ -48,7 +48,7 @@ class Body:
         self.chunks.append(chunk)
 
     def response(self) -> Response:
-        """The whole answer, decompressed."""
+        """Return the whole answer, decompressed."""
         body = b"".join(self.chunks)
         encodings = [value.strip().lower() for name, value in self.headers if name.lower() == "content-encoding"]
         if body and any(encodings) and encodings != ["identity"]:

@@ -10,7 +10,7 @@ import msgspec
 
 from .errors import ProviderContractError, ProviderNotFound
 from .info import ProviderInfo
-from .plugins import check_class, check_info, implemented_hooks, where
+from .plugins import check_class, check_info, implemented_hooks, location
 
 __all__ = ["PROVIDER_GROUP", "SANDBOX_GROUP", "InstalledProvider", "find_provider", "installed_providers", "load_entry"]
 
@@ -25,7 +25,7 @@ _FROZEN = (
 
 
 class InstalledProvider(msgspec.Struct, frozen=True, kw_only=True):
-    """What `payments providers` shows of one provider.
+    """One provider among the installed ones, as `payments providers` shows it.
 
     * `name`: the entry point's name
     * `distribution`: the distribution that registers it
@@ -80,7 +80,7 @@ def load_entry(group: str, name: str) -> object:
         # These texts name modules and types (ProviderInfo's TypeErrors too); another exception's could hold anything.
         detail = f": {exc}" if isinstance(exc, ImportError | AttributeError | SyntaxError | TypeError) else ""
         needs = exc.name if isinstance(exc, ModuleNotFoundError) else None
-        problem = f"{where(exc)}{detail}"
+        problem = f"{location(exc)}{detail}"
     owner, version = _owner(claims[0])
     extra = f": pip install '{owner}[sandbox]'" if group == SANDBOX_GROUP else ""
     advice = f"; it needs {needs}{extra}" if needs else ""
@@ -104,7 +104,7 @@ def _describe(name: str) -> InstalledProvider:
     except (ProviderContractError, ProviderNotFound) as exc:
         info, problem = None, exc.message
     except Exception as exc:  # noqa: BLE001 - looking at a stranger's class runs its code; the list goes on
-        info, problem = None, f"looking at provider {name} raised {where(exc)}"
+        info, problem = None, f"looking at provider {name} raised {location(exc)}"
     return InstalledProvider(
         name=name,
         distribution=distribution,

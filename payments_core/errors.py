@@ -1,4 +1,4 @@
-"""What a public call can raise, named by what the caller does next.
+"""Define the errors of public calls, named by what the caller does next.
 
 Nothing here holds a secret, a token or another library's exception: the text is written for a person, and what a
 program needs is an attribute.
@@ -35,7 +35,7 @@ _E = TypeVar("_E", bound="PaymentError")
 
 
 class Accepted(StrEnum):
-    """Whether the gateway accepted what a call asked it to do, as far as is known.
+    """The gateway's acceptance of a call, as far as is known.
 
     An error of a call that only asks (`get_status`, `get_refund`, `confirm`, `confirm_event`, `parse_webhook`) says
     nothing about the charge and is always `UNKNOWN`.

@@ -1,4 +1,4 @@
-"""What went wrong in one run of a hook, before its position decides what it is called."""
+"""Describe what failed in one run of a hook, before `outcome` classifies it."""
 
 from __future__ import annotations
 
@@ -24,32 +24,38 @@ _SHORTEST_SECRET: Final = 8
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """How a run failed, before its position was looked at."""
+    """One failure of a run.
+
+    * `by_hook`: the hook raised it, or returned something that is not its result
+    * `refused`: the gateway refused the credentials
+    * `transient`: the network or the gateway failed in a way that may pass
+    * `retry_after`: the seconds that the gateway asks to wait
+    * `classified`: the flight that this caller waited for has classified it
+    """
 
     error: BaseException
     by_hook: bool = False
     refused: bool = False
-    again: bool = False
+    transient: bool = False
     retry_after: float | None = None
-    # Already named, by the flight that this caller waited for.
-    named: bool = False
+    classified: bool = False
 
 
 class ProviderBug(Exception):
-    """Stands for a provider's own exception, whose text and frames may hold anything."""
+    """Replaces a provider's own exception, whose text and frames may hold anything."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(f"a {type(error).__name__} in the provider")
 
 
 def from_hook(error: BaseException, secrets: tuple[Secret, ...]) -> Fault:
-    """Return the fault of what a hook raised, without what it echoes of `secrets`."""
-    told = masked(error, secrets) if isinstance(error, PaymentError) else ProviderBug(error)
-    return Fault(told, by_hook=True, refused=isinstance(error, AuthorizationRejected))
+    """Return the fault of what a hook raised, with `secrets` masked in its texts."""
+    shown = masked(error, secrets) if isinstance(error, PaymentError) else ProviderBug(error)
+    return Fault(shown, by_hook=True, refused=isinstance(error, AuthorizationRejected))
 
 
 def masked(error: PaymentError, secrets: tuple[Secret, ...]) -> PaymentError:
-    """Return a copy of an error in which no text shows a secret, or leaves its line."""
+    """Return a copy of an error with secrets masked, and unprintable characters replaced, in all its texts."""
     copy = error.fresh()
     for name, value in vars(copy).items():
         if type(value) is str:
@@ -61,14 +67,14 @@ def masked(error: PaymentError, secrets: tuple[Secret, ...]) -> PaymentError:
 def _presentable(text: str, secrets: tuple[Secret, ...]) -> str:
     for secret in secrets:
         value = secret.reveal()
-        # What is shorter is part of many words, and no secret.
+        # Anything shorter is part of many words, and no secret.
         if len(value) >= _SHORTEST_SECRET and value in text:
             text = text.replace(value, "***")
     return text if text.isprintable() else "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
-def by_status(response: Response, advice: bool | None = None) -> Fault | None:
-    """The fault of an answer whose status decides alone; `advice` is the gateway's own word on sending again."""
+def by_status(response: Response) -> Fault | None:
+    """Return the fault of an answer whose status decides without its body, else None."""
     status = response.status
     if not decides_alone(status):
         return None
@@ -77,14 +83,14 @@ def by_status(response: Response, advice: bool | None = None) -> Fault | None:
     if status == 429:
         wait = _retry_after(response)
         text = f"too many requests: wait {wait:g} s" if wait is not None else "too many requests"
-        return Fault(RateLimited(text, retry_after=wait), again=advice is not False, retry_after=wait)
+        return Fault(RateLimited(text, retry_after=wait), transient=True, retry_after=wait)
     if status < 500:
         return Fault(GatewayUnavailable(f"the gateway answered with a redirect (HTTP {status}), which is not followed"))
-    return Fault(GatewayUnavailable(f"the gateway is out of order (HTTP {status})"), again=advice is not False)
+    return Fault(GatewayUnavailable(f"the gateway is out of order (HTTP {status})"), transient=True)
 
 
 def _retry_after(response: Response) -> float | None:
-    """Seconds, from a Retry-After in seconds; the date form is rare and says less than it seems with a wrong clock."""
+    """Return the seconds of a Retry-After header; its date form is rare, and useless where a clock is wrong."""
     values = [value for name, value in response.headers if name.lower() == "retry-after"]
     if len(values) == 1 and values[0].strip().isascii() and values[0].strip().isdecimal() and len(values[0]) < 10:
         return float(values[0])
@@ -92,7 +98,7 @@ def _retry_after(response: Response) -> float | None:
 
 
 def transport_fault(error: BaseException | None) -> PaymentError:
-    """The error of an exchange that brought no answer."""
+    """Return the error of an exchange without an answer."""
     if isinstance(error, GatewayUnavailable | ProtocolViolation):
         return error
     if isinstance(error, OutcomeUnknown):

@@ -85,7 +85,7 @@ class Request(msgspec.Struct, frozen=True, repr_omit_defaults=True):
 
     @property
     def path(self) -> str:
-        """Return the path alone: what may be logged."""
+        """Return the path without the query, for logs."""
         origin = _ORIGIN.fullmatch(self.url)
         return (origin[2] or "/") if origin else self.url
 
@@ -96,7 +96,7 @@ class Request(msgspec.Struct, frozen=True, repr_omit_defaults=True):
 
     @property
     def masked_target(self) -> str:
-        """Return the path and query with `MASKED` for every secret: what may be traced."""
+        """Return the path and query with `MASKED` for every secret, for traces."""
         return self._target([(name, "MASKED" if isinstance(value, Secret) else value) for name, value in self.query])
 
     def _target(self, pairs: list[tuple[str, str]]) -> str:
@@ -157,7 +157,7 @@ class Response(msgspec.Struct, frozen=True):
 
 
 Flow: TypeAlias = Generator[Request, Response, T]
-"""What a hook that talks to the gateway is: it yields `Request`s, is sent `Response`s and returns a `T`."""
+"""The result of a hook that talks to the gateway: it yields `Request`s, is sent `Response`s and returns a `T`."""
 
 
 def drive(flow: Generator[Any, Any, T], perform: Callable[[Any], Any]) -> T:
@@ -238,7 +238,7 @@ def tap(
 
 
 def _pairs(given: object, field: str) -> Pairs:
-    """The pairs as tuples: a generator is read once, by this check, and would send nothing."""
+    """Return the pairs as tuples: a generator can be read only once, and this check reads it."""
     pairs: list[tuple[str, str | Secret]] = []
     try:
         for pair in given:  # type: ignore[attr-defined]
@@ -296,7 +296,7 @@ _PATH: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*",
 
 
 def _path_problem(path: str) -> str:
-    """Why an id in a path could become more than an id; what is percent-encoded is looked at as well."""
+    """Return why a path is refused, or `""`; percent-encoded characters are checked too."""
     if not path.startswith("/"):
         return "must begin with / (or be an absolute URL of a declared origin)"
     if _PATH.fullmatch(path) is None:

@@ -1,4 +1,4 @@
-"""What must begin anew in a forked child: connections, locks, slots and token calls are the parent's."""
+"""Reset objects in a forked child: connections, locks, slots and token calls belong to the parent."""
 
 from __future__ import annotations
 

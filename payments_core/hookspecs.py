@@ -7,7 +7,8 @@ gateway is a generator of `Request`s; one that needs no exchange returns its val
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import pluggy
 
@@ -27,12 +28,34 @@ if TYPE_CHECKING:
     from .observers import ExchangeRecord, OperationRecord
     from .webhooks import Notification, WebhookDelivery, WebhookEvent
 
-__all__ = ["ObserverHooks", "ProviderHooks", "hookimpl", "hookspec"]
+__all__ = [
+    "MONEY_OPERATIONS",
+    "OBSERVER_HOOKS",
+    "OPTIONAL_OPERATIONS",
+    "PROVIDER_HOOKS",
+    "ObserverHooks",
+    "ProviderHooks",
+    "hookimpl",
+    "hookspec",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 hookspec = pluggy.HookspecMarker("payments_core")
-"""Marks the hooks of this page; a plugin has no use for it."""
+"""Mark a hook's specification; a plugin has no use for it."""
 hookimpl = pluggy.HookimplMarker("payments_core")
-"""Marks a plugin's hooks: `@hookimpl`, and `@hookimpl(wrapper=True)` for one that stands around a provider's hook."""
+"""Mark a plugin's hooks: `@hookimpl`, and `@hookimpl(wrapper=True)` for one that wraps a provider's hook."""
+
+
+def _moves_money(hook: F) -> F:
+    hook.moves_money = True  # type: ignore[attr-defined]
+    return hook
+
+
+def _optional_operation(hook: F) -> F:
+    """Mark a hook that a provider implements exactly when `info.operations` names it."""
+    hook.optional_operation = True  # type: ignore[attr-defined]
+    return hook
 
 
 class ProviderHooks(Protocol):
@@ -43,10 +66,11 @@ class ProviderHooks(Protocol):
         """Obtain the right to call the gateway's API."""
 
     @hookspec(firstresult=True)
+    @_moves_money
     def create_charge(
         self, context: Context, authorization: Authorization, request: ChargeRequest
     ) -> Flow[Charge] | Charge:
-        """Ask the shopper for money: exactly one charge for one order id."""
+        """Ask the shopper for money: make exactly one charge for one order id."""
 
     @hookspec(firstresult=True)
     def get_status(self, context: Context, authorization: Authorization, reference: Reference) -> Flow[Charge] | Charge:
@@ -59,6 +83,8 @@ class ProviderHooks(Protocol):
         """Verify a delivery's signature over its raw bytes, then read it; an unsigned one is a hint at most."""
 
     @hookspec(firstresult=True)
+    @_optional_operation
+    @_moves_money
     def complete_charge(
         self,
         context: Context,
@@ -69,24 +95,31 @@ class ProviderHooks(Protocol):
         """Finish a charge after the shopper came back; `returned` is what they came back with, or empty."""
 
     @hookspec(firstresult=True)
+    @_optional_operation
+    @_moves_money
     def capture_charge(
         self, context: Context, authorization: Authorization, request: CaptureRequest
     ) -> Flow[Charge] | Charge:
         """Take the money of an authorized charge; one that is not taken yet is PENDING."""
 
     @hookspec(firstresult=True)
+    @_optional_operation
+    @_moves_money
     def cancel_charge(
         self, context: Context, authorization: Authorization, reference: Reference
     ) -> Flow[Charge] | Charge:
         """Close a charge that is not paid."""
 
     @hookspec(firstresult=True)
+    @_optional_operation
+    @_moves_money
     def refund_charge(
         self, context: Context, authorization: Authorization, request: RefundRequest
     ) -> Flow[Refund] | Refund:
         """Give money of a charge back."""
 
     @hookspec(firstresult=True)
+    @_optional_operation
     def get_refund(
         self, context: Context, authorization: Authorization, reference: RefundReference
     ) -> Flow[Refund] | Refund:
@@ -109,25 +142,31 @@ class ObserverHooks(Protocol):
 
     @hookspec
     def operation_finished(self, operation: OperationRecord) -> None:
-        """A public call ended, well or not."""
+        """Observe the end of a public call, whether it succeeded or failed."""
 
     @hookspec
     def exchange_finished(self, exchange: ExchangeRecord) -> None:
-        """A request was answered, or was not."""
+        """Observe the end of one HTTP exchange, answered or not."""
 
     @hookspec
     def charge_observed(self, charge: Charge) -> None:
-        """The gateway said how a charge stands."""
+        """Observe the state of a charge, as the gateway reported it."""
 
     @hookspec
     def webhook_observed(self, event: WebhookEvent) -> None:
-        """A believed notification carried this event."""
+        """Observe an event of an accepted notification."""
 
     @hookspec
     def webhook_rejected(self, gateway: str, provider: str, reason: str) -> None:
-        """A notification was not believed."""
+        """Observe the refusal of a notification."""
 
 
-def hook_names(spec: type) -> tuple[str, ...]:
-    """The names of the hooks that a specification declares."""
-    return tuple(name for name, value in vars(spec).items() if hasattr(value, "payments_core_spec"))
+def _names(spec: type, mark: str = "payments_core_spec") -> tuple[str, ...]:
+    return tuple(name for name, value in vars(spec).items() if hasattr(value, mark))
+
+
+PROVIDER_HOOKS: Final = _names(ProviderHooks)
+OBSERVER_HOOKS: Final = _names(ObserverHooks)
+# The calls in which an unsafe request that was sent makes every later fault an unknown outcome.
+MONEY_OPERATIONS: Final = frozenset(_names(ProviderHooks, "moves_money"))
+OPTIONAL_OPERATIONS: Final = frozenset(_names(ProviderHooks, "optional_operation"))

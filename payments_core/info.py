@@ -1,4 +1,4 @@
-"""What a provider declares about itself; the core holds every call against it.
+"""Define a provider's declaration; the core checks every call against it.
 
 A declaration is checked where it is made, while the plugin is imported: a mistake there harms no other plugin.
 """
@@ -20,7 +20,6 @@ from .status import PaymentStatus
 
 __all__ = [
     "CONTRACT_VERSIONS",
-    "OPTIONAL_OPERATIONS",
     "Duplicates",
     "Limits",
     "Method",
@@ -30,9 +29,6 @@ __all__ = [
 
 # The versions of the contract that this core speaks.
 CONTRACT_VERSIONS = frozenset({1})
-
-# The hooks that a provider implements exactly when it declares them.
-OPTIONAL_OPERATIONS = frozenset({"complete_charge", "capture_charge", "cancel_charge", "refund_charge", "get_refund"})
 
 _QUERY_BY = frozenset({"order_id", "provider_id"})
 _REFUND_QUERY_BY = frozenset({"refund_id", "provider_id", "reference"})
@@ -49,11 +45,11 @@ def _are(values: Any, kind: type) -> bool:
 
 
 class Notifications(StrEnum):
-    """How a gateway's notifications can be believed.
+    """The kinds of notifications, by what proves them.
 
-    * `SIGNED`: by a signature over the raw bytes
-    * `UNSIGNED`: not at all, so each is a hint, and the gateway is asked
-    * `NONE`: it sends none
+    * `SIGNED`: a signature over the raw bytes
+    * `UNSIGNED`: nothing, so each is a hint, and the gateway is asked
+    * `NONE`: the gateway sends none
     """
 
     SIGNED = "SIGNED"
@@ -62,7 +58,7 @@ class Notifications(StrEnum):
 
 
 class Duplicates(StrEnum):
-    """What the gateway documents about a second create for the same order id.
+    """The documented effect of a second create for the same order id.
 
     * `SAME_FOR_KEY_LIFETIME`: the same charge, for `info.key_lifetime` seconds
     * `SAME`: the same charge, for a time that is not documented
@@ -115,7 +111,7 @@ class Method(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway takes.
+    """The lengths and amounts that the gateway takes.
 
     * `order_id_length`: the most characters of an order id
     * `order_id_pattern`: a regular expression of the whole order id, `""` for any

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from ._checks import clean_id, http_url, is_seconds, known, own_id, plain_text, prose, shopper_url
+from ._structs import copy_with
 from .errors import InvalidRequest, Mismatch, RejectionCode
 from .money import Money
 from .secrets import Secret
@@ -39,7 +40,7 @@ __all__ = [
 
 
 class Channel(StrEnum):
-    """Where the shopper is: the provider maps it to its own flow names.
+    """The place where the shopper pays; the provider maps it to its own flow names.
 
     * `WEB`: at a desktop browser
     * `MOBILE_WEB`: at a browser of the phone that has the wallet
@@ -94,7 +95,7 @@ class Authorization(msgspec.Struct, frozen=True):
 
 
 class Shopper(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the person who pays; every field may be empty.
+    """The person who pays, as far as known; every field may be empty.
 
     Control characters are dropped and long text is cut: none of it is a reason to refuse a charge.
 
@@ -200,7 +201,7 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class _Action(msgspec.Struct, frozen=True, tag_field="type"):
-    """What the platform must do next, told apart by `type` when encoded."""
+    """One thing that the platform must do next; `type` tells them apart when encoded."""
 
 
 class Redirect(_Action, frozen=True, tag="redirect"):
@@ -275,11 +276,11 @@ class Complete(_Action, frozen=True, tag="complete"):
 
 
 NextAction: TypeAlias = Redirect | ShowQRCode | SubmitForm | CallSDK | AwaitShopper | Complete
-"""What the platform must do next; encoded, they are told apart by `type`."""
+"""The thing that the platform must do next; `type` tells them apart when encoded."""
 
 
 class _Answered(msgspec.Struct, frozen=True):
-    """What a charge and a refund share: the truth of neither says whether anything is paid."""
+    """The part that a charge and a refund share: neither has a truth value, which could be taken for "paid"."""
 
     def __bool__(self) -> NoReturn:
         kind = type(self).__name__.lower()
@@ -294,8 +295,8 @@ class Charge(_Answered, frozen=True):
     two share one exchange.) Amounts are None where the answer does not say; times are aware datetimes. A charge is
     neither true nor false: test `is_paid`.
 
-    A capture that is not done yet is `PENDING`, with the `captured` that was taken so far. A declined try after which the
-    shopper may try again is `REQUIRES_ACTION` or `PENDING`, with a `reason`: `FAILED` is final.
+    A capture that is not done yet is `PENDING`, with the `captured` that was taken so far. If the shopper may try again
+    after a declined try, the charge is `REQUIRES_ACTION` or `PENDING`, with a `reason`: `FAILED` is final.
 
     * `provider`: the provider's id, `info.id`
     * `reference`: the ids that the answer names
@@ -390,7 +391,7 @@ class Charge(_Answered, frozen=True):
             raise self._mismatch("currency", f"says {self.amount}, not {amount}")
         if self.amount.minor != amount.minor:
             raise self._mismatch("amount", f"says {self.amount}, not {amount}")
-        return self if self.matched else msgspec.structs.replace(self, matched=True)
+        return self if self.matched else copy_with(self, matched=True)
 
     def _mismatch(self, field: str, what: str) -> Mismatch:
         error = Mismatch(f"the gateway's answer {what}: not paid", field=field, request_id=self.request_id)

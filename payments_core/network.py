@@ -28,7 +28,7 @@ _MOST_READ: Final = 4096
 
 
 class Exchange:
-    """What is under way: when it must have ended, and whether a byte of it has left."""
+    """One request and its answer under way: the deadline, and whether a byte has been written."""
 
     __slots__ = ("abandoned", "ends", "waiting", "written")
 

@@ -1,4 +1,4 @@
-"""What observers are told: never bodies, never queries, never secrets."""
+"""Define the records for observers: no bodies, no queries, no secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pluggy manager per opened gateway: the provider, and what surrounds its calls."""
+"""Register and check one gateway's plugins: each opened gateway has a pluggy manager of its own."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import pluggy
 
 from .errors import ConfigurationError, ProviderContractError
-from .hookspecs import ObserverHooks, ProviderHooks, hook_names
-from .info import CONTRACT_VERSIONS, OPTIONAL_OPERATIONS, Notifications, ProviderInfo
+from .hookspecs import OBSERVER_HOOKS, OPTIONAL_OPERATIONS, PROVIDER_HOOKS, ObserverHooks, ProviderHooks
+from .info import CONTRACT_VERSIONS, Notifications, ProviderInfo
 from .interrupts import interrupt_behind
 from .requests import order_id_of
 
@@ -22,13 +22,11 @@ __all__ = ["Hook", "Hooks"]
 
 logger = logging.getLogger("payments_core.plugins")
 
-_PROVIDER_HOOKS = hook_names(ProviderHooks)
-_OBSERVER_HOOKS = hook_names(ObserverHooks)
 _POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
 
 class Hook:
-    """One provider hook as it is called: with just the arguments that its implementations accept."""
+    """One provider hook, called with just the arguments that its implementations accept."""
 
     __slots__ = ("_call", "accepts", "name")
 
@@ -53,7 +51,7 @@ class Hook:
             self._call = lambda arguments: caller(**{each: arguments.get(each) for each in named})
 
     def __call__(self, arguments: Mapping[str, object]) -> Any:
-        """Whatever the hook returns, unchecked; it may raise anything."""
+        """Return what the hook returns, unchecked; it may raise anything."""
         return self._call(arguments)
 
 
@@ -81,7 +79,7 @@ class Hooks:
         self._check(name, provider, info)
         self._provider_hooks = {
             hook: Hook(hook, getattr(self._manager.hook, hook))
-            for hook in _PROVIDER_HOOKS
+            for hook in PROVIDER_HOOKS
             if self._implemented(hook, provider)
         }
         self._observers = {
@@ -89,19 +87,19 @@ class Hooks:
                 (each.function, each.argnames, each.plugin_name)
                 for each in getattr(self._manager.hook, hook).get_hookimpls()
             )
-            for hook in _OBSERVER_HOOKS
+            for hook in OBSERVER_HOOKS
         }
 
     def get(self, name: str) -> Hook | None:
-        """A provider hook by its name, or None where the provider has none."""
+        """Return a provider hook by its name, or None where the provider has none."""
         return self._provider_hooks.get(name)
 
     def observed(self, name: str) -> bool:
-        """True when anybody watches this; saves the making of a record that nobody reads."""
+        """Return True if somebody observes this; else no record needs to be made."""
         return bool(self._observers[name])
 
     def notify(self, name: str, **arguments: object) -> BaseException | None:
-        """Tell every observer, and return what a signal handler raised meanwhile.
+        """Call every observer, and return what a signal handler raised meanwhile.
 
         pluggy would stop at the first observer that raises, and hand its exception to the caller.
         """
@@ -142,7 +140,7 @@ class Hooks:
             raise ProviderContractError(f"{name} cannot be registered: {problem}")
 
     def _unknown_arguments(self, plugin: object) -> str:
-        """In a line: a hook that names what it is never given; pluggy's own text has four, and not what could be meant."""
+        """Describe in one line a hook that names an argument which it is never given; pluggy's own text takes four."""
         for hook, method in _marked(plugin).items():
             caller = getattr(self._manager.hook, hook, None)
             allowed = set(caller.spec.argnames) if caller is not None and caller.spec is not None else set()
@@ -158,16 +156,18 @@ class Hooks:
             problem = f"a hook is misspelt: {exc}"
         if problem is not None:
             raise ProviderContractError(problem)
-        implemented = {hook for hook in _PROVIDER_HOOKS if self._implemented(hook, provider)}
+        implemented = {hook for hook in PROVIDER_HOOKS if self._implemented(hook, provider)}
         required = {"create_charge"} | ({"authorize"} if self._wants_authorization(implemented) else set())
         if missing := required - implemented:
             raise ProviderContractError(f"{name} does not implement {_listed(missing)}{_unmarked(provider, missing)}")
         if not implemented & {"get_status", "parse_webhook"}:
-            raise ProviderContractError(f"{name} implements neither get_status nor parse_webhook: nobody learns an end")
+            raise ProviderContractError(
+                f"{name} implements neither get_status nor parse_webhook: nobody would learn how a charge ends"
+            )
         _check_notifications(name, info, implemented)
         if "get_status" not in implemented and not info.authoritative_webhooks:
             raise ProviderContractError(f"{name} has no get_status, so it must declare authoritative_webhooks")
-        for hook in _OBSERVER_HOOKS:
+        for hook in OBSERVER_HOOKS:
             self._check_observers(hook)
         declared, optional = info.operations, implemented & OPTIONAL_OPERATIONS
         if declared != optional:
@@ -179,7 +179,7 @@ class Hooks:
             raise ProviderContractError(f"{name} implements authorize, but none of its hooks accepts authorization")
 
     def _implemented(self, hook: str, provider: object) -> bool:
-        """Whether the provider implements a hook; refuses anybody else who does so without being a wrapper."""
+        """Return True if the provider implements a hook; refuse another plugin that does so without being a wrapper."""
         found = False
         for each in getattr(self._manager.hook, hook).get_hookimpls():
             _check_parameters(each, hook)
@@ -236,7 +236,10 @@ def check_info(name: str, provider_class: object) -> ProviderInfo:
 
 
 def instance_info(declared: ProviderInfo, provider: object) -> ProviderInfo:
-    """The declaration of one account's provider: methods or a table of statuses may depend on the configuration."""
+    """Return the declaration of one account's provider.
+
+    Its methods, limits or table of statuses may depend on the configuration.
+    """
     info = getattr(provider, "info", None)
     if not isinstance(info, ProviderInfo) or any(
         getattr(info, field) != getattr(declared, field) for field in ("id", "contract", "operations")
@@ -248,7 +251,7 @@ def instance_info(declared: ProviderInfo, provider: object) -> ProviderInfo:
 
 
 def implemented_hooks(name: str, provider_class: type) -> tuple[str, ...]:
-    """The hooks that a provider's class marks, in the contract's order, without an instance and so without settings.
+    """Return the hooks that a provider's class marks, in the contract's order; no instance or settings are needed.
 
     Opening checks more; a missing or misspelt hook is already found here.
     """
@@ -258,20 +261,20 @@ def implemented_hooks(name: str, provider_class: type) -> tuple[str, ...]:
         if (options := getattr(getattr(provider_class, attribute, None), "payments_core_impl", None))
         and not (options.get("wrapper") or options.get("hookwrapper"))
     }
-    unknown = {hook for hook, optional in marked.items() if not optional} - {*_PROVIDER_HOOKS, *_OBSERVER_HOOKS}
+    unknown = {hook for hook, optional in marked.items() if not optional} - {*PROVIDER_HOOKS, *OBSERVER_HOOKS}
     if unknown:
         raise ProviderContractError(
             f"provider {name} has hooks that do not exist: {_listed(unknown)} (the hooks are "
-            f"{', '.join((*_PROVIDER_HOOKS, *_OBSERVER_HOOKS))})"
+            f"{', '.join((*PROVIDER_HOOKS, *OBSERVER_HOOKS))})"
         )
     if "create_charge" not in marked:
         unmarked = _unmarked(provider_class, {"create_charge"})
         raise ProviderContractError(f"{name} does not implement create_charge{unmarked}")
-    return tuple(hook for hook in _PROVIDER_HOOKS if hook in marked and not hook.startswith("read_"))
+    return tuple(hook for hook in PROVIDER_HOOKS if hook in marked and not hook.startswith("read_"))
 
 
 def check_class(name: str, provider_class: type, info: ProviderInfo) -> None:
-    """All that opening checks of the hooks, without an instance and so without settings: `ProviderContractError`."""
+    """Check the hooks as opening does, without an instance or settings; raise `ProviderContractError`."""
     marked = types.SimpleNamespace()
     for attribute in dir(provider_class):
         method: Any = getattr(provider_class, attribute, None)
@@ -294,7 +297,7 @@ def _check_notifications(name: str, info: ProviderInfo, implemented: set[str]) -
 
 
 def _marked(plugin: object) -> dict[str, Any]:
-    """The methods of a plugin that are hooks, by the hook's name."""
+    """Return the methods of a plugin that are hooks, by the hook's name."""
     found = {}
     for attribute in dir(plugin):
         with suppress(Exception):  # looking at a stranger's attribute runs its code
@@ -305,7 +308,7 @@ def _marked(plugin: object) -> dict[str, Any]:
 
 
 def _unmarked(provider: object, missing: set[str]) -> str:
-    """What a method is that has a hook's name and is none."""
+    """Describe the methods that have a missing hook's name and lack its mark."""
     lost = {hook for hook in missing if callable(getattr(provider, hook, None))}
     return f": {_listed(lost)} lacks @hookimpl" if lost else ""
 
@@ -328,8 +331,8 @@ def _listed(names: set[str] | frozenset[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def where(error: BaseException) -> str:
-    """An exception's class and place; never its text, which may hold anything."""
+def location(error: BaseException) -> str:
+    """Return an exception's class and place; never its text, which may hold anything."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

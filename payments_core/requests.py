@@ -1,4 +1,4 @@
-"""A call held against the provider's declaration, before anything is sent."""
+"""Check a call against the provider's declaration, before anything is sent."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
-import msgspec
-
+from ._structs import copy_with
 from .errors import InvalidRequest
 from .info import ProviderInfo
 from .models import ChargeRequest, Reference, RefundReference
@@ -50,7 +49,7 @@ def check_charge_request(request: ChargeRequest, info: ProviderInfo) -> ChargeRe
     if request.options is not None and (info.options_type is None or type(request.options) is not info.options_type):
         takes = f"a {info.options_type.__name__}" if info.options_type else "none"
         raise InvalidRequest(f"{info.title} takes other options: {takes}", field="options")
-    return request if request.method else msgspec.structs.replace(request, method=method)
+    return request if request.method else copy_with(request, method=method)
 
 
 def _method(request: ChargeRequest, info: ProviderInfo) -> str:
@@ -76,12 +75,12 @@ def _method(request: ChargeRequest, info: ProviderInfo) -> str:
 
 
 def check_amount(amount: Money, info: ProviderInfo) -> None:
-    """`InvalidRequest` where the gateway has no use for the currency: of a charge, a capture or a refund."""
+    """Raise `InvalidRequest` if the gateway does not take this currency."""
     _among(amount.currency, info.currencies, "currency", info)
 
 
 def check_reference(reference: Reference, query_by: Collection[str]) -> None:
-    """`InvalidRequest` where the provider can be asked by none of the ids given."""
+    """Raise `InvalidRequest` if the reference has none of the ids that the provider can be asked by."""
     if not any(getattr(reference, field) for field in query_by):
         raise InvalidRequest(f"this provider is asked by {' or '.join(sorted(query_by))}", field="reference")
 

@@ -1,6 +1,6 @@
-"""A hook's result held against its type and against what was asked for; plugins can return anything.
+"""Check a hook's result against its type and against the call; plugins can return anything.
 
-`TypeError` is a plugin's mistake and `Mismatch` an answer about something else; the position makes of them what it must.
+Raise `TypeError` for a plugin's mistake and `Mismatch` for an answer about something else; `outcome` classifies both.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ import inspect
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
+from ._structs import copy_with
 from .errors import Accepted, InvalidRequest, Mismatch, WebhookRejected
 from .info import Notifications, ProviderInfo
 from .models import Charge, ChargeRequest, Reference, Refund, RefundReference
 from .webhooks import Acknowledgement, Notification, Subject, WebhookEvent
 
-__all__ = ["Results", "stands"]
+__all__ = ["Results", "is_current"]
 
-# Seconds for which the status that an event carries is believed: later it may have been refunded, or disputed.
+# Seconds for which the status that an event carries is current: later it may have been refunded, or disputed.
 _FRESH: Final = 300.0
 
 
@@ -44,20 +43,20 @@ class Results:
         return result
 
     def _charge(self, result: object) -> Charge:
-        """Return a copy that says which gateway answered: a plugin knows no name, and compares with no order."""
+        """Return a copy stamped with the gateway's name; a plugin does not know it."""
         charge = self._checked(result)
         moves_money = self._moves_money if charge.moves_money is None else charge.moves_money
-        return msgspec.structs.replace(charge, gateway=self._name, matched=False, moves_money=moves_money)
+        return copy_with(charge, gateway=self._name, matched=False, moves_money=moves_money)
 
     def _refund(self, result: object) -> Refund:
         if type(result) is not Refund:
             raise TypeError(f"the hook returned {_kind(result)} and not a Refund")
         if result.provider != self._info.id:
             raise TypeError("the Refund names another provider")
-        return msgspec.structs.replace(result, gateway=self._name)
+        return copy_with(result, gateway=self._name)
 
     def charge_asked_for(self, result: object, asked: ChargeRequest) -> Charge:
-        """The charge that a create returned, about this order and amount."""
+        """Return the charge that a create made, if it is about this order and amount."""
         charge = self._charge(result)
         known = charge.reference.order_id
         if (known and known != asked.order_id) or (charge.amount is not None and charge.amount != asked.amount):
@@ -68,13 +67,13 @@ class Results:
         return charge
 
     def same_charge(self, result: object, asked: Reference) -> Charge:
-        """A charge about the ids that were asked about."""
+        """Return the charge, if it has the ids that were asked about."""
         charge = self._charge(result)
         _same(charge.reference, asked, charge.request_id)
         return charge
 
     def same_refund(self, result: object, asked: RefundReference) -> Refund:
-        """A refund about the ids that were asked about."""
+        """Return the refund, if it has the ids that were asked about."""
         refund = self._refund(result)
         for field in ("refund_id", "provider_id"):
             wanted, answered = getattr(asked, field), getattr(refund, field)
@@ -87,7 +86,7 @@ class Results:
         return refund
 
     def notification(self, result: object, received_at: datetime) -> Notification:
-        """Return a notification whose every event is sound, and says who believed it, and when."""
+        """Return the notification with each event checked, and stamped with the gateway and the time."""
         if type(result) is not Notification:
             raise TypeError(f"the hook returned {_kind(result)} and not a Notification")
         if type(result.events) is not tuple or type(result.acknowledgement) is not Acknowledgement:
@@ -100,7 +99,7 @@ class Results:
             self.check_event(event)
         except Mismatch:
             raise WebhookRejected("malformed") from None  # test money, told to a live gateway
-        return msgspec.structs.replace(
+        return copy_with(
             event,
             charge=None if event.charge is None else self._charge(event.charge),
             refund=None if event.refund is None else self._refund(event.refund),
@@ -150,8 +149,8 @@ class Results:
             raise TypeError("the Refund names another provider")
 
 
-def stands(event: WebhookEvent, provider_id: str, now: datetime) -> bool:
-    """Return True where the status that an event carries needs no asking: it is fresh, ours and of a known charge."""
+def is_current(event: WebhookEvent, provider_id: str, now: datetime) -> bool:
+    """Return True if an event's own status can be used without a query: it is fresh, and about the known charge."""
     if event.charge is None or (provider_id and not event.charge.reference.provider_id):
         return False  # without an id of the gateway's it could be another charge of the same order id
     if not event.gateway or event.received_at is None:
@@ -169,7 +168,7 @@ def _same(answered: Reference, asked: Reference, request_id: str) -> None:
 
 
 def _differing(one: Reference, other: Reference) -> str:
-    """The id that both know and that differs, or `""`."""
+    """Return the name of an id that both have and that differs, or `""`."""
     for field in ("order_id", "provider_id"):
         ours, theirs = getattr(one, field), getattr(other, field)
         if ours and theirs and ours != theirs:

@@ -9,7 +9,7 @@ __all__ = ["PaymentStatus", "RefundStatus", "unify"]
 
 
 class PaymentStatus(StrEnum):
-    """Where a charge stands. The provider's own word is kept beside it as `raw_status`.
+    """The state of a charge. The provider's own word is kept beside it as `raw_status`.
 
     * `REQUIRES_ACTION`: not final, and the answer carries a next action
     * `PENDING`: not final: wait, and ask again
@@ -38,7 +38,7 @@ _FINAL = frozenset({PaymentStatus.SUCCEEDED, PaymentStatus.CANCELLED, PaymentSta
 
 
 class RefundStatus(StrEnum):
-    """Where a refund stands.
+    """The state of a refund.
 
     * `PENDING`: not final: ask again
     * `SUCCEEDED`: final: the gateway says that the money is given back

@@ -90,7 +90,7 @@ class WebhookDelivery(msgspec.Struct, frozen=True):
 
 
 class Subject(StrEnum):
-    """What an event is about, never how it ended.
+    """The subject of an event, never its outcome.
 
     * `CHARGE`: a charge, and how it stands
     * `REFUND`: a refund of a charge
@@ -105,7 +105,7 @@ class Subject(StrEnum):
 
 
 class Acknowledgement(msgspec.Struct, frozen=True):
-    """What to answer the gateway, once every event is stored.
+    """The answer to send to the gateway, once every event is stored.
 
     * `status`: the HTTP status
     * `headers`: the header pairs

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from payments_core import AsyncGateway, Clock, Gateway, ProviderContractError
+from payments_core import AsyncGateway, Clock, Gateway, ProviderContractError, Retries
 from payments_core._frames import without_frames
 from payments_core.account import load_account
 
@@ -26,10 +26,11 @@ def open_provider(
     transport: Any = None,
     clock: Clock | None = None,
     plugins: Sequence[object] = (),
+    retries: Retries = Retries(),  # noqa: B008 - frozen
 ) -> G:
     """Open a gateway of this very class, named by its `info.id`; all else is checked and done as in `Gateway.open`."""
     name = getattr(getattr(provider_class, "info", None), "id", "")
     if not name:
         raise ProviderContractError("the provider has no info: a class attribute `info = ProviderInfo(...)`")
     account = load_account(name, config, provider_class)
-    return kind._open(account, deadline, transport, clock, plugins)  # noqa: SLF001 - the door of the testing kit
+    return kind._open(account, deadline, transport, clock, plugins, retries)  # noqa: SLF001 - the door of the testing kit

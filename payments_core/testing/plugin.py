@@ -196,10 +196,8 @@ def _contract_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def bench(_contract_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(_contract_bench: Bench) -> Iterator[Bench]:
     """A contract's workbench: the sandbox of its class, with a fault gateway in between that works at first."""
-    # Retries are made, and not waited for.
-    monkeypatch.setattr("payments_core.engine._FIRST_PAUSE", 0.001)
     _contract_bench.heal()
     yield _contract_bench
     _contract_bench.heal()

@@ -483,11 +483,11 @@ def test_a_raising_observer_reaches_nobody(
         ("exchange", "POST", "/create", 200),
         ("charge", "P1"),
         ("operation", "create_charge", 1, ""),
-        ("operation", "parse_webhook", 1, ""),
         ("event", "1"),
         ("event", "2"),
-        ("operation", "parse_webhook", 1, "WebhookRejected"),
+        ("operation", "parse_webhook", 1, ""),
         ("rejected", "good", "malformed"),
+        ("operation", "parse_webhook", 0, "WebhookRejected"),
         ("operation", "get_status", 0, "InvalidRequest"),
     ]
     assert [watcher.seen for watcher in watchers] == [expected, expected]

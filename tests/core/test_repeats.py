@@ -219,7 +219,7 @@ def test_no_error_of_either_call_claims_what_the_ledger_denies(
     opening: Any, install: Any, first: str, second: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every fault of the first call, then every fault of its repetition."""
-    monkeypatch.setattr("payments_core.engine._jittered", lambda tries: 0.01)
+    monkeypatch.setattr("payments_core.retry.random.uniform", lambda low, high: 0.01)
     ledger = Ledger()
     gateway = open_keyed(opening, install, ledger, deadline=0.2)
     ledger.fault = FAULTS[first]

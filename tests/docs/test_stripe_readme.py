@@ -244,7 +244,7 @@ def cells_of(title, row):
 @pytest.mark.parametrize(("title", "row", "answer"), ROWS, ids=[f"{title}: {row}" for title, row, _ in ROWS])
 def test_each_answer_ends_as_the_table_says(opening, monkeypatch, title, row, answer):
     """The second cell names the error, its code, and whether it is definitive or repeatable; sync and async."""
-    monkeypatch.setattr("payments_core.engine.random.uniform", lambda low, high: 0.0)
+    monkeypatch.setattr("payments_core.retry.random.uniform", lambda low, high: 0.0)
     said = cells_of(title, row)[1]
     words = set(re.findall(r"`(\w+)`", said))
     gateway = opening("stripe", CONFIG, transport=lambda request: answer)

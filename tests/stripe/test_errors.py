@@ -114,7 +114,7 @@ every_query = pytest.mark.parametrize("call", QUERIES.values(), ids=QUERIES)
 @pytest.fixture
 def stripe(opening: Open, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Open a gateway that receives these answers in turn, then the last one forever."""
-    monkeypatch.setattr("payments_core.engine.random.uniform", lambda low, high: 0.0)
+    monkeypatch.setattr("payments_core.retry.random.uniform", lambda low, high: 0.0)
 
     def open_(*answers: Response) -> Any:
         left = list(answers)

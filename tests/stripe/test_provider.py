@@ -162,7 +162,7 @@ def moved(gateway: Any) -> list[Any]:
 @pytest.fixture
 def stripe(opening: Open, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Open a gateway that receives these answers, one after the other."""
-    monkeypatch.setattr("payments_core.engine.random.uniform", lambda low, high: 0.0)
+    monkeypatch.setattr("payments_core.retry.random.uniform", lambda low, high: 0.0)
 
     def open_(*answers: Any, **config: str) -> Any:
         left = list(answers)

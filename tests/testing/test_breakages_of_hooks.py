@@ -902,7 +902,7 @@ def benched(provider: type, **attributes: Any) -> Iterator[tuple[Any, Bench]]:
 @pytest.fixture
 def run(request, monkeypatch):
     """Call one test of a contract as pytest does, with the fixtures that it names."""
-    monkeypatch.setattr("payments_core.engine._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("payments_core.retry.random.uniform", lambda low, high: 0.001)
 
     def call(contract: Any, bench: Bench, name: str) -> None:
         name, _, parameter = name.rstrip("]").partition("[")

@@ -1169,7 +1169,7 @@ CONTRACTS = {Tulip: TestTulip, Meridian: TestMeridian}
 
 @pytest.mark.parametrize(("broken", "test", "says"), NOTICED)
 def test_a_mistake_is_noticed_by_name(broken, test, says, monkeypatch):
-    monkeypatch.setattr("payments_core.engine._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("payments_core.retry.random.uniform", lambda low, high: 0.001)
     honest = next(contract for provider, contract in CONTRACTS.items() if issubclass(broken, provider))
     contract = type("TestBroken", (honest,), {"provider": broken})
     assert applies(contract, test) == ""

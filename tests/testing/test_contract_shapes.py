@@ -169,7 +169,7 @@ def contract_of(provider, refused=b'{"error": {"code": "declined", "message": "n
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     """As the fixture `bench` has it: retries are made, and not waited for."""
-    monkeypatch.setattr("payments_core.engine._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("payments_core.retry.random.uniform", lambda low, high: 0.001)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -76,7 +76,7 @@ class Face:
 @pytest.fixture(params=["sync", "async", "http"])
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Over each of the two transports in this process, and over HTTP."""
-    monkeypatch.setattr("payments_core.engine._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("payments_core.retry.random.uniform", lambda low, high: 0.001)
     return request.param
 
 

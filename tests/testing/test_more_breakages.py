@@ -812,7 +812,7 @@ def run(broken, test):
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     """As the fixture `bench` has it: retries are made, and not waited for."""
-    monkeypatch.setattr("payments_core.engine._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("payments_core.retry.random.uniform", lambda low, high: 0.001)
 
 
 @pytest.mark.parametrize(("broken", "test", "says"), BREAKAGES)

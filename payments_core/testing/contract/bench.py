@@ -28,13 +28,14 @@ from payments_core import (
     RefundReference,
     RefundRequest,
     Request,
+    Retries,
     Secret,
     UnsupportedOperation,
     WebhookDelivery,
     hookimpl,
     tap,
 )
-from payments_core.position import MONEY_OPERATIONS
+from payments_core.hookspecs import MONEY_OPERATIONS
 from payments_core.testing import faults
 from payments_core.testing.faults import Exchange, Fault, FaultGateway
 from payments_core.testing.opening import open_provider
@@ -48,6 +49,8 @@ __all__ = ["AtStep", "Bench", "Prepared", "StillClock", "Tap", "error_of", "says
 SHORT: Final = 0.4
 # Any other.
 LONG: Final = 10.0
+# Retries are made, and not waited for.
+_RETRIES: Final = Retries(first_pause=0.001)
 
 
 class StillClock:
@@ -200,12 +203,14 @@ class Bench:
     def open(self, *, deadline: float = LONG, **options: Any) -> Iterator[Gateway]:
         """A gateway of the class under test."""
         config = options.pop("config", None) or self.config
-        with open_provider(self.contract.provider, config, deadline=deadline, **options) as gateway:
+        with open_provider(self.contract.provider, config, deadline=deadline, retries=_RETRIES, **options) as gateway:
             yield gateway
 
     def open_async(self, *, deadline: float = LONG, **options: Any) -> AsyncGateway:
         """Its async twin, to be entered."""
-        return open_provider(self.contract.provider, self.config, kind=AsyncGateway, deadline=deadline, **options)
+        return open_provider(
+            self.contract.provider, self.config, kind=AsyncGateway, deadline=deadline, retries=_RETRIES, **options
+        )
 
     # What the shop asks for.
 

@@ -27,7 +27,7 @@ from payments_core import (
     UnsupportedOperation,
 )
 from payments_core.discovery import find_provider
-from payments_core.info import OPTIONAL_OPERATIONS
+from payments_core.hookspecs import OPTIONAL_OPERATIONS
 from payments_core.testing import faults
 
 from .bench import AtStep, Bench, Tap, error_of, says_paid, told_as

@@ -1,4 +1,4 @@
-"""How far a call has come, and what a fault is called by that: by what had been sent when it happened."""
+"""Classify failures by whether the request may have been accepted."""
 
 from __future__ import annotations
 
@@ -24,15 +24,12 @@ from .errors import (
     WebhookRejected,
 )
 from .fault import Fault
+from .hookspecs import MONEY_OPERATIONS
 from .info import ProviderInfo
 
-__all__ = ["LONGEST_CALL", "MONEY_OPERATIONS", "Call", "Run", "check_repeat", "fill_in", "positioned"]
+__all__ = ["LONGEST_CALL", "Call", "Run", "check_repeat", "classify", "fill_in"]
 
 LONGEST_CALL: Final = 86_400.0
-# The calls in which an unsafe request that got away makes every other fault an unknown outcome.
-MONEY_OPERATIONS: Final = frozenset(
-    {"create_charge", "complete_charge", "capture_charge", "cancel_charge", "refund_charge"}
-)
 
 
 class Call:
@@ -68,9 +65,13 @@ class Call:
         """Return the seconds until the deadline."""
         return self.ends - time.monotonic()
 
+    def elapsed(self) -> float:
+        """Return the seconds since the call began."""
+        return time.monotonic() - self.began
+
 
 def check_repeat(call: Call, info: ProviderInfo, first_sent_at: object, now: datetime) -> None:
-    """Let a call repeat one whose outcome is unknown, while the gateway keeps the key of the first."""
+    """Let a call repeat one whose outcome is unknown, as long as the gateway keeps the key of the first."""
     call.exposed = call.repeats = True  # whatever is wrong with this call, the first one may have been accepted
     if not isinstance(first_sent_at, datetime) or first_sent_at.tzinfo is None:
         raise InvalidRequest(
@@ -94,9 +95,9 @@ def check_repeat(call: Call, info: ProviderInfo, first_sent_at: object, now: dat
 
 
 class Run:
-    """One run of a hook: whether anything was sent, and whether the run may be repeated."""
+    """One run of a hook: what it has sent, and whether it may be repeated without charging twice."""
 
-    __slots__ = ("advised", "after_exposure", "counts", "repeatable", "yielded")
+    __slots__ = ("advice", "after_exposure", "counts", "repeatable", "yielded")
 
     def __init__(self, *, counts: bool = True, after_exposure: bool = False) -> None:
         # A run of the authorization step inside another call exposes no money.
@@ -105,34 +106,36 @@ class Run:
         self.after_exposure = after_exposure
         self.yielded = False
         self.repeatable = True
-        # The gateway said of its last answer that sending again may help, or that it will not.
-        self.advised: bool | None = None
+        # What the gateway's last answer said about sending again: it may help, it will not, or nothing.
+        self.advice: bool | None = None
 
 
-def positioned(name: str, info: ProviderInfo, call: Call, run: Run, fault: Fault, *, authorizing: bool) -> PaymentError:
-    """What a fault is called, by what had been sent when it happened."""
+def classify(name: str, info: ProviderInfo, call: Call, run: Run, fault: Fault, *, authorizing: bool) -> PaymentError:
+    """Return the error that a fault is raised as, given what had been sent when it happened."""
     error = fault.error
-    named = _named(info, call, run, fault, authorizing=authorizing)
-    if named is error:
-        named = named.fresh()  # a waiter's copy, or one that is told twice
+    classified = _classified(info, call, run, fault, authorizing=authorizing)
+    if classified is error:
+        classified = classified.fresh()  # others may hold, or raise, the same object
     else:
-        named.request_id = (error.request_id if isinstance(error, PaymentError) else "") or named.request_id
-        named.raw_code = error.raw_code if isinstance(error, PaymentError) else ""
-    if not named.request_id:
-        named.request_id = call.request_id
-    named.__traceback__ = named.__cause__ = named.__context__ = None
-    fill_in(named, name, info, call)
-    return named
+        classified.request_id = (error.request_id if isinstance(error, PaymentError) else "") or classified.request_id
+        classified.raw_code = error.raw_code if isinstance(error, PaymentError) else ""
+    if not classified.request_id:
+        classified.request_id = call.request_id
+    classified.__traceback__ = classified.__cause__ = classified.__context__ = None
+    fill_in(classified, name, info, call)
+    return classified
 
 
 def fill_in(error: PaymentError, name: str, info: ProviderInfo, call: Call) -> None:
-    """Say in an error whose it is, and what the gateway may have accepted."""
+    """Fill in which gateway and call an error belongs to, and what may have been accepted."""
     error.gateway, error.provider = name, info.id
     error.operation, error.order_id = call.operation, call.order_id or error.order_id
     error.request_id = error.request_id or call.request_id
     error.accepted = _accepted(call, error)
     if isinstance(error, OutcomeUnknown):
         error.first_sent_at = call.first_sent_at
+    if isinstance(error, WebhookRejected):
+        error.status = info.rejection_status
 
 
 def _accepted(call: Call, error: PaymentError) -> Accepted:
@@ -146,40 +149,43 @@ def _accepted(call: Call, error: PaymentError) -> Accepted:
     return Accepted.UNKNOWN if uncertain else Accepted.NO
 
 
-def _named(info: ProviderInfo, call: Call, run: Run, fault: Fault, *, authorizing: bool) -> PaymentError:
+def _classified(info: ProviderInfo, call: Call, run: Run, fault: Fault, *, authorizing: bool) -> PaymentError:
     error = fault.error
     if fault.by_hook and isinstance(error, Rejected | NotFound):
         if not authorizing or call.operation == "authorize":
-            return _said_no(call, run, error)
-        # Inside another call it would read as if the gateway had said no to the charge.
+            return _declined(call, run, error)
+        # Inside another call it would read as if the gateway had declined the charge.
         error = AuthorizationRejected(error.message)
     webhook = call.operation == "parse_webhook" and not authorizing
     if webhook and fault.by_hook and isinstance(error, WebhookRejected):
         return error
     if call.operation in MONEY_OPERATIONS and call.exposed:
-        unknown = OutcomeUnknown(f"{_text(error)}; {_what_next(info, call)}", repeatable=call.repeatable)
+        unknown = OutcomeUnknown(f"{_message(error)}; {_instruction(info, call)}", repeatable=call.repeatable)
         if isinstance(error, PaymentError) and error.accepted is Accepted.YES:
             unknown.accepted = Accepted.YES
         return unknown
     if isinstance(error, PaymentError) and (
-        fault.named or isinstance(error, RateLimited | AuthorizationRejected | Mismatch)
+        fault.classified or isinstance(error, RateLimited | AuthorizationRejected | Mismatch)
     ):
         return error
     if run.yielded or (not fault.by_hook and isinstance(error, GatewayUnavailable | ProtocolViolation)):
         if isinstance(error, GatewayUnavailable | ProtocolViolation):
             return error
-        return ProtocolViolation(f"the gateway's answer cannot be understood ({_text(error)})")
+        return ProtocolViolation(f"the gateway's answer cannot be understood ({_message(error)})")
     if isinstance(error, UnsupportedOperation | ConfigurationError):
         return error
     if webhook:
         return WebhookRejected("malformed")
     if isinstance(error, InvalidRequest):
         return error
-    return ProviderContractError(f"the provider failed before anything was sent ({_text(error)})")
+    return ProviderContractError(f"the provider failed before anything was sent ({_message(error)})")
 
 
-def _what_next(info: ProviderInfo, call: Call) -> str:
-    """What to do when nobody knows; where the order id finds nothing, asking needs an id that was perhaps lost."""
+def _instruction(info: ProviderInfo, call: Call) -> str:
+    """Return what to do about an unknown outcome.
+
+    A create is not asked about where `get_status` needs the gateway's id: that id was lost with the answer.
+    """
     accepted = "the request may have been accepted"
     if not call.repeatable:
         return f"{accepted}: ask for the status, do not send it again"
@@ -192,10 +198,11 @@ def _what_next(info: ProviderInfo, call: Call) -> str:
     return f"{accepted}: ask for the status; where that is impossible, {again}"
 
 
-def _said_no(call: Call, run: Run, error: Rejected | NotFound) -> PaymentError:
-    """The gateway's no, as the hook read it.
+def _declined(call: Call, run: Run, error: Rejected | NotFound) -> PaymentError:
+    """Return the error of a gateway's refusal.
 
-    About an earlier run of the same call it says nothing for sure; and a no to a question says nothing about any charge.
+    A refusal of this run does not prove that an earlier run was refused, nor does a refused query say anything about
+    the charge: neither is definitive.
     """
     moves_money = call.operation in MONEY_OPERATIONS
     if isinstance(error, NotFound):
@@ -209,5 +216,5 @@ def _said_no(call: Call, run: Run, error: Rejected | NotFound) -> PaymentError:
     return softened
 
 
-def _text(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return error.message if isinstance(error, PaymentError) else str(error)
