@@ -1,7 +1,8 @@
-"""Send requests through httpx, with a total deadline, caps and no redirects. Only this module and `network` do I/O.
+"""Send requests through httpx, with a total deadline, size caps and no redirects.
 
-A transport raises `GatewayUnavailable` where the request certainly did not leave, `OutcomeUnknown` where it may have been
-received, and `ProtocolViolation` where an answer arrived that cannot be read. It knows nothing of money; the caller does.
+A transport raises `GatewayUnavailable` where the request certainly did not leave, `OutcomeUnknown` where it may have
+been received, and `ProtocolViolation` where the answer cannot be read. It knows nothing of money; the caller does. Only
+this module and `network` do I/O.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any, Final, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
+import httpcore
 import httpx
 
+from . import tls
 from ._frames import without_frames
 from .body import Body, Unreadable
 from .errors import ConfigurationError, GatewayUnavailable, OutcomeUnknown, PaymentError, ProtocolViolation
@@ -33,11 +36,15 @@ __all__ = ["AsyncHTTPTransport", "AsyncTransport", "HTTPTransport", "Transport"]
 
 USER_AGENT: Final = "payments-core/0.1"
 
-# httpcore scans its whole pool and everybody who waits for it at every request: 1,000 tasks on one pool of 100 took half a
-# minute. So there are several small pools, and who finds none free waits here and not there.
+# httpcore scans its whole pool and all waiters at every request: 1,000 tasks on one pool of 100 took half a minute. So
+# there are several small pools, and callers that find none free wait here and not there.
 _POOLS, _POOL_SIZE = 5, 20
-_LIMITS: Final = httpx.Limits(max_connections=_POOL_SIZE, max_keepalive_connections=_POOL_SIZE, keepalive_expiry=5.0)
-# A status that decides by itself is not waited for longer than this: its body only helps a person.
+_POOL: Final[dict[str, Any]] = {
+    "max_connections": _POOL_SIZE,
+    "max_keepalive_connections": _POOL_SIZE,
+    "keepalive_expiry": 5.0,
+}
+# A status that decides by itself needs no body: wait for it no longer than this, it only helps a person.
 _GRACE: Final = 0.5
 # The packages whose exceptions an exchange can raise by itself.
 _RAISED_HERE: Final = frozenset(
@@ -45,11 +52,43 @@ _RAISED_HERE: Final = frozenset(
 )
 # A proxy that refuses was written to, and the gateway was not.
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-# Of a forked child: the loops of its parent, which must neither be closed nor collected.
+# In a forked child: the parent's loops, which must be neither closed nor collected.
 _inherited: list[object] = []
 
 
 H = TypeVar("H", bound=httpx.HTTPTransport | httpx.AsyncHTTPTransport)
+
+
+class _HTTPX(httpx.HTTPTransport):
+    """httpx's transport over an httpcore pool with our sockets, for which httpx has no parameter.
+
+    A subclass, because vcrpy records what goes through `httpx.HTTPTransport.handle_request`, and nothing beside it.
+    """
+
+    def __init__(self, context: ssl.SSLContext, proxy: httpx.Proxy | None, sockets: Backend) -> None:
+        if proxy is None:
+            self._pool = httpcore.ConnectionPool(context, network_backend=sockets, **_POOL)
+        else:
+            self._pool = httpcore.HTTPProxy(**_proxied(proxy), ssl_context=context, network_backend=sockets, **_POOL)
+
+
+class _AsyncHTTPX(httpx.AsyncHTTPTransport):
+    """The async twin of `_HTTPX`."""
+
+    def __init__(self, context: ssl.SSLContext, proxy: httpx.Proxy | None, sockets: AsyncBackend) -> None:
+        if proxy is None:
+            self._pool = httpcore.AsyncConnectionPool(context, network_backend=sockets, **_POOL)
+        else:
+            self._pool = httpcore.AsyncHTTPProxy(
+                **_proxied(proxy), ssl_context=context, network_backend=sockets, **_POOL
+            )
+
+
+def _proxied(proxy: httpx.Proxy) -> dict[str, Any]:
+    url = httpcore.URL(
+        scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=proxy.url.raw_path
+    )
+    return {"proxy_url": url, "proxy_auth": proxy.raw_auth, "proxy_headers": proxy.headers.raw}
 
 
 class Transport(Protocol):
@@ -63,7 +102,7 @@ class Transport(Protocol):
         """
 
     def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
 
 
 class AsyncTransport(Protocol):
@@ -77,15 +116,15 @@ class AsyncTransport(Protocol):
         """
 
     async def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
 
 
 class HTTPTransport:
-    """httpx for sync callers.
+    """Send requests through httpx, for sync callers.
 
-    `proxy` is a URL; `cert` a client certificate's path, or paths of certificate and key; `verify` a CA file's path or an
-    `ssl.SSLContext`. Certificates are always verified, and the environment is never looked at. (The one thing that a
-    deadline cannot bound in a sync call is the operating system's name lookup.)
+    `proxy` is a URL, `cert` the path of a client certificate (or the paths of certificate and key), `verify` the path
+    of a CA file or an `ssl.SSLContext`. Certificates are always verified, and environment variables are ignored. (The
+    one thing that a deadline cannot bound in a sync call is the operating system's name lookup.)
     """
 
     @without_frames  # a proxy's URL can hold a password
@@ -95,14 +134,10 @@ class HTTPTransport:
         cert: str | tuple[str, str] | None = None,
         verify: str | ssl.SSLContext | None = None,
     ) -> None:
-        context, checked_proxy = _ssl_context(cert, verify), _proxy(proxy)
+        context, checked_proxy = tls.client_context(cert, verify), _proxy(proxy)
 
-        def pool() -> httpx.HTTPTransport:
-            made = httpx.HTTPTransport(verify=context, trust_env=False, limits=_LIMITS, proxy=checked_proxy)
-            _replace_backend(made._pool, Backend(self._streams))  # noqa: SLF001
-            return made
-
-        self._make, self._proxied = pool, checked_proxy is not None
+        self._make: Callable[[], httpx.HTTPTransport] = lambda: _HTTPX(context, checked_proxy, Backend(self._streams))
+        self._proxied = checked_proxy is not None
         self._begin()
         reset_in_children(self)
 
@@ -174,13 +209,13 @@ class HTTPTransport:
             return _fault(exc, exchange)
 
     def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         for http in self._pools.drain():
             http.close()
 
 
 class _Loop:
-    """What one event loop has of an async transport: connections belong to the loop that made them."""
+    """The connections of one event loop: they belong to the loop that made them."""
 
     def __init__(self, make: Callable[[], httpx.AsyncHTTPTransport]) -> None:
         self.pools = _Pools(make)
@@ -206,7 +241,7 @@ class _Loop:
         self.slots.release()
 
     async def close(self) -> None:
-        """Give up the connections, and what cancelled callers have left behind."""
+        """Close the connections, and cancel what cancelled callers have left behind."""
         self.closed = True
         for task in self.tasks:
             task.cancel()
@@ -218,7 +253,7 @@ class _Loop:
 
 
 class AsyncHTTPTransport:
-    """httpx for asyncio callers; the parameters are those of `HTTPTransport`."""
+    """Send requests through httpx, for asyncio callers; the parameters are those of `HTTPTransport`."""
 
     @without_frames  # a proxy's URL can hold a password
     def __init__(
@@ -227,14 +262,10 @@ class AsyncHTTPTransport:
         cert: str | tuple[str, str] | None = None,
         verify: str | ssl.SSLContext | None = None,
     ) -> None:
-        context, checked_proxy = _ssl_context(cert, verify), _proxy(proxy)
+        context, checked_proxy = tls.client_context(cert, verify), _proxy(proxy)
 
-        def pool() -> httpx.AsyncHTTPTransport:
-            made = httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=_LIMITS, proxy=checked_proxy)
-            _replace_backend(made._pool, AsyncBackend())  # noqa: SLF001
-            return made
-
-        self._make, self._proxied = pool, checked_proxy is not None
+        self._make: Callable[[], httpx.AsyncHTTPTransport] = lambda: _AsyncHTTPX(context, checked_proxy, AsyncBackend())
+        self._proxied = checked_proxy is not None
         self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
         self._lock = threading.Lock()
         reset_in_children(self)
@@ -329,7 +360,7 @@ class AsyncHTTPTransport:
             return _fault(exc, exchange)
 
     async def close(self) -> None:
-        """Give up this loop's connections; another loop's end with it."""
+        """Close this loop's connections; another loop's are closed with that loop."""
         mine = self._loops.get(asyncio.get_running_loop())
         if mine is not None and mine.guard is not None:
             await mine.guard.aclose()
@@ -353,7 +384,7 @@ def _by_proxy(request: Request, answer: httpx.Response, *, proxied: bool) -> Gat
 
 
 def _fault(exc: Exception, exchange: Exchange) -> PaymentError | Interrupted:
-    """What a caller may know of a transport's exception, without the exception: it holds the request."""
+    """Return the error for a transport's exception, and leave the exception out: it holds the request."""
     if isinstance(exc, Interrupted):
         return Interrupted(exc.interrupt, sent=exc.sent)
     if (interrupt := interrupt_behind(exc)) is not None:
@@ -395,9 +426,9 @@ def _is_tls(exc: BaseException | None) -> bool:
 
 
 def _unclean(http: httpx.HTTPTransport | httpx.AsyncHTTPTransport, answer: httpx.Response) -> Any:
-    """The stream of a connection that must not be used again, because more came than the answer.
+    """Return the stream of a connection that must not be reused, because bytes followed the answer; else None.
 
-    The parser would keep those bytes and take them for the answer to the next request, which could be about anything.
+    The parser would keep those bytes, and take them for the answer to the next request.
     """
     stream = answer.extensions.get("network_stream")
     if stream is None:  # no connection: a recorded answer
@@ -498,49 +529,3 @@ def _proxy(url: str | None) -> httpx.Proxy | None:
     raise ConfigurationError(
         "proxy is an http URL such as http://proxy.internal:3128, not https: TLS to the gateway goes through it unread"
     )
-
-
-@functools.cache
-def _shared_ssl_context() -> ssl.SSLContext:
-    # Loading the CA bundle takes tens of milliseconds: once a process is enough.
-    return fresh_ssl_context(None)
-
-
-def fresh_ssl_context(cafile: str | None) -> ssl.SSLContext:
-    """Return a context that trusts this CA file, or the usual authorities, and leaves the environment alone."""
-    context = ssl.create_default_context(cafile=cafile) if cafile else httpx.create_ssl_context(trust_env=False)
-    # The environment is never looked at: SSLKEYLOGFILE would write the keys of every connection to a file.
-    context.keylog_filename = None  # type: ignore[assignment]
-    return context
-
-
-def _ssl_context(cert: str | tuple[str, str] | None, verify: object) -> ssl.SSLContext:
-    problem, context = "", _shared_ssl_context()
-    try:
-        if isinstance(verify, ssl.SSLContext):
-            context = verify
-        elif verify is None or verify is True:
-            context = fresh_ssl_context(None) if cert else context
-        elif isinstance(verify, str):
-            context = fresh_ssl_context(verify)
-        else:
-            problem = "verify is a CA file's path or an ssl.SSLContext: certificates are always verified"
-        if not problem and cert is not None:
-            context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
-    except (OSError, ValueError, TypeError) as exc:  # ssl.SSLError is an OSError
-        problem = f"the certificates that verify and cert name cannot be used ({type(exc).__name__})"
-    if not problem and (context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname):
-        problem = (
-            "this ssl.SSLContext does not verify who answers: set check_hostname, and verify_mode to CERT_REQUIRED"
-        )
-    if problem:
-        raise ConfigurationError(problem)
-    return context
-
-
-def _replace_backend(pool: Any, backend: object) -> None:
-    # httpx has no parameter for httpcore's network backend. A release that renames the attribute must not go unnoticed:
-    # deadlines would silently stop holding against a dripping server.
-    if not hasattr(pool, "_network_backend"):
-        raise ConfigurationError("this release of httpcore is not supported: install httpcore 1.0")
-    pool._network_backend = backend  # noqa: SLF001

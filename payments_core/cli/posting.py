@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-from payments_core.transport import fresh_ssl_context
+from payments_core.tls import fresh_ssl_context
 
 __all__ = ["post"]
 

@@ -103,7 +103,7 @@ def is_in(module: str, package: str) -> bool:
 
 def httpx_elsewhere(module: Module) -> list[str]:
     """Forbid httpx outside the transport and its sockets."""
-    allowed = module.name in {"payments_core.transport", "payments_core.network"}
+    allowed = module.name in {"payments_core.transport", "payments_core.network", "payments_core.tls"}
     return [
         f"{module.name} imports {each.module}"
         for each in module.imports()

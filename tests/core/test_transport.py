@@ -34,7 +34,7 @@ from payments_core.body import MAX_BODY_BYTES
 from payments_core.testing import faults
 from payments_core.testing.faults import FaultGateway
 from payments_core.testing.leaks import exception_texts, scan
-from payments_core.transport import fresh_ssl_context
+from payments_core.tls import fresh_ssl_context
 
 
 @pytest.fixture
