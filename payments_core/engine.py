@@ -35,7 +35,7 @@ from .models import Authorization, Context
 from .outcome import Call, Run, classify
 from .plugins import Hook, Hooks, location
 from .reports import Reports
-from .retry import Retries
+from .retry import Retries, pause_before_renewal, pause_before_run
 from .secrets import Secret
 
 __all__ = ["Effects", "Engine", "Join", "Pause", "Send"]
@@ -124,14 +124,14 @@ class Engine:
             if not isinstance(result, Fault):
                 return result
             if result.refused and run.repeatable and "authorization" in hook.accepts:
-                wait = self._retries.renewal_pause(call, renewals)
+                wait = pause_before_renewal(self._retries, call, renewals)
                 if wait is not None:
                     refused = filled["authorization"]  # type: ignore[assignment]
                     renewals += 1
                     if wait:
                         yield Pause(wait)
                     continue
-            pause = self._retries.pause(call, run, result, self._info)
+            pause = pause_before_run(self._retries, call, run, result, self._info)
             if pause is None:
                 raise self._classified(call, run, result)
             yield Pause(pause)

@@ -13,7 +13,7 @@ from .hookspecs import MONEY_OPERATIONS
 from .info import ProviderInfo
 from .outcome import LONGEST_CALL, Call, Run
 
-__all__ = ["Retries"]
+__all__ = ["Retries", "pause_before_renewal", "pause_before_run"]
 
 
 class Retries(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,29 +38,35 @@ class Retries(msgspec.Struct, frozen=True, kw_only=True):
         if not is_seconds(self.first_pause) or not is_seconds(self.longest_pause):
             raise ConfigurationError("the pauses of Retries are seconds above zero")
 
-    def pause(self, call: Call, run: Run, fault: Fault, info: ProviderInfo) -> float | None:
-        """Return the seconds to wait before the next run, None where there must be none."""
-        if not (_may_help(run, fault) and run.repeatable) or call.runs >= self.runs:
+
+def pause_before_run(retries: Retries, call: Call, run: Run, fault: Fault, info: ProviderInfo) -> float | None:
+    """Return the seconds to wait before the next run, None where there must be none."""
+    if not (_may_help(run, fault) and run.repeatable) or call.runs >= retries.runs:
+        return None
+    if isinstance(fault.error, RateLimited):
+        if call.operation in MONEY_OPERATIONS:
             return None
-        if isinstance(fault.error, RateLimited):
-            if call.operation in MONEY_OPERATIONS:
-                return None
-            if fault.retry_after is not None:
-                return fault.retry_after if fault.retry_after < call.left() else None
-        pause = self._jittered(call.runs)
-        return pause if pause < min(call.left(), _key_left(call, info)) else None
+        if fault.retry_after is not None:
+            return fault.retry_after if fault.retry_after < call.left() else None
+    pause = _jittered(retries, call.runs)
+    return pause if pause < min(call.left(), _key_left(call, info)) else None
 
-    def renewal_pause(self, call: Call, renewals: int) -> float | None:
-        """Return the seconds to wait before credentials are renewed once more, None where the deadline is nearer.
 
-        Another process may have obtained a token that ended ours, so the first renewal does not wait.
-        """
-        pause = self._jittered(renewals) if renewals else 0.0
-        return pause if pause < call.left() else None
+def pause_before_renewal(retries: Retries, call: Call, renewals: int) -> float | None:
+    """Return the seconds to wait before credentials are renewed once more, None to give up.
 
-    def _jittered(self, tries: int) -> float:
-        # Full jitter, so that callers who failed together do not come back together.
-        return random.uniform(0, min(self.longest_pause, self.first_pause * 2 ** (tries - 1)))  # noqa: S311
+    Another process may have obtained a token that ended ours, so the first renewal does not wait. Later ones end
+    with half of the deadline: a run that the deadline cut off could not say that the credentials were refused.
+    """
+    if not renewals:
+        return 0.0
+    pause = _jittered(retries, renewals)
+    return pause if pause < call.left() - call.elapsed() else None
+
+
+def _jittered(retries: Retries, tries: int) -> float:
+    # Full jitter, so that callers who failed together do not come back together.
+    return random.uniform(0, min(retries.longest_pause, retries.first_pause * 2 ** (tries - 1)))  # noqa: S311
 
 
 def _may_help(run: Run, fault: Fault) -> bool:

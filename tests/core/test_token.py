@@ -146,12 +146,12 @@ def test_when_the_one_token_call_hangs_all_end_by_their_deadline(alipayhk_config
 
 def test_a_waiters_own_deadline_ends_its_wait(alipayhk_config: Any, server: FaultGateway) -> None:
     """The others go on, and the token call with them."""
-    server.inject(faults.Delay(1.0, then=GOOD), path=TOKEN)
+    server.inject(faults.Delay(3.0, then=GOOD), path=TOKEN)
 
     async def scene() -> list[Any]:
-        async with AsyncGateway.open("alipayhk", alipayhk_config | {"base_url": server.url}) as gateway:
+        async with AsyncGateway.open("alipayhk", alipayhk_config | {"base_url": server.url}, deadline=30) as gateway:
             return await asyncio.gather(
-                gateway.authorize(), gateway.authorize(deadline=0.2), gateway.authorize(), return_exceptions=True
+                gateway.authorize(), gateway.authorize(deadline=0.5), gateway.authorize(), return_exceptions=True
             )
 
     first, short, other = asyncio.run(scene())
