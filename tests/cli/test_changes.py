@@ -97,7 +97,7 @@ def test_a_refund_is_made_once_for_each_id(run: Any, shop: Path, stripe: Sandbox
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith("the gateway took the refund R1 of 44.00 HKD\n")
     ask = f"payments refund-status stripe --provider-id {made} --refund-id R1"
-    assert ran.out.endswith(f"ask later how it ends: {ask}\n")
+    assert ran.out.endswith(f"ask later for its result: {ask}\n")
     assert run(*words, "--json").json["amount"] == {"minor": 4400, "currency": "HKD", "text": "44.00"}
     (held,) = stripe.charges("A1")
     assert held.refunded == Money.of("44", "HKD")
@@ -203,13 +203,13 @@ def test_unreachable_gateway_after_unknown_outcome_is_not_repeatable(kind: Any) 
     args = types.SimpleNamespace(gateway="shop", order_id="A1")
     error = kind("busy")
     error.operation = "create_charge"
-    assert exits.exit_of(error) == exits.Exit.UNAVAILABLE
+    assert exits.exit_code(error) == exits.Exit.UNAVAILABLE
     error.accepted = Accepted.UNKNOWN
-    assert exits.exit_of(error) == exits.Exit.UNKNOWN
+    assert exits.exit_code(error) == exits.Exit.UNKNOWN
     assert "Nothing was accepted" not in exits.advice(error, args)
     assert "payments status shop --order-id A1" in exits.advice(error, args)
     error.operation = "get_status"
-    assert exits.exit_of(error) == exits.Exit.UNAVAILABLE
+    assert exits.exit_code(error) == exits.Exit.UNAVAILABLE
 
 
 def test_ctrl_c_during_a_refund_says_that_it_may_have_been_accepted(
@@ -267,7 +267,7 @@ def test_plugin_bug_location_is_shown_below_its_error(run: Any, toml: Path, monk
 
 def test_a_charge_of_an_account_that_says_nothing_has_no_note(run: Any, tmp_path: Path, write_toml: Any) -> None:
     from payments_core import Charge, PaymentStatus, Reference
-    from payments_core.cli.shown import charge_lines
+    from payments_core.cli.display import charge_lines
 
     charge = Charge("x", Reference("A1"), PaymentStatus.PENDING, "open", TEA)
     assert not any("no money moves" in line for line in charge_lines(charge))
@@ -311,7 +311,7 @@ def test_a_repeated_charge_that_is_refused_is_never_called_safe_to_give_up(
 def test_a_time_without_an_offset_is_a_usage_error(run: Any, shop: Path, stripe: Sandbox, time: str) -> None:
     ran = run(*CHARGE, "--first-sent-at", time)
     assert (ran.code, stripe.received) == (2, ())
-    assert "a time has a date and an offset" in ran.err
+    assert "a time with a date and an offset" in ran.err
 
 
 def test_ctrl_c_explains_how_to_repeat_a_charge_without_query(

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from payments_core import Charge, Money, PaymentStatus, Reference
-from payments_core.cli.shown import charge_lines
+from payments_core.cli.display import charge_lines
 
 CHARGE = ("charge", "alipayhk", "--order-id", "A1", "--amount", "88.00", "--currency", "HKD", "--description", "Tea")
 
@@ -81,7 +81,7 @@ def test_whether_it_is_paid_is_a_row_of_its_own(run: Any, toml: Path, sandbox: A
     assert re.search(r"^paid +no$", run("status", "alipayhk", "--order-id", "A1").out, re.MULTILINE)
     sandbox.pay(charge["provider_id"])
     asked = ("status", "alipayhk", "--order-id", "A1")
-    assert re.search(r"^paid +not compared with an order: `payments confirm`", run(*asked).out, re.MULTILINE)
+    assert re.search(r"^paid +not compared with an order: run `payments confirm`", run(*asked).out, re.MULTILINE)
     compared = run(*asked, "--amount", "88", "--currency", "HKD")
     assert re.search(r"^paid +yes(, at \d{4}-.*)?$", compared.out, re.MULTILINE)
     later = Charge(
@@ -395,7 +395,7 @@ def test_the_demo_at_a_server_makes_no_charge_that_it_could_not_tell_of(toml: Pa
 def test_without_a_stdout_nothing_is_sent(toml: Path, sandbox: Any) -> None:
     done = redirected(">&-", *CHARGE)
     assert (done.returncode, sandbox.received) == (1, ())
-    assert "there is no stdout" in done.stderr
+    assert "stdout is closed" in done.stderr
     assert "Nothing was done" in done.stderr
 
 

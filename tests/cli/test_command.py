@@ -37,7 +37,7 @@ from payments_core import (
     SubmitForm,
     errors,
 )
-from payments_core.cli import encoding, exits, qr, sandbox, shown
+from payments_core.cli import display, encoding, exits, qr, sandbox
 from payments_core.testing.server import LoopbackServer, WebhookListener
 
 COMMANDS = [
@@ -111,7 +111,7 @@ def test_every_error_has_an_exit_code_of_its_family_and_an_advice() -> None:
     raised = [kind("x") for kind in kinds if issubclass(kind, PaymentError) and kind is not PaymentError]
     assert len(raised) >= 13
     for error in raised:
-        assert exits.exit_of(error) not in {exits.Exit.OK, exits.Exit.FAILED, exits.Exit.USAGE}, error
+        assert exits.exit_code(error) not in {exits.Exit.OK, exits.Exit.FAILED, exits.Exit.USAGE}, error
         assert exits.advice(error, types.SimpleNamespace()), error
 
 
@@ -154,14 +154,14 @@ def test_times_sets_and_actions_are_encoded_so_that_they_can_be_told_apart() -> 
     ],
 )
 def test_every_next_action_is_put_in_words(action: Any, words: str, address: str) -> None:
-    assert shown.action_in_words(action) == words
-    assert shown.address_of(action) == address
+    assert display.describe_action(action) == words
+    assert display.action_address(action) == address
 
 
 def test_the_drawing_is_the_code(capsys: pytest.CaptureFixture[str]) -> None:
     """Read back module by module, it is what segno made."""
     segno = pytest.importorskip("segno")
-    drawing, remark = qr.drawn("https://a.payment.link/code", sys.stdout)
+    drawing, remark = qr.draw("https://a.payment.link/code", sys.stdout)
     read = []
     for line in drawing.splitlines():
         pairs = [{"█": (0, 0), "▀": (0, 1), "▄": (1, 0), " ": (1, 1)}[char] for char in line]
@@ -172,7 +172,7 @@ def test_the_drawing_is_the_code(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_is_too_long_for_a_code_is_said() -> None:
-    drawing, remark = qr.drawn("x" * 5000, sys.stdout)
+    drawing, remark = qr.draw("x" * 5000, sys.stdout)
     assert (drawing, "too long" in remark) == ("", True)
 
 
@@ -216,7 +216,13 @@ def test_the_sandbox_says_how_it_is_used_and_that_nothing_in_it_is_real() -> Non
     rest, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
     assert "The sandbox is closed." in rest
-    for shown_ in ("No money moves", "made up", "[gateways.alipayhk]", "--currency HKD", "/_sandbox/orders/ID/pay"):
+    for shown_ in (
+        "No money moves",
+        "random credentials",
+        "[gateways.alipayhk]",
+        "--currency HKD",
+        "/_sandbox/orders/ID/pay",
+    ):
         assert shown_ in said
 
 
@@ -252,8 +258,8 @@ def test_without_an_address_it_says_that_nobody_is_notified() -> None:
     ("words", "said"),
     [
         (("alipayhk", "--endpoint", "http://127.0.0.1:8000/"), "takes the address with each charge"),
-        (("stripe", "--endpoint", "https://shop.example/"), "this machine alone"),
-        (("stripe", "--endpoint", "http://[/"), "this machine alone"),
+        (("stripe", "--endpoint", "https://shop.example/"), "only to this machine"),
+        (("stripe", "--endpoint", "http://[/"), "only to this machine"),
         (("stripe", "--port", "99999"), "from 0 to 65535"),
         (("stripe", "--port", "-1"), "from 0 to 65535"),
         (("lantern", "--time-scale", "3"), "the sandbox of lantern does not take time_scale"),
@@ -301,9 +307,9 @@ def test_a_kept_section_stands_behind_what_the_file_holds(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "section", "words", "said"),
     [
-        ("stripe", 'base_url = "https://api.stripe.com"\napi_key = "sk_live_1"', (), "is no sandbox's"),
-        ("stripe", 'api_key = "sk_live_1"', (), "is no sandbox's"),
-        ("stripe", 'base_url = "http://127.0.0.1:x"', (), "is no sandbox's"),
+        ("stripe", 'base_url = "https://api.stripe.com"\napi_key = "sk_live_1"', (), "is not a sandbox's"),
+        ("stripe", 'api_key = "sk_live_1"', (), "is not a sandbox's"),
+        ("stripe", 'base_url = "http://127.0.0.1:x"', (), "is not a sandbox's"),
         ("stripe", 'provider = "alipayhk"', (), "is of another provider"),
         ("stripe", 'base_url = "http://127.0.0.1:8123"', ("--port", "8124"), "keeps port 8123"),
         ("stripe", 'base_url = "http://127.0.0.1:8123"\nsecret = "x"', (), "does not take secret"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import certifi
 
-from payments_core.cli.configured import gateway_in
+from payments_core.cli.configured import default_gateway
 
 STATUS = ("status", "alipayhk", "--order-id", "A1")
 
@@ -31,4 +31,4 @@ def test_a_section_with_a_proxy_goes_through_it(run: Any, elsewhere: Any, tmp_pa
 def test_a_file_with_a_byte_order_mark_names_its_gateway(tmp_path: Path, write_toml: Any) -> None:
     file = write_toml(tmp_path / "marked.toml", {"provider": "alipayhk"}, name="kowloon")
     file.write_text(file.read_text("utf-8"), "utf-8-sig")
-    assert gateway_in(file, "") == "kowloon"
+    assert default_gateway(file, "") == "kowloon"

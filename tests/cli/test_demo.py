@@ -128,7 +128,7 @@ def test_a_rejected_charge_is_no_success(run: Any, stage: Any) -> None:
 
 
 def test_a_lost_notification_is_no_success(run: Any, stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payments_core.cli.life._PATIENCE", 1.2)
+    monkeypatch.setattr("payments_core.cli.walkthrough._TIMEOUT", 1.2)
     stage(lambda sandbox: setattr(sandbox, "pay", lambda order_id: Sandbox.pay(sandbox, order_id, notify=False)))
     failed(run("demo", "--json"), "notified", "no notification about this charge")
 
@@ -136,9 +136,9 @@ def test_a_lost_notification_is_no_success(run: Any, stage: Any, monkeypatch: py
 def test_a_sandbox_that_notifies_nobody_is_told_what_it_may_lack(
     run: Any, stage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("payments_core.cli.life._PATIENCE", 1.2)
+    monkeypatch.setattr("payments_core.cli.walkthrough._TIMEOUT", 1.2)
     stage(lambda sandbox: setattr(sandbox, "pay", lambda order_id: Sandbox.pay(sandbox, order_id, notify=False)))
-    assert "give the sandbox a\n  method register_endpoint(url)" in run("demo").err
+    assert "give the sandbox\n  a method register_endpoint(url)" in run("demo").err
 
 
 def test_what_a_provider_does_not_take_is_chosen_by_hand(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +188,7 @@ def test_an_answer_that_says_pending_for_good_is_no_success(
     run: Any, stage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A notification alone proves nothing."""
-    monkeypatch.setattr("payments_core.cli.life._PATIENCE", 1.2)
+    monkeypatch.setattr("payments_core.cli.walkthrough._TIMEOUT", 1.2)
     stage(lambda sandbox: setattr(sandbox, "pay", sandbox.deliver))
     failed(run("demo", "--json"), "confirmed", "PENDING")
 

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from payments_alipayhk import AlipayHKProvider
 from payments_core import Gateway, PaymentError, UnsupportedOperation, WebhookDelivery
-from payments_core.cli import examine, reach
+from payments_core.cli import connectivity, examine
 from payments_core.testing.faults import HTML, FaultGateway, Status
 from payments_core.testing.server import ReceivedDelivery, WebhookListener
 from payments_stripe.sandbox import Sandbox as StripeSandbox
@@ -48,7 +48,7 @@ def message(ran: Any, check: str) -> str:
 # One thing wrong at a time.
 
 
-def test_a_gateway_in_order_passes_every_check_and_is_charged_nothing(run: Any, toml: Path, sandbox: Any) -> None:
+def test_a_default_gateway_order_passes_every_check_and_is_charged_nothing(run: Any, toml: Path, sandbox: Any) -> None:
     ran = run("doctor", "--json")
     assert (ran.code, ran.err, ran.json["failed"]) == (0, "", 0)
     assert results(ran) == OK
@@ -150,7 +150,7 @@ def test_closed_port_differs_from_unknown_host(
     ran = run("doctor", "--deadline", "1", "--json")
     assert results(ran) == OK | {"address": "failed", "credentials": "skipped"}
     assert message(ran, "address").startswith("TCP: no connection to port 9 of base_url's host: Connection refused")
-    assert "HTTPS_PROXY is set here, and gateways never look at it" in message(ran, "address")
+    assert "HTTPS_PROXY is set here, and gateways ignore it" in message(ran, "address")
     assert "proxy.internal" not in ran.out
     write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": "https://hush-hush.invalid"})
     ran = run("doctor", "--deadline", "1", "--json")
@@ -169,10 +169,10 @@ def test_a_port_that_speaks_no_tls_is_named() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        problem, advice = reach.why_unreachable(f"https://127.0.0.1:{server.getsockname()[1]}", 10)
+        problem, advice = connectivity.connection_problem(f"https://127.0.0.1:{server.getsockname()[1]}", 10)
         thread.join(10)
     assert problem.startswith("TLS: the handshake failed: ")
-    assert "https where the server speaks http" in advice
+    assert "https although the server speaks http" in advice
 
 
 def test_a_certificate_that_nobody_trusts_is_named(run: Any, tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
@@ -194,7 +194,7 @@ def test_a_certificate_that_nobody_trusts_is_named(run: Any, tmp_path: Path, san
         base_url = f"https://127.0.0.1:{server.getsockname()[1]}"
         write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": base_url})
         ran = run("doctor", "--deadline", "2", "--json")
-        trusted = reach.why_unreachable(base_url, 10, ca_file=str(TLS / "cert.pem"))
+        trusted = connectivity.connection_problem(base_url, 10, ca_file=str(TLS / "cert.pem"))
         ended.set()
     assert trusted == ("", "")
     assert results(ran)["address"] == "failed"
@@ -351,7 +351,7 @@ def test_a_provider_that_cannot_make_a_notification_up_is_not_checked(
         raise UnsupportedOperation("no sandbox today")
 
     listener = shop()
-    monkeypatch.setattr("payments_core.cli.made_up.start_sandbox", broken)
+    monkeypatch.setattr("payments_core.cli.sample.start_sandbox", broken)
     ran = run("doctor", "alipayhk", "--notify-url", listener.url, "--json")
     assert (ran.code, results(ran)) == (0, OK | {"forged": "skipped", "notified": "skipped"})
     assert "no sandbox today" in message(ran, "forged")
