@@ -101,7 +101,7 @@ def _refund(args: Namespace, console: Console) -> Exit:
     amount = Money.of(args.amount, args.currency)
     request = RefundRequest(charge_reference(args), args.refund_id, amount, args.reason)
     with open_gateway(args.gateway, args.config) as gateway:
-        args.asks_refunds = "get_refund" in gateway.info.operations  # for the advice, should an outcome be unknown
+        args.asks_refunds = "get_refund" in gateway.info.operations  # for the advice if the outcome is unknown
         ask = refund_status_command(args)
         with report_interruption("the refund", ask_first(ask)):
             refund = gateway.refund_charge(request, deadline=args.deadline, first_sent_at=args.first_sent_at)

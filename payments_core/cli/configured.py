@@ -60,7 +60,7 @@ def default_gateway(file: Path, provider: str) -> str:
     try:
         sections = read_gateways(file) or {}
     except ConfigurationError:
-        sections = {}  # opening it will say what is wrong
+        sections = {}  # opening it reports the problem
     gateways = {name: values for name, values in sections.items() if isinstance(values, dict)}
     names = [name for name, values in gateways.items() if not provider or values.get("provider", name) == provider]
     return names[0] if len(names) == 1 else provider or default_provider()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from payments_core import (
     Authorization,
@@ -126,7 +126,7 @@ def _address(outcome: object, watch: Watch, account: Account) -> Finding:
     return Finding("address", Result.OK, "a connection can be made; nothing was sent")
 
 
-def _credentials(outcome: object, watch: Watch) -> Finding:
+def _credentials(outcome: PaymentError | Authorization | Charge, watch: Watch) -> Finding:
     match outcome:
         case Authorization():
             return _finding("the gateway accepts them, and issued an authorization")
@@ -144,7 +144,12 @@ def _credentials(outcome: object, watch: Watch) -> Finding:
             return _finding(f"not checked: {outcome.message}", Result.FAILED, advice)
         case PaymentError():
             return _finding(f"nothing can be queried without making a charge ({outcome.message})", Result.SKIPPED)
-    return _finding("a query about an unused id was answered with a charge", Result.FAILED, "Is base_url right?")
+        case Charge():
+            return _finding(
+                "a query about an unused id was answered with a charge", Result.FAILED, "Is base_url right?"
+            )
+        case _:
+            assert_never(outcome)
 
 
 def _finding(message: str, result: Result = Result.OK, advice: str = "") -> Finding:
