@@ -7,7 +7,7 @@ The code below doesn't depend on the gateway. Settings are in payments.toml, sec
 HTML: `curl -X POST http://127.0.0.1:8000/buy` is the button.
 
     POST /buy            makes an order and returns the shopper's next step
-    POST /webhooks       receives the gateway's notifications
+    POST /webhooks       receives the gateway's notifications, signed or not; 404 if it sends none, and the shop polls
     GET  /orders/{id}    says whether the order is paid
 """
 
@@ -35,6 +35,7 @@ from payments_core import (
     GatewayUnavailable,
     InvalidRequest,
     Money,
+    Notifications,
     OutcomeUnknown,
     PaymentError,
     ProtocolViolation,
@@ -65,6 +66,7 @@ class Order:
     amount: Money
     provider_id: str = ""
     paid: bool = False
+    closed: bool = False
     questions: dict[str, WebhookEvent | None] = field(default_factory=dict)  # open ones, by the gateway's id to ask for
     ask_at: float = 0.0
 
@@ -75,6 +77,7 @@ class Shop:
     def __init__(self, gateway: Gateway, url: str) -> None:
         self._gateway = gateway
         self._url = url
+        self.notified = gateway.info.notifications is not Notifications.NONE  # else query each open order
         self._orders: dict[str, Order] = {}
         self._inbox: SimpleQueue[WebhookEvent] = SimpleQueue()
 
@@ -106,9 +109,12 @@ class Shop:
     def is_paid(self, order_id: str) -> bool:
         """Return whether the order is paid, and schedule a query if it is open; raise `KeyError` if it is unknown."""
         order = self._orders[order_id]
+        self._schedule(order)
+        return order.paid
+
+    def _schedule(self, order: Order) -> None:
         if order.provider_id or "order_id" in self._gateway.info.query_by:
             order.questions.setdefault(order.provider_id, None)
-        return order.paid
 
     def work(self) -> None:
         """Settle forever; a real shop does it in a process of its own."""
@@ -121,6 +127,8 @@ class Shop:
         while not self._inbox.empty():
             self._take(self._inbox.get())
         for order_id, order in list(self._orders.items()):  # a copy: orders are added meanwhile
+            if not self.notified and not order.closed:
+                self._schedule(order)
             if order.questions and not order.paid and monotonic() >= order.ask_at:
                 order.ask_at = monotonic() + PAUSE
                 named, event = order.questions.popitem()  # first: an event that arrives from now on is another query
@@ -157,6 +165,7 @@ class Shop:
             log.error("not settled: %s: %s", type(exc).__name__, exc)  # noqa: TRY400 - the text says it
             return not isinstance(exc, PASSING)
         order.paid = order.paid or charge.is_paid
+        order.closed = charge.status.is_final
         return True
 
 
@@ -182,7 +191,7 @@ class Page(BaseHTTPRequestHandler):
         self._carry_out(self._get)
 
     def _post(self, body: bytes) -> None:
-        if self.path == "/webhooks":
+        if self.path == "/webhooks" and self.shop.notified:
             told = self.shop.receive(body, dict(self.headers.items()))
             self._answer(told.status, told.body, told.headers)
         elif self.path == "/buy":
@@ -204,13 +213,13 @@ class Page(BaseHTTPRequestHandler):
         return len(named) == 1 and named[0] in self.hosts and all(each == f"http://{named[0]}" for each in origins)
 
     def _carry_out(self, work: Callable[..., None], *given: bytes) -> None:
-        if self.path != "/webhooks" and not self._is_ours():  # notifications come from anywhere: they are signed
+        if self.path != "/webhooks" and not self._is_ours():  # notifications come from anywhere: parse_webhook judges
             self._answer(403, {"problem": "this shop answers nobody but its own pages"})
             return
         try:
             work(*given)
         except WebhookRejected as exc:
-            self._answer(400, {"problem": str(exc)})
+            self._answer(exc.status, {"problem": str(exc)})  # the status that this gateway wants
         except PaymentError as exc:  # its text holds no secret
             self._answer(500 if isinstance(exc, OURS) else 503, {"problem": f"{type(exc).__name__}: {exc}"})
 

@@ -1,4 +1,4 @@
-"""The `payments` command: everything in it works on whichever providers are installed, and knows none of them."""
+"""The `payments` command, which works with every installed provider."""
 
 from .app import main
 

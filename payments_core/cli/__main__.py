@@ -1,4 +1,4 @@
-"""`python -m payments_core.cli`: the `payments` command where no script was installed."""
+"""Run the `payments` command with `python -m payments_core.cli`."""
 
 import sys
 

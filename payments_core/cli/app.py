@@ -1,4 +1,4 @@
-"""`main`: parse, run, and say in words what went wrong."""
+"""Parse the command line, run the command, and report errors."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from payments_core import PaymentError
 
 from . import changes, charges, demo, doctor, new_provider, providers, record, sandbox, webhook
 from .console import Console, OutputLost
-from .exits import Exit, Stop, advice, exit_of
-from .logs import HeldLogs, held_logs
+from .exits import Exit, Stop, advice, exit_code
+from .logs import CapturedLogs, capture_logs
 from .parser import Parser, new_parser, parse
 
 __all__ = ["build_parser", "main"]
 
-# What a program can use of an error, where the error has it.
+# The attributes of an error that are part of its JSON, if it has them.
 _DETAILS = (
     "gateway",
     "provider",
@@ -30,6 +30,7 @@ _DETAILS = (
     "raw_code",
     "field",
     "code",
+    "status",
     "definitive",
     "retry_after",
     "repeatable",
@@ -39,13 +40,13 @@ _DETAILS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is one of those that `payments --help` lists."""
-    if sys.stderr is None:  # closed by the caller: what is said there is lost, and nothing else may get its number
+    if sys.stderr is None:  # closed by the caller: discard it, so that no other file gets its descriptor
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
-    with held_logs() as logs:
+    with capture_logs() as logs:
         return _main(sys.argv[1:] if argv is None else argv, logs)
 
 
-def _main(argv: Sequence[str], logs: HeldLogs) -> int:
+def _main(argv: Sequence[str], logs: CapturedLogs) -> int:
     console, args = Console(json="--json" in argv), Namespace()
     lost: OutputLost | None = None
     code: int = Exit.OK
@@ -54,8 +55,8 @@ def _main(argv: Sequence[str], logs: HeldLogs) -> int:
         args = parse(build_parser(), argv)
         code = args.run(args, console)
     except (PaymentError, Stop) as error:
-        code = exit_of(error)
-        logged = logs.beyond(error.message)
+        code = exit_code(error)
+        logged = logs.unmentioned(error.message)
         console.error(_details(error, code, args, logged), _lines(error, args, logged))
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
@@ -85,12 +86,12 @@ def build_parser() -> Parser:
 
 def _check_stdout() -> None:
     if sys.stdout is None:
-        raise Stop("there is no stdout to write to", "Nothing was done. `>/dev/null` throws the output away.")
+        raise Stop("stdout is closed", "Nothing was done. `>/dev/null` discards the output.")
 
 
 def _without_output(lost: OutputLost, console: Console) -> Exit:
-    """Nobody reads what came of it: quietly where the reader went away, as every program in a pipe does."""
-    if lost.went_away:
+    """Return the exit code for lost output; report the error unless the reader has closed the pipe."""
+    if lost.reader_gone:
         return Exit.BROKEN_PIPE
     message = f"the output cannot be written: {lost}"
     console.error(

@@ -1,4 +1,4 @@
-"""`payments capture`, `cancel`, `refund` and `refund-status`: what can still be done to a charge."""
+"""`payments capture`, `cancel`, `refund` and `refund-status`: change a charge that exists."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from argparse import Namespace
 from payments_core import CaptureRequest, Charge, Money, Refund, RefundReference, RefundRequest, RefundStatus
 
 from .console import Console
+from .display import charge_lines, refund_lines
 from .encoding import charge_fields
-from .exits import Exit, Stop, ask_about_refund, ask_again, never_again
-from .moving import attempted, told
+from .exits import Exit, Stop, ask_first, refund_status_command, status_command
+from .guards import report_interruption, report_lost_output
 from .opening import open_gateway
-from .parser import Commands, add_amount, add_config, add_deadline, add_first_sent_at, add_reference, charge_named
-from .shown import charge_lines, refund_lines
+from .parser import Commands, add_amount, add_config, add_deadline, add_first_sent_at, add_reference, charge_reference
 
 __all__ = ["add"]
 
@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
         "capture",
         _capture,
         "take the money of an authorized charge",
-        "Takes money that a charge has authorized. The same --capture-id is the same capture.",
+        "Take money that a charge has authorized. The same --capture-id is the same capture.",
     )
     capture.add_argument("gateway", metavar="GATEWAY", help="the gateway's name in the configuration")
     add_reference(capture)
@@ -37,7 +37,7 @@ def add(commands: Commands) -> None:
         "cancel",
         _cancel,
         "close a charge that is not paid",
-        "Closes a charge that is not paid. A charge that was paid in the meantime stays paid: read `status`.",
+        "Close a charge that is not paid. A charge that was paid in the meantime stays paid: read `status`.",
     )
     cancel.add_argument("gateway", metavar="GATEWAY", help="the gateway's name in the configuration")
     add_reference(cancel)
@@ -48,13 +48,13 @@ def add(commands: Commands) -> None:
         "refund",
         _refund,
         "give money back, once for each refund id",
-        "Gives money of a charge back. The same --refund-id is the same refund; another one is a second refund.",
+        "Give money of a charge back. The same --refund-id is the same refund; another one is a second refund.",
     )
     refund.add_argument("gateway", metavar="GATEWAY", help="the gateway's name in the configuration")
     add_reference(refund)
     refund.add_argument("--refund-id", required=True, metavar="ID", help="your own id of this refund")
     add_amount(refund)
-    refund.add_argument("--reason", default="", metavar="TEXT", help="why, where the gateway keeps it")
+    refund.add_argument("--reason", default="", metavar="TEXT", help="the reason, if the gateway stores it")
     add_first_sent_at(refund)
     add_deadline(refund)
     add_config(refund)
@@ -62,8 +62,8 @@ def add(commands: Commands) -> None:
     asked = commands.new(
         "refund-status",
         _refund_status,
-        "ask where a refund stands",
-        "Asks the gateway where a refund stands. Name its charge too, where the gateway needs that.",
+        "ask for the status of a refund",
+        "Ask the gateway for the status of a refund. Name its charge too if the gateway needs it.",
     )
     asked.add_argument("gateway", metavar="GATEWAY", help="the gateway's name in the configuration")
     asked.add_argument("--refund-id", default="", metavar="ID", help="your own id of the refund")
@@ -74,36 +74,39 @@ def add(commands: Commands) -> None:
 
 
 def _capture(args: Namespace, console: Console) -> Exit:
-    request = CaptureRequest(charge_named(args), args.capture_id, Money.of(args.amount, args.currency))
-    with open_gateway(args.gateway, args.config) as gateway, attempted("the capture", never_again(ask_again(args))):
+    request = CaptureRequest(charge_reference(args), args.capture_id, Money.of(args.amount, args.currency))
+    with (
+        open_gateway(args.gateway, args.config) as gateway,
+        report_interruption("the capture", ask_first(status_command(args))),
+    ):
         charge = gateway.capture_charge(request, deadline=args.deadline, first_sent_at=args.first_sent_at)
-    with told("the capture was made", ask_again(args, charge.reference.provider_id)):
+    with report_lost_output("the capture was made", status_command(args, charge.reference.provider_id)):
         _show(console, charge, f"the gateway took the capture {args.capture_id} of {request.amount}")
     return Exit.OK
 
 
 def _cancel(args: Namespace, console: Console) -> Exit:
-    asked = charge_named(args)
+    asked = charge_reference(args)
     with (
         open_gateway(args.gateway, args.config) as gateway,
-        attempted("the cancellation", never_again(ask_again(args))),
+        report_interruption("the cancellation", ask_first(status_command(args))),
     ):
         charge = gateway.cancel_charge(asked, deadline=args.deadline)
-    with told("the cancellation was answered", ask_again(args, charge.reference.provider_id)):
+    with report_lost_output("the cancellation was answered", status_command(args, charge.reference.provider_id)):
         _show(console, charge, f"the gateway answered the cancellation: the charge is {charge.status}")
     return Exit.OK
 
 
 def _refund(args: Namespace, console: Console) -> Exit:
     amount = Money.of(args.amount, args.currency)
-    request = RefundRequest(charge_named(args), args.refund_id, amount, args.reason)
+    request = RefundRequest(charge_reference(args), args.refund_id, amount, args.reason)
     with open_gateway(args.gateway, args.config) as gateway:
-        args.asks_refunds = "get_refund" in gateway.info.operations  # for the advice, should an outcome be unknown
-        ask = ask_about_refund(args)
-        with attempted("the refund", never_again(ask)):
+        args.asks_refunds = "get_refund" in gateway.info.operations  # for the advice if the outcome is unknown
+        ask = refund_status_command(args)
+        with report_interruption("the refund", ask_first(ask)):
             refund = gateway.refund_charge(request, deadline=args.deadline, first_sent_at=args.first_sent_at)
-    with told("the refund was made", ask):
-        later = f"ask later how it ends: {ask}" if refund.status is RefundStatus.PENDING else ""
+    with report_lost_output("the refund was made", ask):
+        later = f"ask later for its result: {ask}" if refund.status is RefundStatus.PENDING else ""
         _show_refund(console, refund, f"the gateway took the refund {args.refund_id} of {amount}", later)
     return Exit.OK
 
@@ -111,7 +114,7 @@ def _refund(args: Namespace, console: Console) -> Exit:
 def _refund_status(args: Namespace, console: Console) -> Exit:
     if not args.refund_id and not args.refund_provider_id:
         raise Stop("name the refund", "Give --refund-id or --refund-provider-id.", code=Exit.USAGE)
-    charge = charge_named(args) if args.order_id or args.provider_id else None
+    charge = charge_reference(args) if args.order_id or args.provider_id else None
     with open_gateway(args.gateway, args.config) as gateway:
         refund = gateway.get_refund(
             RefundReference(args.refund_id, args.refund_provider_id, charge), deadline=args.deadline

@@ -1,4 +1,4 @@
-"""The gateways that are configured here: the sections of payments.toml, and those that the environment alone makes."""
+"""List the configured gateways: the sections of payments.toml, and those in the environment alone."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from payments_core.discovery import PROVIDER_GROUP, find_provider
 
 from .opening import default_provider, open_gateway
 
-__all__ = ["ConfiguredGateway", "configured_gateways", "gateway_in", "looked_at"]
+__all__ = ["ConfiguredGateway", "configured_gateways", "default_gateway", "with_state"]
 
 
 class ConfiguredGateway(msgspec.Struct, frozen=True):
-    """One configured gateway, without a value: `sources` are the file and the environment, as far as they name it."""
+    """Describe one configured gateway without its values; `sources` says where it is configured."""
 
     name: str
     provider: str
@@ -30,7 +30,7 @@ class ConfiguredGateway(msgspec.Struct, frozen=True):
 
 
 def configured_gateways(file: Path | None = None) -> list[ConfiguredGateway]:
-    """Return every configured gateway, by name; a file that cannot be read is a `ConfigurationError`."""
+    """Return every configured gateway, by name; raise `ConfigurationError` for a file that cannot be read."""
     path = file or config_path(os.environ)
     sections = read_gateways(path) or {}
     variables = [name.removeprefix("PAYMENTS_") for name in os.environ if name.startswith("PAYMENTS_")]
@@ -46,8 +46,8 @@ def configured_gateways(file: Path | None = None) -> list[ConfiguredGateway]:
     return found
 
 
-def looked_at(gateway: ConfiguredGateway, file: Path | None = None) -> ConfiguredGateway:
-    """Open the gateway, which sends nothing, and say whether it moves money, or what keeps it from opening."""
+def with_state(gateway: ConfiguredGateway, file: Path | None = None) -> ConfiguredGateway:
+    """Open the gateway, which sends nothing, and fill in whether it moves money, or why it cannot be opened."""
     try:
         with redirect_stdout(sys.stderr), open_gateway(gateway.name, file) as opened:
             return msgspec.structs.replace(gateway, moves_money=opened.moves_money)
@@ -55,19 +55,19 @@ def looked_at(gateway: ConfiguredGateway, file: Path | None = None) -> Configure
         return msgspec.structs.replace(gateway, problem=error.message)
 
 
-def gateway_in(file: Path, provider: str) -> str:
-    """Return the one gateway of `file`, of `provider` where that is given; else the provider's name."""
+def default_gateway(file: Path, provider: str) -> str:
+    """Return the only gateway of `file`, or of `provider` in it; if there are several, the provider's name."""
     try:
         sections = read_gateways(file) or {}
     except ConfigurationError:
-        sections = {}  # opening it will say what is wrong
+        sections = {}  # opening it reports the problem
     gateways = {name: values for name, values in sections.items() if isinstance(values, dict)}
     names = [name for name, values in gateways.items() if not provider or values.get("provider", name) == provider]
     return names[0] if len(names) == 1 else provider or default_provider()
 
 
 def _named_by_environment(variables: list[str], known: set[str]) -> set[str]:
-    """Return the gateways that variables alone make: named after a provider, or with a provider of their own."""
+    """Return the gateways that only variables configure, by a provider's name or by a `_PROVIDER` variable."""
     others = [each for each in variables if not any(each.startswith(prefix) for prefix in known)]
     named = {each.removesuffix("_PROVIDER").lower() for each in others if each.endswith("_PROVIDER")}
     for provider in {entry.name for entry in entry_points(group=PROVIDER_GROUP)}:
@@ -79,7 +79,7 @@ def _named_by_environment(variables: list[str], known: set[str]) -> set[str]:
 
 
 def _fields(provider: str) -> set[str]:
-    """Return the fields of a provider's configuration; none where the plugin is broken."""
+    """Return the fields of a provider's configuration, or none if the plugin is broken."""
     try:
         with redirect_stdout(sys.stderr):
             config_type = getattr(find_provider(provider), "config_type", None)

@@ -1,4 +1,4 @@
-"""What is printed: text for people or JSON for programs on stdout, and everything else on stderr."""
+"""Print results on stdout, as text or JSON, and everything else on stderr."""
 
 from __future__ import annotations
 
@@ -13,93 +13,98 @@ from .encoding import encode
 
 __all__ = ["Console", "OutputLost", "rows"]
 
-_LABEL: Final = 13
+_LABEL_WIDTH: Final = 13
 
 
 class OutputLost(Exception):
-    """What came of a command cannot be written to stdout: `went_away` where its reader has gone, else the disk is full or so."""
+    """Report that stdout cannot be written.
+
+    `reader_gone` is True for a closed pipe, False for a full disk and the like.
+    """
 
     def __init__(self, error: OSError) -> None:
         super().__init__(error.strerror or type(error).__name__)
-        self.went_away = isinstance(error, BrokenPipeError)
+        self.reader_gone = isinstance(error, BrokenPipeError)
 
 
 class Console:
-    """One command's output. With `json` nothing but JSON objects, one a line, is on stdout.
+    """Print the output of one command; with `json`, stdout holds JSON objects only, one a line.
 
-    Gateways write some of what is shown, so what a terminal would obey is shown as an escape.
+    Gateways write some of what is shown, so control characters are shown as escapes.
     """
 
     def __init__(self, *, json: bool = False) -> None:
         self.json = json
 
     def result(self, data: object, lines: Iterable[str]) -> None:
-        """The outcome: `data` for programs or `lines` for people."""
+        """Print the result: `data` as JSON, or `lines` as text."""
         if self.json:
             _print(encode(data))
         else:
             for line in lines:
                 self.say(line)
 
-    def step(self, name: str, data: Mapping[str, object], lines: Iterable[str]) -> None:
-        """One thing that happened, on the way to the outcome."""
+    def step(self, name: str, data: Mapping[str, object], lines: Iterable[str], *, skipped: bool = False) -> None:
+        """Print one step of the demo; `skipped` is True if this gateway has no such step."""
         first, *others = lines
-        self.result({"step": name, **data}, [f"{name:<17} {first}", *(" " * 18 + line for line in others)])
+        self.result(
+            {"step": name, "skipped": skipped, **data}, [f"{name:<17} {first}", *(" " * 18 + line for line in others)]
+        )
 
     def say(self, line: str = "") -> None:
-        """A line for people; a program does not see it."""
+        """Print a line of text, unless the output is JSON."""
         if not self.json:
             _print(printable(line))
 
     def note(self, line: str) -> None:
-        """A line for the person at the terminal, whoever reads stdout."""
-        _tell(printable(line))
+        """Print a line on stderr, for the person at the terminal."""
+        _print_to_stderr(printable(line))
 
     def note_code(self, content: str) -> str:
-        """A QR code for the person at the terminal; returns what remains to be said."""
-        drawing, remark = qr.drawn(content, sys.stderr)
+        """Draw a QR code on stderr, and return a remark about it, or `""`."""
+        drawing, remark = qr.draw(content, sys.stderr)
         if drawing:
-            _tell(drawing)
+            _print_to_stderr(drawing)
         return remark
 
     def error(self, data: Mapping[str, object], lines: Iterable[str]) -> None:
-        """What went wrong, on stderr: one JSON object or a few lines."""
+        """Print an error on stderr: `data` as one JSON object, or `lines` as text."""
         for line in [encode({"error": data})] if self.json else map(printable, lines):
-            _tell(line)
+            _print_to_stderr(line)
 
     def qr_code(self, content: str) -> None:
-        """A QR code of `content`, drawn with characters."""
+        """Draw a QR code of `content` on stdout, unless the output is JSON."""
         if self.json:
             return
-        drawing, remark = qr.drawn(content, sys.stdout)
+        drawing, remark = qr.draw(content, sys.stdout)
         if drawing:
             _print(drawing)
         if remark:
             self.say(remark)
 
     def finish(self) -> None:
-        """Write what is still held back; `OutputLost` where that cannot be done, and nothing is held back then either."""
-        error = _flushed(sys.stdout)
-        _flushed(sys.stderr)
+        """Flush both streams; raise `OutputLost` if stdout cannot be written."""
+        error = _flush(sys.stdout)
+        _flush(sys.stderr)
         if error is not None:
             raise OutputLost(error)
 
 
 def rows(pairs: Iterable[tuple[str, object]]) -> list[str]:
-    """Labels and values under each other, without those that have no value."""
-    return [f"{label:<{_LABEL}} {value}" for label, value in pairs if value not in (None, "")]
+    """Align labels and values, and leave out those without a value."""
+    return [f"{label:<{_LABEL_WIDTH}} {value}" for label, value in pairs if value not in (None, "")]
 
 
 def printable(text: str) -> str:
-    """`text` without anything that a terminal would obey."""
+    """Escape every character that a terminal would interpret."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def _flushed(stream: TextIO) -> OSError | None:
+def _flush(stream: TextIO) -> OSError | None:
     try:
         stream.flush()
     except OSError as error:
-        # The interpreter's own flush at exit would complain, and change the exit code: let it write to nowhere.
+        # The interpreter's own flush at exit would print a traceback and change the exit code: redirect it.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return error
@@ -113,8 +118,8 @@ def _print(text: str) -> None:
         raise OutputLost(error) from None
 
 
-def _tell(text: str) -> None:
-    # Who does not listen to stderr still reads the exit code.
+def _print_to_stderr(text: str) -> None:
+    # A caller that has closed stderr still reads the exit code.
     with suppress(OSError):
         _write(sys.stderr, text)
 

@@ -1,4 +1,4 @@
-"""`payments doctor`: what is wrong with the gateways that are configured here, and what to do about it."""
+"""`payments doctor`: check the configured gateways, and advise on each problem."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .examine import Watch, examine
 from .exits import Exit, Stop
 from .findings import Finding, Result
 from .notify import check_notify_url
-from .opening import account_of, existing, open_gateway
+from .opening import existing_file, gateway_account, open_gateway
 from .parser import Commands, add_config, add_deadline
 
 __all__ = ["add"]
@@ -36,10 +36,12 @@ def add(commands: Commands) -> None:
         "doctor",
         _run,
         "check the configured gateways, without making a charge",
-        "Checks each configured gateway, or those that are named: its settings, its plugin, its address, its credentials,\n"
-        "this machine's clock, and whether money moves. No charge is made, and no value of a setting is shown. With\n"
-        "--notify-url the shop is sent a notification with a wrong signature, which it must refuse, and where no money\n"
-        "moves one with the right signature, which it must answer 2xx. The exit code is 0 unless a check failed.",
+        "Check each configured gateway, or those that are named: its settings, its plugin, its address, its "
+        "credentials, this machine's clock, and whether money moves. Make no charge, and show no value of a "
+        "setting. With --notify-url, send the shop a notification with a wrong signature, which it must refuse, "
+        "and if no money moves, one with the right signature, which it must answer 2xx. If the gateway signs "
+        "nothing, send malformed bytes and an unsigned notification; if it sends none, send nothing. The exit "
+        "code is 0 unless a check failed.",
     )
     parser.add_argument("gateways", nargs="*", metavar="GATEWAY", help="default: all that are configured here")
     parser.add_argument(
@@ -53,11 +55,11 @@ def _run(args: Namespace, console: Console) -> Exit:
     if args.notify_url and len(args.gateways) != 1:
         raise Stop("--notify-url belongs to one gateway", "Name that gateway.", code=Exit.USAGE)
     http_url(args.notify_url, "notify_url")
-    with redirect_stdout(sys.stderr):  # a plugin that prints when it is imported
+    with redirect_stdout(sys.stderr):  # a plugin may print when it is imported
         installed = {each.name: each for each in installed_providers()}
     reports: list[dict[str, object]] = []
     failed = 0
-    for gateway in _chosen(args.gateways, existing(args.config)):
+    for gateway in _chosen(args.gateways, existing_file(args.config)):
         console.say(f"{gateway.name}  {', '.join(gateway.sources) or 'not configured here'}")
         findings = _findings(gateway.name, args, installed)
         for finding in findings:
@@ -71,7 +73,7 @@ def _run(args: Namespace, console: Console) -> Exit:
 
 
 def _chosen(names: Sequence[str], file: Path | None) -> list[ConfiguredGateway]:
-    """Return the gateways to look at; a name that is configured nowhere is looked at too, to say why."""
+    """Return the gateways to check, with those that are named but not configured, which fail."""
     try:
         configured = {each.name: each for each in configured_gateways(file)}
     except ConfigurationError:
@@ -81,7 +83,7 @@ def _chosen(names: Sequence[str], file: Path | None) -> list[ConfiguredGateway]:
     if not names and not configured:
         raise Stop(
             "no gateway is configured here",
-            "Write [gateways.NAME] into payments.toml, or name a file with --config.",
+            "Add [gateways.NAME] to payments.toml, or name a file with --config.",
             code=Exit.CONFIGURATION,
         )
     return [configured.get(name) or ConfiguredGateway(name, name, ()) for name in names or configured]
@@ -90,7 +92,7 @@ def _chosen(names: Sequence[str], file: Path | None) -> list[ConfiguredGateway]:
 def _findings(name: str, args: Namespace, installed: Mapping[str, InstalledProvider]) -> list[Finding]:
     watch = Watch()
     try:
-        account = account_of(name, args.config)
+        account = gateway_account(name, args.config)
         with redirect_stdout(sys.stderr):
             gateway = open_gateway(name, args.config, [watch])
     except (ProviderNotFound, ProviderContractError) as error:
@@ -100,7 +102,7 @@ def _findings(name: str, args: Namespace, installed: Mapping[str, InstalledProvi
     plugin = installed[account.provider]
     with gateway:
         findings = [
-            Finding("settings", Result.OK, "complete, and every file that they name can be read"),
+            Finding("settings", Result.OK, "complete, and every file they name can be read"),
             Finding("plugin", Result.OK, f"{plugin.distribution} {plugin.version}, contract {gateway.info.contract}"),
             *examine(gateway, watch, account, args.deadline),
         ]

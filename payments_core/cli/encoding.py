@@ -1,4 +1,4 @@
-"""Values as JSON: money says what it means, and a secret cannot be encoded at all."""
+"""Encode values as JSON: money with its text, and never a secret."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["charge_fields", "encode", "paid", "plain"]
 
 
 def encode(value: object) -> str:
-    """One line of JSON in ASCII, which every terminal and pipe carries unchanged."""
+    """Encode as one line of JSON in ASCII, which every terminal and pipe carries unchanged."""
     return json.dumps(plain(value), ensure_ascii=True, allow_nan=False)
 
 
@@ -25,16 +25,16 @@ def charge_fields(charge: Charge) -> dict[str, object]:
 
 
 def paid(charge: Charge) -> bool | None:
-    """Return None for a charge that succeeded and was compared with no order: it could be another, cheaper one."""
+    """Return None for a charge that succeeded but was not compared with an order: it could be a cheaper one's."""
     if charge.matched:
         return charge.is_paid
     return None if charge.status is PaymentStatus.SUCCEEDED else False
 
 
 def plain(value: object) -> object:
-    """What JSON can say of `value`: money is `{"minor", "currency", "text"}`, a time ISO 8601, a set a sorted list.
+    """Convert to JSON types: money to `{"minor", "currency", "text"}`, a time to ISO 8601, a set to a sorted list.
 
-    A `Secret`, bytes, and whatever else is no data raise `TypeError`.
+    Raise `TypeError` for a `Secret`, bytes and other objects.
     """
     match value:
         case Secret():

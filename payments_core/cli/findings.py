@@ -1,4 +1,4 @@
-"""What a check of `payments doctor` found."""
+"""Define the results of the checks of `payments doctor`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Finding", "Result"]
 
 
 class Result(StrEnum):
-    """How a check ended; only FAILED makes the command fail."""
+    """List the results of a check; only FAILED makes the command fail."""
 
     OK = "ok"
     WARNING = "warning"
@@ -19,7 +19,7 @@ class Result(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One check: its name, how it ended, what was seen, and what to do about it."""
+    """Hold one check: its name, its result, what was found, and what to do about it."""
 
     check: str
     result: Result

@@ -1,4 +1,4 @@
-"""What the core logs while a command runs: held back, and shown only where it explains an error."""
+"""Capture what the core logs while a command runs, to show it only with an error that it explains."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-__all__ = ["HeldLogs", "held_logs"]
+__all__ = ["CapturedLogs", "capture_logs"]
 
 _LOGGER: Final = logging.getLogger("payments_core")
 
 
-class HeldLogs(logging.Handler):
-    """Keeps errors that were logged; warnings are said by the commands themselves, each in its own place."""
+class CapturedLogs(logging.Handler):
+    """Keep logged errors; the commands themselves report warnings."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -23,15 +23,15 @@ class HeldLogs(logging.Handler):
         """Keep the line."""
         self._lines.append(record.getMessage())
 
-    def beyond(self, message: str) -> list[str]:
-        """Return the lines that say more than `message` does, such as where a plugin's bug is."""
+    def unmentioned(self, message: str) -> list[str]:
+        """Return the lines that do not contain `message`, such as the place of a plugin's bug."""
         return [line for line in self._lines if message not in line]
 
 
 @contextmanager
-def held_logs() -> Iterator[HeldLogs]:
-    """Hold back what the core logs: without a handler, Python would write it between the lines of a command."""
-    held = HeldLogs()
+def capture_logs() -> Iterator[CapturedLogs]:
+    """Capture the core's log: without a handler, Python would print it between a command's lines."""
+    held = CapturedLogs()
     _LOGGER.addHandler(held)
     try:
         yield held

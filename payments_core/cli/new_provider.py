@@ -1,4 +1,4 @@
-"""`payments new-provider`: a distribution for one more gateway, whose tests run at once and say what is still to be written."""
+"""`payments new-provider`: scaffold a distribution for another gateway, with tests that say what is still missing."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class _Names:
         return self.title.replace(" ", "")
 
     def fill(self, text: str) -> str:
-        """A template's text with the names in it."""
+        """Fill the names into a template."""
         fields = ("id", "distribution", "package", "title", "prefix")
         filled = Template(text).substitute({name: getattr(self, name) for name in fields}, versions=_versions())
         return _sorted_imports(filled)
@@ -120,7 +120,8 @@ def _run(args: Namespace, console: Console) -> Exit:
             "",
             *(f"    {line}" for line in follow),
             "",
-            "Then take the steps of docs/writing-a-provider.md, one after the other: `payments new-provider --guide` prints it.",
+            "Then take the steps of docs/writing-a-provider.md, one after the other.",
+            "`payments new-provider --guide` prints it.",
         ],
     )
     return Exit.OK
@@ -139,13 +140,13 @@ def _show_guide(console: Console) -> Exit:
 
 
 def _in_repository(root: Path, target: Path) -> list[str]:
-    """Make and its environment are at the root: from there the commands work, wherever the plugin was begun."""
+    """Return the commands to run at the root, where make and its environment are."""
     there = [] if root == Path.cwd() else [f"cd {shlex.quote(os.path.relpath(root))}"]
     return [*there, "make setup", f".venv/bin/pytest {target.relative_to(root).as_posix()}/tests"]
 
 
 def _checked(name: str) -> str:
-    """The id; `Stop` where the name is none, or is taken."""
+    """Return the id, or raise `Stop` if the name is invalid or taken."""
     if _NAME.fullmatch(name) is None or len(name) > _LONGEST:
         raise Stop(
             "NAME is lower-case letters and digits, beginning with a letter, words joined by - or _, "
@@ -172,13 +173,13 @@ def _suggestion(name: str) -> str:
 
 
 def _project_s_own(identifier: str) -> str:
-    """Whether this project has a plugin of that name, also where it is not installed: two would be refused together."""
+    """Return the reason if this project has a plugin of that name, installed or not, else `""`."""
     own = (files(__package__) / "own_providers.txt").read_text("utf-8").split()
     return f"{_Names(identifier).distribution} is a plugin of this project" if identifier in own else ""
 
 
 def _taken(identifier: str) -> str:
-    """Who has the name already; two distributions with one name are both refused."""
+    """Say who has the name, or return `""`; two distributions with one name are both refused."""
     for group in (PROVIDER_GROUP, SANDBOX_GROUP):
         for entry in entry_points(group=group, name=identifier):
             return f"{entry.dist.name if entry.dist else entry.value} is installed"
@@ -187,7 +188,7 @@ def _taken(identifier: str) -> str:
 
 
 def _repository(folder: Path) -> Path | None:
-    """The root of payments-core's own repository, where `folder` is inside of it."""
+    """Return the root of payments-core's own repository if `folder` is in it."""
     for each in (folder, *folder.parents):
         try:
             project = tomllib.loads((each / "pyproject.toml").read_text("utf-8")).get("project", {})
@@ -199,7 +200,7 @@ def _repository(folder: Path) -> Path | None:
 
 
 def _write(names: _Names, target: Path) -> list[str]:
-    """Make the folder, whole or not at all; the files in it."""
+    """Write the whole folder or nothing, and return its files."""
     problem = ""
     try:
         if target.exists() or target.is_symlink():
@@ -235,13 +236,13 @@ def _templates(folder: Traversable, path: str = "") -> Iterator[tuple[str, Trave
 
 
 def _versions() -> str:
-    """The releases that have the contract which the templates were written for."""
+    """Return the releases with the contract that the templates were written for."""
     major, minor = (int(part) for part in version("payments-core").split(".")[:2])
     return f">={major}.{minor},<{major}.{minor + 1}"
 
 
 def _sorted_imports(text: str) -> str:
-    """The imports of payments_* in order: where the plugin's own stand among them depends on its name."""
+    """Sort the imports of payments_*: the position of the plugin's own depends on its name."""
     lines: list[str] = []
     for ours, group in itertools.groupby(
         text.splitlines(keepends=True), lambda line: line.startswith("from payments_")

@@ -1,4 +1,4 @@
-"""From the words of a command line to an opened gateway or a running sandbox."""
+"""Open gateways and start sandboxes by the names given on the command line."""
 
 from __future__ import annotations
 
@@ -18,58 +18,58 @@ from .exits import Exit, Stop
 
 __all__ = [
     "Sandbox",
-    "account_of",
+    "accepts_option",
     "default_provider",
-    "existing",
+    "existing_file",
+    "gateway_account",
     "open_gateway",
-    "provider_id",
+    "provider_name",
     "sandbox_factory",
     "start_sandbox",
-    "takes",
 ]
 
 
 class Sandbox(Protocol):
-    """What every provider's sandbox has; `provider_id` is the gateway's own id of a charge."""
+    """Describe a provider's sandbox; `provider_id` is the gateway's own id of a charge."""
 
     @property
     def url(self) -> str:
-        """Where it is, on this machine."""
+        """Return its address on this machine."""
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """What opens a gateway against it."""
+        """Return the configuration that opens a gateway against it."""
 
     def pay(self, provider_id: str) -> None:
-        """The shopper approves."""
+        """Approve the charge, as the shopper."""
 
     def notification(self, provider_id: str) -> WebhookDelivery:
-        """Return the signed notification of how the charge stands; only `payments doctor` asks for it."""
+        """Return the notification of the charge's state, signed if the gateway signs, without sending it."""
 
     def close(self) -> None:
-        """It ends, at once."""
+        """Stop at once."""
 
 
 def open_gateway(name: str, file: Path | None, plugins: Sequence[object] = ()) -> Gateway:
-    """Open gateway `name`, configured by `file` or, without one, as everywhere: payments.toml and the environment."""
-    return Gateway.open(name, existing(file), plugins=plugins)
+    """Open gateway `name` from `file`, or by default from payments.toml and the environment."""
+    return Gateway.open(name, existing_file(file), plugins=plugins)
 
 
-def account_of(name: str, file: Path | None) -> Account:
-    """The provider of gateway `name`, and its typed configuration."""
-    with redirect_stdout(sys.stderr):  # a plugin that prints when it is imported
-        return load_account(name, existing(file))
+def gateway_account(name: str, file: Path | None) -> Account:
+    """Load the provider and the typed configuration of gateway `name`."""
+    with redirect_stdout(sys.stderr):  # a plugin may print when it is imported
+        return load_account(name, existing_file(file))
 
 
-def existing(file: Path | None) -> Path | None:
-    """Return the file of `--config`; `Stop` where there is none."""
+def existing_file(file: Path | None) -> Path | None:
+    """Return the file of `--config`, or raise `Stop` if it does not exist."""
     if file is not None and not file.is_file():
         raise Stop(f"there is no file {file}", "Name a payments.toml with --config.", code=Exit.USAGE)
     return file
 
 
 def default_provider() -> str:
-    """The first provider, by name, that is installed and has a sandbox."""
+    """Return the first installed provider, by name, that has a sandbox."""
     with redirect_stdout(sys.stderr):
         names = [each.name for each in installed_providers() if each.info is not None and each.sandbox]
     if names:
@@ -77,13 +77,13 @@ def default_provider() -> str:
     raise ProviderNotFound("no provider with a sandbox is installed")
 
 
-def provider_id(name: str) -> str:
-    """The id that a command means: `-` is written as `_` in an id, as `payments new-provider` does it."""
+def provider_name(name: str) -> str:
+    """Return the provider's id: read `-` as `_`, unless a provider is installed under the name as given."""
     return name if name in {each.name for each in entry_points(group=PROVIDER_GROUP)} else name.replace("-", "_")
 
 
 def sandbox_factory(name: str) -> Any:
-    """What a provider registers as its sandbox."""
+    """Load the sandbox factory that a provider registers."""
     with redirect_stdout(sys.stderr):
         factory = load_entry(SANDBOX_GROUP, name)
     if not callable(factory):
@@ -94,29 +94,29 @@ def sandbox_factory(name: str) -> Any:
 def start_sandbox(
     name: str, port: int = 0, time_scale: float | None = None, credentials: Mapping[str, Any] | None = None
 ) -> Sandbox:
-    """Start the provider's sandbox on this machine, with these credentials where it takes them.
+    """Start the provider's sandbox on this machine, with `credentials` instead of random ones if given.
 
-    `time_scale` multiplies its waits, where it has any.
+    `time_scale` multiplies the waits between its deliveries.
     """
     factory = sandbox_factory(name)
     more = {} if time_scale is None else {"time_scale": time_scale}
     options = {"port": port, **more, **(credentials or {})}
     for option, value in options.items():
-        if not takes(factory, option, value):
+        if not accepts_option(factory, option, value):
             raise Stop(
                 f"the sandbox of {name} does not take {option}",
-                "Leave --time-scale out." if option in more else "",
+                "Omit --time-scale." if option in more else "",
                 code=Exit.USAGE,
             )
     try:
         return cast("Sandbox", factory(**options))
-    except Exception as exc:  # noqa: BLE001 - a plugin's: a port in use, a value it refuses, a bug
+    except Exception as exc:  # noqa: BLE001 - raised by a plugin: a port in use, a refused value, a bug
         problem = str(exc) if isinstance(exc, OSError | ValueError) else f"{type(exc).__name__}: {exc}"
     raise Stop(f"the sandbox of {name} did not start: {problem}")
 
 
-def takes(factory: Any, option: str, value: object) -> bool:
-    """Tell whether a sandbox's factory has such an option."""
+def accepts_option(factory: Any, option: str, value: object) -> bool:
+    """Return True if a sandbox's factory accepts this option."""
     try:
         inspect.signature(factory).bind_partial(**{option: value})
     except TypeError:

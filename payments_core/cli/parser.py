@@ -1,4 +1,4 @@
-"""The command line's grammar: argparse that never repeats what it was given, and an epilog with the exit codes."""
+"""Parse the command line without repeating its values in errors, and list the exit codes in the help."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
     "add_deadline",
     "add_first_sent_at",
     "add_reference",
-    "charge_named",
+    "charge_reference",
     "new_parser",
     "parse",
 ]
@@ -33,43 +33,44 @@ Run: TypeAlias = Callable[[Namespace, Console], Exit]
 
 
 class Parser(ArgumentParser):
-    """An `ArgumentParser` whose errors are raised, and which takes no abbreviations."""
+    """Raise errors instead of exiting, and accept no abbreviations."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, "formatter_class": RawDescriptionHelpFormatter, **options})
 
     def error(self, message: str) -> NoReturn:
-        """Raise what is wrong, for `main` to print."""
+        """Raise a usage error for `main` to print."""
         raise Stop(message, f"{self.format_usage().strip()}\n{self.prog} --help says more.", code=Exit.USAGE)
 
 
 class Commands:
-    """Where a command, or one of a family of commands, registers itself."""
+    """Register commands."""
 
     def __init__(self, action: _SubParsersAction[Any]) -> None:
         self._action = action
 
     def new(self, name: str, run: Run, summary: str, description: str = "") -> Parser:
-        """A command that `run` carries out; `--json` is on all of them."""
-        parser: Parser = self._action.add_parser(name, help=summary, description=description or summary)
+        """Add a command that `run` carries out, with `--json`."""
+        text = textwrap.fill(description or summary, 110)
+        parser: Parser = self._action.add_parser(name, help=summary, description=text)
         parser.add_argument("--json", action="store_true", help="JSON on stdout, and errors as JSON on stderr")
         parser.set_defaults(run=run)
         return parser
 
     def family(self, name: str, summary: str) -> Commands:
-        """A command that has commands of its own."""
+        """Add a command that has subcommands."""
         parser: Parser = self._action.add_parser(name, help=summary, description=summary)
         return Commands(parser.add_subparsers(title="commands", metavar="COMMAND", required=True))
 
 
 def add_reference(parser: Parser) -> None:
-    """Add the two ids of a charge; `charge_named` reads them."""
+    """Add the two ids of a charge; `charge_reference` reads them."""
     parser.add_argument("--order-id", default="", metavar="ID", help="the merchant's own id of the order")
     parser.add_argument("--provider-id", default="", metavar="ID", help="the gateway's own id of the charge")
 
 
-def charge_named(args: Namespace) -> Reference:
-    """Return the charge that the command line names; `Stop` where it names none."""
+def charge_reference(args: Namespace) -> Reference:
+    """Return the charge that the command line names, or raise `Stop` if it names none."""
     if not args.order_id and not args.provider_id:
         raise Stop("name the charge", "Give --order-id or --provider-id.", code=Exit.USAGE)
     return Reference(args.order_id, args.provider_id)
@@ -87,12 +88,12 @@ def add_deadline(parser: Parser) -> None:
 
 
 def add_first_sent_at(parser: Parser) -> None:
-    """Add the time at which an identical call, whose outcome is unknown, was first sent."""
+    """Add the time of the first attempt, to repeat a call whose outcome is unknown."""
     parser.add_argument(
         "--first-sent-at",
         type=_time,
         metavar="TIME",
-        help="to run the very same command again after its outcome was unknown: when it was first sent, as its error says",
+        help="to repeat the identical command after its outcome was unknown: when it was first sent, as its error says",
     )
 
 
@@ -101,21 +102,21 @@ def _time(text: str) -> datetime:
         time = datetime.fromisoformat(text)
         if time.tzinfo is not None:
             return time
-    raise ArgumentTypeError("a time has a date and an offset: 2026-11-27T10:04:44+00:00")
+    raise ArgumentTypeError("give a time with a date and an offset: 2026-11-27T10:04:44+00:00")
 
 
 def add_config(parser: Parser) -> None:
-    """`--config`, in the one way that all commands have it."""
+    """Add `--config`."""
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="this payments.toml instead of $PAYMENTS_CONFIG or ./payments.toml"
     )
 
 
 def new_parser(version: str) -> tuple[Parser, Commands]:
-    """The parser of `payments`, and where commands register."""
+    """Return the parser of `payments`, and the object that registers commands."""
     parser = Parser(
         prog="payments",
-        description="Take money through any installed payment provider.",
+        description="Accept payments through any installed payment provider.",
         epilog=_epilog(),
     )
     parser.add_argument("--version", action="version", version=f"payments-core {version}")
@@ -123,13 +124,13 @@ def new_parser(version: str) -> tuple[Parser, Commands]:
 
 
 def parse(parser: Parser, argv: Sequence[str]) -> Namespace:
-    """The arguments. What is unknown is named only as far as it is an option: its value could be a secret."""
+    """Parse the arguments; name unknown options without their values, which could be secrets."""
     args, unknown = parser.parse_known_args(argv)
     if unknown:
         options = ", ".join(word.partition("=")[0] for word in unknown if word.startswith("-"))
         raise Stop(
-            f"unknown options: {options}" if options else "there are more arguments than this command takes",
-            "`payments COMMAND --help` lists them. A secret is never an argument: write it into payments.toml, "
+            f"unknown options: {options}" if options else "too many arguments",
+            "`payments COMMAND --help` lists them. A secret is never an argument: put it into payments.toml, "
             "the environment, or a file.",
             code=Exit.USAGE,
         )
@@ -143,7 +144,7 @@ def _epilog() -> str:
     )
     return (
         f"exit codes:\n{codes}\n\n"
-        "With --json, stdout holds JSON only, and an error is one JSON object on stderr:\n"
+        "With --json, stdout holds only JSON, and an error is one JSON object on stderr:\n"
         '  {"error": {"kind", "message", "exit_code", "next", ...}}\n\n'
         "A gateway is configured by [gateways.NAME] of payments.toml (or of the file that PAYMENTS_CONFIG names) and\n"
         "by PAYMENTS_<NAME>_<FIELD>, or PAYMENTS_<NAME>_<FIELD>_FILE for a mounted secret. Secrets are never arguments."

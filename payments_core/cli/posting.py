@@ -1,4 +1,4 @@
-"""One POST of a notification, as a gateway makes it: no redirect is followed."""
+"""POST a notification as a gateway does, without following redirects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOP: Final = frozenset({"host", "connection", "content-length", "transfer-encod
 
 
 def post(url: str, body: bytes, headers: Iterable[tuple[str, str]], seconds: float) -> int:
-    """Post `body` and return the status that is answered; an `OSError` where nobody answers."""
+    """Post `body` and return the status of the answer; raise `OSError` if there is none."""
     target = urlsplit(url)
     connection = (
         http.client.HTTPSConnection(target.netloc, timeout=seconds, context=fresh_ssl_context(None))

@@ -1,4 +1,4 @@
-"""`payments providers`: what is installed, what each can do, and which gateways are configured with it."""
+"""`payments providers`: list the installed providers, what each can do, and their configured gateways."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from typing import Final
+from typing import Final, assert_never
 
 from payments_core import (
     Duplicates,
@@ -18,12 +18,12 @@ from payments_core import (
     installed_providers,
 )
 
-from .configured import ConfiguredGateway, configured_gateways, looked_at
+from .configured import ConfiguredGateway, configured_gateways, with_state
 from .console import Console, rows
+from .display import NO_MONEY
 from .exits import Exit
-from .opening import existing, sandbox_factory
+from .opening import existing_file, sandbox_factory
 from .parser import Commands, add_config
-from .shown import NO_MONEY
 
 __all__ = ["add"]
 
@@ -36,17 +36,17 @@ def add(commands: Commands) -> None:
         "providers",
         _run,
         "list the installed providers, and the gateways that are configured",
-        "Lists every installed provider: what it can do, what it takes, and the gateways that are configured with it, none\n"
-        "of whose values is shown. What cannot be used is listed with its problem, and harms nothing: the exit code is 0\n"
-        "all the same. `payments doctor` asks the gateways.",
+        "List every installed provider: what it can do, what it takes, and the gateways that are configured "
+        "with it, without their values. A provider that cannot be used is listed with its problem; the exit "
+        "code is 0 all the same. `payments doctor` asks the gateways.",
     )
     add_config(parser)
 
 
 def _run(args: Namespace, console: Console) -> Exit:
-    with redirect_stdout(sys.stderr):  # a plugin that prints when it is imported
+    with redirect_stdout(sys.stderr):  # a plugin may print when it is imported
         installed = installed_providers()
-        configured = [looked_at(each, args.config) for each in configured_gateways(existing(args.config))]
+        configured = [with_state(each, args.config) for each in configured_gateways(existing_file(args.config))]
         known = {each.name for each in installed}
         missing = sorted({each.provider for each in configured} - known)
         providers = [_described(each, configured) for each in installed]
@@ -109,16 +109,22 @@ def _in_words(gateway: ConfiguredGateway) -> str:
 
 
 def _notifications(info: ProviderInfo) -> str:
-    if info.notifications is Notifications.NONE:
-        return "none: ask about every open order"
-    if info.notifications is Notifications.UNSIGNED:
-        return "are not signed, so anybody can send one: ask for the status"
-    return "are signed, and carry a status" if info.authoritative_webhooks else "are signed hints: ask for the status"
+    match info.notifications:
+        case Notifications.NONE:
+            return "none: ask about every open order"
+        case Notifications.UNSIGNED:
+            return "are not signed, so anybody can send one: ask for the status"
+        case Notifications.SIGNED | None if info.authoritative_webhooks:
+            return "are signed, and carry a status"
+        case Notifications.SIGNED | None:
+            return "are signed hints: ask for the status"
+        case _ as kind:
+            assert_never(kind)
 
 
 _DUPLICATES: Final[dict[Duplicates | None, str]] = {
     Duplicates.SAME_FOR_KEY_LIFETIME: "is the same charge, while the gateway keeps its key",
-    Duplicates.SAME: "is the same charge, for a time that is not documented",
+    Duplicates.SAME: "is the same charge, for an undocumented time",
     Duplicates.REFUSED: "is refused",
     Duplicates.UNDOCUMENTED: "is not documented: it may be a second charge",
     None: "is not documented: it may be a second charge",
@@ -145,7 +151,7 @@ def _lines(info: ProviderInfo, data: dict[str, object], gateways: Sequence[Confi
 
 
 def _sandbox_problem(each: InstalledProvider) -> str:
-    """Why the sandbox that a provider brings cannot be started, such as an extra that is not installed."""
+    """Say why a provider's sandbox cannot be started, such as a missing extra, or return `""`."""
     if not each.sandbox:
         return ""
     try:

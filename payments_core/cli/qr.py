@@ -1,4 +1,4 @@
-"""A QR code in the terminal."""
+"""Draw a QR code in the terminal."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import os
 import shutil
 from typing import Final, TextIO
 
-__all__ = ["drawn"]
+__all__ = ["draw"]
 
 _QUIET_ZONE: Final = 2
-# By the modules above and below: True is dark. The letters are the light colour, on a dark ground.
+# By the upper and the lower module: True is dark. The characters are light, on a dark background.
 _BLOCKS: Final = {(False, False): "█", (False, True): "▀", (True, False): "▄", (True, True): " "}
 _LIGHT_ON_DARK: Final = "\x1b[97;40m"
 _RESET: Final = "\x1b[0m"
 
 
-def drawn(content: str, stream: TextIO) -> tuple[str, str]:
-    """The drawing of `content` for `stream`, and a remark for whoever looks at it; each may be `""`."""
+def draw(content: str, stream: TextIO) -> tuple[str, str]:
+    """Return a drawing of `content` for `stream`, and a remark about it; each may be `""`."""
     try:
         import segno
     except ImportError:
-        return "", "(no QR code: it is drawn by segno, which comes with: pip install 'payments-core[cli]')"
+        return "", "(no QR code: this needs segno: pip install 'payments-core[cli]')"
     try:
         code = segno.make_qr(content, error="l")
     except ValueError:
-        return "", "(no QR code: this is too long for one)"
+        return "", "(no QR code: the content is too long)"
     modules = [[bool(module) for module in row] for row in code.matrix_iter(border=_QUIET_ZONE)]
     lines = _half_blocks(modules) if _has_blocks(stream) else _letters(modules)
     if stream.isatty() and os.environ.get("TERM") != "dumb":
-        # Whatever the terminal's own colours are, dark stays dark: many readers take no inverted code.
+        # Set both colours: many readers do not read an inverted code.
         lines = [f"{_LIGHT_ON_DARK}{line}{_RESET}" for line in lines]
     width, columns = len(modules) * (1 if _has_blocks(stream) else 2), shutil.get_terminal_size().columns
     narrow = stream.isatty() and columns < width

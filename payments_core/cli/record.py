@@ -1,4 +1,4 @@
-"""`payments record`: a provider's stories, played against its sandbox or a real gateway, as cassettes."""
+"""`payments record`: record a provider's stories as cassettes, from its sandbox or a real gateway."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from payments_core import ConfigurationError
 
 from .console import Console
 from .exits import Exit, Stop
-from .opening import provider_id
+from .opening import provider_name
 from .parser import Commands, add_config
 
 __all__ = ["add"]
@@ -22,14 +22,15 @@ def add(commands: Commands) -> None:
         "record",
         _run,
         "record a provider's cassettes",
-        "Plays a provider's stories over HTTP and keeps what was said as cassettes, secrets masked: against the provider's\n"
-        "sandbox, or with --live against the gateway that NAME is configured for (with its test account).",
+        "Play a provider's stories over HTTP, and record the exchanges as cassettes with secrets masked: "
+        "against the provider's sandbox, or with --live against the configured gateway NAME (with its test "
+        "account).",
     )
     parser.add_argument(
         "name", metavar="NAME", help="a provider (- is read as _); with --live, a gateway of the configuration"
     )
     parser.add_argument("--live", action="store_true", help="record from a real gateway")
-    parser.add_argument("--story", action="append", default=[], metavar="S", help="only this story, once for each")
+    parser.add_argument("--story", action="append", default=[], metavar="S", help="only this story; repeat for each")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: cassettes/NAME")
     add_config(parser)
 
@@ -40,7 +41,7 @@ def _run(args: Namespace, console: Console) -> Exit:
     except ImportError as exc:
         missing = exc.name or "something"
         raise ConfigurationError(f"recording needs {missing}: pip install 'payments-core[testing]'") from None
-    name = args.name if args.live else provider_id(args.name)
+    name = args.name if args.live else provider_name(args.name)
     folder = args.output or Path("cassettes") / name
     try:
         if args.live:
@@ -50,14 +51,14 @@ def _run(args: Namespace, console: Console) -> Exit:
         else:
             made = recording.record_sandbox(name, folder, tuple(args.story))
     except cassettes.CassetteError as error:
-        raise Stop(str(error), "Nothing is kept of that story.") from None
+        raise Stop(str(error), "Nothing of that story was saved.") from None
     console.result({"recorded": [str(path) for path in made]}, [f"recorded {path}" for path in made])
     return Exit.OK
 
 
 def _asking(console: Console) -> Callable[[str], object]:
     def ask(prompt: str) -> object:
-        console.note(prompt)  # `input` would write it to stdout, where the result belongs
+        console.note(prompt)  # `input` would write it to stdout, which is for the result
         return input()
 
     return ask

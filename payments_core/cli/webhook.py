@@ -1,13 +1,13 @@
-"""`payments webhook`: believe a notification or not, and make one to test a receiver with."""
+"""`payments webhook`: verify a notification, or sign one to test a receiver with."""
 
 from __future__ import annotations
 
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import assert_never
 
-from payments_core import Notification, WebhookDelivery
+from payments_core import Notification, Notifications, ProviderInfo, WebhookDelivery, WebhookEvent
 from payments_core.webhooks import MAX_DELIVERY_BYTES
 
 from .console import Console, rows
@@ -25,8 +25,10 @@ def add(commands: Commands) -> None:
     verify = family.new(
         "verify",
         _verify,
-        "say whether a notification is to be believed",
-        "Verifies a notification exactly as it arrived: the body byte for byte, and its headers.",
+        "verify and read a notification",
+        "Verify and read a notification exactly as it arrived: the body byte for byte, and its headers. If the "
+        "gateway signs nothing, `verified` is false: anybody could have sent the notification, and it is only "
+        "read.",
     )
     _add_common(verify)
     verify.add_argument(
@@ -34,14 +36,15 @@ def add(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="'NAME: VALUE'",
-        help="a header, once for each; @FILE reads them from a file, one a line",
+        help="a header; repeat for each; @FILE reads them from a file, one a line",
     )
     signing = family.new(
         "sign",
         _sign,
         "print the headers that make a body a genuine notification",
-        "Signs a body with the configured key, as the gateway would, so that a receiver can be tested. Only for a gateway\n"
-        "that moves no money, by its key or because its base_url is on this machine: what is signed is believed.",
+        "Sign a body with the configured key, as the gateway would, to test a receiver. Only for a gateway that "
+        "signs its notifications, and that moves no money, as its key says or because its base_url is on this "
+        "machine.",
     )
     _add_common(signing)
 
@@ -56,8 +59,14 @@ def _verify(args: Namespace, console: Console) -> Exit:
     delivery = WebhookDelivery(_read(args.body), [pair for given in args.header for pair in _headers(given)])
     with open_gateway(args.gateway, args.config) as gateway:
         notification = gateway.parse_webhook(delivery)
+        verified, trust = _describe_trust(gateway.info)
     console.result(
-        {"verified": True, "events": [_event(each) for each in notification.events]}, _event_lines(notification)
+        {
+            "verified": verified,
+            "notifications": gateway.info.notifications,
+            "events": [_event_fields(each) for each in notification.events],
+        },
+        [trust, *_event_lines(notification)],
     )
     return Exit.OK
 
@@ -68,13 +77,26 @@ def _sign(args: Namespace, console: Console) -> Exit:
     return Exit.OK
 
 
-def _event(event: Any) -> dict[str, object]:
+def _describe_trust(info: ProviderInfo) -> tuple[bool, str]:
+    """Return whether a parsed notification is verified, and a line that says so."""
+    match info.notifications:
+        case Notifications.SIGNED | None:
+            return True, "verified: the gateway has sent this"
+        case Notifications.UNSIGNED:
+            return False, "not signed: anybody could have sent this, so it is only a hint to ask the gateway"
+        case Notifications.NONE:
+            return False, "not sent by this gateway: it sends no notifications"
+        case _ as kind:
+            assert_never(kind)
+
+
+def _event_fields(event: WebhookEvent) -> dict[str, object]:
     fields = {name: getattr(event, name) for name in event.__struct_fields__}
     return {**fields, "authoritative": event.authoritative}
 
 
 def _event_lines(notification: Notification) -> list[str]:
-    lines = ["verified: the gateway has sent this"]
+    lines = []
     for event in notification.events:
         reference = event.reference
         lines += [
@@ -93,7 +115,7 @@ def _event_lines(notification: Notification) -> list[str]:
                 ]
             ),
         ]
-    return lines if notification.events else [*lines, "it carries no event"]
+    return lines or ["it carries no event"]
 
 
 def _headers(given: str) -> list[tuple[str, str]]:
@@ -109,7 +131,7 @@ def _text(file: str) -> str:
 
 
 def _read(file: str) -> bytes:
-    # One byte more than is ever believed, so that what is too long is refused as that.
+    # One byte above the limit, so that a body that is too long is refused as malformed.
     most = MAX_DELIVERY_BYTES + 1
     if file == "-":
         return sys.stdin.buffer.read(most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -206,3 +208,17 @@ def distribution(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return distribution_
+
+
+@pytest.fixture
+def postcard_and_hush(monkeypatch: pytest.MonkeyPatch, distribution: Callable[..., Path]) -> ModuleType:
+    """Install a gateway with unsigned notifications and one without notifications; return their module."""
+    site = distribution(
+        "payments-postcard",
+        (Path(__file__).parent / "plugins" / "payments_postcard.py").read_text(),
+        providers="postcard = payments_postcard:Postcard\nhush = payments_postcard:Hush",
+        sandboxes="postcard = payments_postcard:make_postcard\nhush = payments_postcard:make_hush",
+    )
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.delitem(sys.modules, "payments_postcard", raising=False)
+    return importlib.import_module("payments_postcard")

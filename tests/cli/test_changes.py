@@ -58,7 +58,7 @@ def charged(stripe: Sandbox, *, paid: bool = True, method: str = "alipay", captu
 # payments confirm.
 
 
-def test_confirm_ends_with_0_only_when_the_order_is_paid(run: Any, shop: Path, stripe: Sandbox) -> None:
+def test_confirm_exits_0_only_for_a_paid_order(run: Any, shop: Path, stripe: Sandbox) -> None:
     made = charged(stripe, paid=False)
     words = ("confirm", "stripe", "--order-id", "A1", "--provider-id", made, *MONEY)
     ran = run(*words, "--json")
@@ -71,7 +71,7 @@ def test_confirm_ends_with_0_only_when_the_order_is_paid(run: Any, shop: Path, s
     ("change", "field"),
     [(("--amount", "88.01"), "amount"), (("--currency", "USD"), "currency"), (("--order-id", "A2"), "order_id")],
 )
-def test_confirm_refuses_an_answer_about_another_order_or_other_money(
+def test_confirm_refuses_another_order_or_amount(
     run: Any, shop: Path, stripe: Sandbox, change: tuple[str, str], field: str
 ) -> None:
     made = charged(stripe)
@@ -79,7 +79,7 @@ def test_confirm_refuses_an_answer_about_another_order_or_other_money(
     assert (ran.code, ran.out, ran.error["kind"], ran.error["field"]) == (8, "", "Mismatch", field)
 
 
-def test_a_refunded_order_is_not_confirmed(run: Any, shop: Path, stripe: Sandbox) -> None:
+def test_confirm_of_a_refunded_order_is_not_paid(run: Any, shop: Path, stripe: Sandbox) -> None:
     made = charged(stripe)
     refund = ("refund", "stripe", "--provider-id", made, "--refund-id", "R1", *MONEY)
     assert run(*refund).code == 0
@@ -90,14 +90,14 @@ def test_a_refunded_order_is_not_confirmed(run: Any, shop: Path, stripe: Sandbox
 # payments refund, capture and cancel.
 
 
-def test_a_refund_is_made_once_for_each_id(run: Any, shop: Path, stripe: Sandbox) -> None:
+def test_refund_is_made_once_per_refund_id(run: Any, shop: Path, stripe: Sandbox) -> None:
     made = charged(stripe)
     words = ("refund", "stripe", "--provider-id", made, "--refund-id", "R1", *HALF)
     ran = run(*words)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith("the gateway took the refund R1 of 44.00 HKD\n")
     ask = f"payments refund-status stripe --provider-id {made} --refund-id R1"
-    assert ran.out.endswith(f"ask later how it ends: {ask}\n")
+    assert ran.out.endswith(f"ask later for its result: {ask}\n")
     assert run(*words, "--json").json["amount"] == {"minor": 4400, "currency": "HKD", "text": "44.00"}
     (held,) = stripe.charges("A1")
     assert held.refunded == Money.of("44", "HKD")
@@ -107,7 +107,7 @@ def test_a_refund_is_made_once_for_each_id(run: Any, shop: Path, stripe: Sandbox
     assert (unknown.code, unknown.error["kind"]) == (5, "NotFound")
 
 
-def test_a_refund_of_more_than_was_paid_is_refused(run: Any, shop: Path, stripe: Sandbox) -> None:
+def test_refund_above_the_paid_amount_is_refused(run: Any, shop: Path, stripe: Sandbox) -> None:
     made = charged(stripe)
     ran = run("refund", "stripe", "--provider-id", made, "--refund-id", "R1", "--amount", "88.01", "--currency", "HKD")
     assert ran.code in {4, 5}
@@ -115,7 +115,7 @@ def test_a_refund_of_more_than_was_paid_is_refused(run: Any, shop: Path, stripe:
     assert held.refunded is None or held.refunded.minor == 0
 
 
-def test_an_authorized_charge_is_captured(run: Any, shop: Path, stripe: Sandbox) -> None:
+def test_capture_of_an_authorized_charge_is_shown(run: Any, shop: Path, stripe: Sandbox) -> None:
     made = charged(stripe, method="card", capture=False)
     words = ("capture", "stripe", "--provider-id", made, "--capture-id", "C1", *MONEY)
     ran = run(*words)
@@ -125,7 +125,7 @@ def test_an_authorized_charge_is_captured(run: Any, shop: Path, stripe: Sandbox)
     assert held.captured == TEA
 
 
-def test_an_unpaid_charge_is_cancelled_and_a_paid_one_stays_paid(run: Any, shop: Path, stripe: Sandbox) -> None:
+def test_cancel_closes_an_unpaid_charge_and_not_a_paid_one(run: Any, shop: Path, stripe: Sandbox) -> None:
     made = charged(stripe, paid=False)
     ran = run("cancel", "stripe", "--provider-id", made)
     assert (ran.code, "the charge is CANCELLED" in ran.out) == (0, True)
@@ -145,7 +145,7 @@ def test_an_unpaid_charge_is_cancelled_and_a_paid_one_stays_paid(run: Any, shop:
         (("refund-status", "alipayhk", "--refund-id", "R1"), "`payments status`"),
     ],
 )
-def test_what_a_provider_cannot_do_says_what_to_do_instead(
+def test_unsupported_operation_advises_an_alternative(
     run: Any, toml: Path, sandbox: Any, words: tuple[str, ...], said: str
 ) -> None:
     ran = run(*words)
@@ -154,7 +154,7 @@ def test_what_a_provider_cannot_do_says_what_to_do_instead(
 
 
 @pytest.mark.parametrize("command", ["refund", "capture", "cancel", "refund-status"])
-def test_a_command_that_names_nothing_is_a_usage_error(run: Any, toml: Path, command: str) -> None:
+def test_change_without_ids_is_a_usage_error(run: Any, toml: Path, command: str) -> None:
     more = {"refund": ("--refund-id", "R1", *MONEY), "capture": ("--capture-id", "C1", *MONEY)}.get(command, ())
     ran = run(command, "alipayhk", *more, "--json")
     assert (ran.code, ran.error["kind"]) == (2, "Usage")
@@ -188,7 +188,7 @@ def test_lost_refund_answer_gives_advice(run: Any, stripe: Sandbox, tmp_path: Pa
         ("cancel_charge", True, "payments status shop --provider-id P1; never just send it"),
     ],
 )
-def test_an_unknown_outcome_without_a_key_is_asked_about(operation: str, asks_refunds: bool, said: str) -> None:
+def test_unknown_outcome_without_key_advises_to_ask(operation: str, asks_refunds: bool, said: str) -> None:
     args = types.SimpleNamespace(gateway="shop", provider_id="P1", refund_id="R1", asks_refunds=asks_refunds)
     error = OutcomeUnknown("lost")
     error.operation = operation
@@ -203,16 +203,16 @@ def test_unreachable_gateway_after_unknown_outcome_is_not_repeatable(kind: Any) 
     args = types.SimpleNamespace(gateway="shop", order_id="A1")
     error = kind("busy")
     error.operation = "create_charge"
-    assert exits.exit_of(error) == exits.Exit.UNAVAILABLE
+    assert exits.exit_code(error) == exits.Exit.UNAVAILABLE
     error.accepted = Accepted.UNKNOWN
-    assert exits.exit_of(error) == exits.Exit.UNKNOWN
+    assert exits.exit_code(error) == exits.Exit.UNKNOWN
     assert "Nothing was accepted" not in exits.advice(error, args)
     assert "payments status shop --order-id A1" in exits.advice(error, args)
     error.operation = "get_status"
-    assert exits.exit_of(error) == exits.Exit.UNAVAILABLE
+    assert exits.exit_code(error) == exits.Exit.UNAVAILABLE
 
 
-def test_ctrl_c_during_a_refund_says_that_it_may_have_been_accepted(
+def test_ctrl_c_during_a_refund_says_it_may_have_been_accepted(
     run: Any, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:
@@ -226,7 +226,7 @@ def test_ctrl_c_during_a_refund_says_that_it_may_have_been_accepted(
 
 
 @pytest.mark.linux
-def test_a_refund_that_cannot_be_written_down_is_one_to_ask_about(shop: Path, stripe: Sandbox) -> None:
+def test_refund_with_lost_output_advises_to_ask(shop: Path, stripe: Sandbox) -> None:
     made = charged(stripe)
     words = ["refund", "stripe", "--provider-id", made, "--refund-id", "R1", *MONEY]
     with Path("/dev/full").open("w") as full:
@@ -247,7 +247,7 @@ def test_a_refund_that_cannot_be_written_down_is_one_to_ask_about(shop: Path, st
 # Logs of the core.
 
 
-def test_no_log_line_stands_between_the_lines_of_a_command(spawn: Any, toml: Path) -> None:
+def test_log_lines_do_not_appear_in_the_output(spawn: Any, toml: Path) -> None:
     made = spawn("charge", "alipayhk", "--order-id", "A1", *MONEY, "--description", "Tea")
     assert (made.code, made.err) == (0, "")
     assert made.out.count("no money moves (sandbox or test account)") == 1
@@ -265,9 +265,9 @@ def test_plugin_bug_location_is_shown_below_its_error(run: Any, toml: Path, monk
     assert "possible bug of the provider: KeyError at " in run("status", "alipayhk", "--order-id", "A1").err
 
 
-def test_a_charge_of_an_account_that_says_nothing_has_no_note(run: Any, tmp_path: Path, write_toml: Any) -> None:
+def test_charge_without_money_declaration_has_no_note(run: Any, tmp_path: Path, write_toml: Any) -> None:
     from payments_core import Charge, PaymentStatus, Reference
-    from payments_core.cli.shown import charge_lines
+    from payments_core.cli.display import charge_lines
 
     charge = Charge("x", Reference("A1"), PaymentStatus.PENDING, "open", TEA)
     assert not any("no money moves" in line for line in charge_lines(charge))
@@ -288,7 +288,7 @@ CHARGE = (
 )
 
 
-def test_a_repeated_charge_that_is_refused_is_never_called_safe_to_give_up(
+def test_refused_repeated_charge_is_not_called_safe_to_abandon(
     run: Any, stripe: Sandbox, tmp_path: Path, write_toml: Any
 ) -> None:
     with FaultGateway(stripe.url) as between:
@@ -308,10 +308,10 @@ def test_a_repeated_charge_that_is_refused_is_never_called_safe_to_give_up(
 
 
 @pytest.mark.parametrize("time", ["soon", "2026-11-27", "2026-11-27T10:00:00"])
-def test_a_time_without_an_offset_is_a_usage_error(run: Any, shop: Path, stripe: Sandbox, time: str) -> None:
+def test_time_without_offset_is_a_usage_error(run: Any, shop: Path, stripe: Sandbox, time: str) -> None:
     ran = run(*CHARGE, "--first-sent-at", time)
     assert (ran.code, stripe.received) == (2, ())
-    assert "a time has a date and an offset" in ran.err
+    assert "a time with a date and an offset" in ran.err
 
 
 def test_ctrl_c_explains_how_to_repeat_a_charge_without_query(

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from payments_core import Charge, Money, PaymentStatus, Reference
-from payments_core.cli.shown import charge_lines
+from payments_core.cli.display import charge_lines
 
 CHARGE = ("charge", "alipayhk", "--order-id", "A1", "--amount", "88.00", "--currency", "HKD", "--description", "Tea")
 
 
-def test_a_charge_is_made_and_shown(run: Any, toml: Path, sandbox: Any) -> None:
+def test_charge_is_made_and_shown(run: Any, toml: Path, sandbox: Any) -> None:
     ran = run(*CHARGE)
     assert (ran.code, ran.err) == (0, "")
     assert "REQUIRES_ACTION (the gateway says PENDING)" in ran.out
@@ -53,7 +53,7 @@ def test_every_field_of_the_request_reaches_the_gateway(
     ]
 
 
-def test_a_charge_as_json_is_one_object(run: Any, toml: Path) -> None:
+def test_charge_with_json_is_one_object(run: Any, toml: Path) -> None:
     ran = run(*CHARGE, "--json")
     assert ran.json["amount"] == {"minor": 8800, "currency": "HKD", "text": "88.00"}
     assert ran.json["next_action"]["type"] == "redirect"
@@ -61,7 +61,7 @@ def test_a_charge_as_json_is_one_object(run: Any, toml: Path) -> None:
 
 
 @pytest.mark.parametrize("by", ["--order-id", "--provider-id"])
-def test_a_status_is_asked_by_either_id(run: Any, toml: Path, sandbox: Any, by: str) -> None:
+def test_status_is_queried_by_either_id(run: Any, toml: Path, sandbox: Any, by: str) -> None:
     charge = run(*CHARGE, "--json").json["reference"]
     sandbox.pay(charge["provider_id"])
     reference = charge["order_id" if by == "--order-id" else "provider_id"]
@@ -74,14 +74,14 @@ def test_a_status_is_asked_by_either_id(run: Any, toml: Path, sandbox: Any, by: 
     assert (refused.code, refused.out, refused.error["field"]) == (8, "", "amount")
 
 
-def test_whether_it_is_paid_is_a_row_of_its_own(run: Any, toml: Path, sandbox: Any) -> None:
+def test_status_shows_paid_in_its_own_row(run: Any, toml: Path, sandbox: Any) -> None:
     """As the help says: read `paid`."""
     assert "read `paid`" in run("status", "--help").out
     charge = run(*CHARGE, "--json").json["reference"]
     assert re.search(r"^paid +no$", run("status", "alipayhk", "--order-id", "A1").out, re.MULTILINE)
     sandbox.pay(charge["provider_id"])
     asked = ("status", "alipayhk", "--order-id", "A1")
-    assert re.search(r"^paid +not compared with an order: `payments confirm`", run(*asked).out, re.MULTILINE)
+    assert re.search(r"^paid +not compared with an order: run `payments confirm`", run(*asked).out, re.MULTILINE)
     compared = run(*asked, "--amount", "88", "--currency", "HKD")
     assert re.search(r"^paid +yes(, at \d{4}-.*)?$", compared.out, re.MULTILINE)
     later = Charge(
@@ -95,7 +95,7 @@ def test_whether_it_is_paid_is_a_row_of_its_own(run: Any, toml: Path, sandbox: A
     assert "paid          yes, at 2026-11-01 00:00:00+00:00" in charge_lines(later.require("A1", later.amount))
 
 
-def test_a_status_that_is_not_paid_is_no_failure(run: Any, toml: Path, sandbox: Any) -> None:
+def test_status_of_an_unpaid_charge_exits_0(run: Any, toml: Path, sandbox: Any) -> None:
     charge = run(*CHARGE, "--json").json["reference"]
     sandbox.cancel(charge["provider_id"])
     ran = run("status", "alipayhk", "--order-id", "A1", "--json")
@@ -141,7 +141,7 @@ def test_the_environment_overlays_the_named_file(
         (("--config", "nowhere.toml"), "Usage", 2),
     ],
 )
-def test_a_wrong_request_is_named_before_anything_is_sent(
+def test_invalid_request_is_refused_before_anything_is_sent(
     run: Any, toml: Path, sandbox: Any, change: tuple[str, str], kind: str, code: int
 ) -> None:
     ran = run(*CHARGE, *change, "--json")
@@ -151,7 +151,7 @@ def test_a_wrong_request_is_named_before_anything_is_sent(
     assert sandbox.received == ()
 
 
-def test_a_rejection_says_that_the_charge_may_exist(run: Any, toml: Path, sandbox: Any) -> None:
+def test_rejection_says_the_charge_may_exist(run: Any, toml: Path, sandbox: Any) -> None:
     sandbox.reject_next(4711, "not today")
     ran = run(*CHARGE, "--json")
     assert (ran.code, ran.error["kind"], ran.error["raw_code"]) == (5, "Rejected", "4711")
@@ -171,7 +171,7 @@ def test_a_rejection_says_that_the_charge_may_exist(run: Any, toml: Path, sandbo
         ("create", (200, []), "OutcomeUnknown", 7),
     ],
 )
-def test_what_the_gateway_does_decides_the_exit_code(
+def test_gateway_behaviour_decides_the_exit_code(
     run: Any, elsewhere: Any, tmp_path: Path, write_toml: Any, path: str, answer: Any, kind: str, code: int
 ) -> None:
     write_toml(tmp_path / "payments.toml", elsewhere.config)
@@ -184,9 +184,7 @@ def test_what_the_gateway_does_decides_the_exit_code(
     assert len(plain.err.splitlines()) == 2, "what happened, and what to do next"
 
 
-def test_a_gateway_that_is_not_there_is_safe_to_ask_again(
-    run: Any, tmp_path: Path, elsewhere: Any, write_toml: Any
-) -> None:
+def test_unreachable_gateway_advises_to_ask_again(run: Any, tmp_path: Path, elsewhere: Any, write_toml: Any) -> None:
     write_toml(tmp_path / "payments.toml", elsewhere.config | {"base_url": "http://127.0.0.1:9"})
     ran = run(*CHARGE, "--deadline", "0.5")
     assert ran.code == 6
@@ -194,7 +192,7 @@ def test_a_gateway_that_is_not_there_is_safe_to_ask_again(
 
 
 @pytest.mark.parametrize("text", ["", "\n", " hush-hush\n"])
-def test_a_secret_file_that_is_blank_is_named_by_its_setting(
+def test_blank_secret_file_is_named_by_its_setting(
     run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     secret = tmp_path / "secret"
@@ -210,13 +208,13 @@ def test_a_secret_file_that_is_blank_is_named_by_its_setting(
     assert "hush-hush" not in ran.err
 
 
-def test_a_gateway_that_is_not_configured_names_what_is_missing(run: Any) -> None:
+def test_unconfigured_gateway_names_the_missing_settings(run: Any) -> None:
     ran = run(*CHARGE)
     assert ran.code == 3
     assert "PAYMENTS_ALIPAYHK_CLIENT_SECRET" in ran.err
 
 
-def test_a_provider_that_is_not_installed_is_named(run: Any) -> None:
+def test_missing_provider_is_named(run: Any) -> None:
     ran = run(CHARGE[0], "nobody", *CHARGE[2:], "--json")
     assert (ran.code, ran.error["kind"]) == (3, "ProviderNotFound")
 
@@ -238,7 +236,7 @@ def test_misspelt_gateway_name_differs_from_missing_plugin(
     assert run(*words).err.startswith("payments: no provider 'alipay'")
 
 
-def test_a_status_needs_an_id_and_amount_and_currency_go_together(run: Any, toml: Path) -> None:
+def test_status_without_id_or_with_half_an_amount_is_a_usage_error(run: Any, toml: Path) -> None:
     assert run("status", "alipayhk").code == 2
     assert run("status", "alipayhk", "--order-id", "A1", "--amount", "1").code == 2
 
@@ -246,7 +244,7 @@ def test_a_status_needs_an_id_and_amount_and_currency_go_together(run: Any, toml
 # Secrets.
 
 
-def test_a_secret_is_neither_an_argument_nor_repeated(run: Any, toml: Path) -> None:
+def test_secret_argument_is_refused_and_not_repeated(run: Any, toml: Path) -> None:
     """A secret typed by mistake is already on the screen, but must not get into an error log."""
     for words in (("--client-secret", "hush-hush"), ("--client-secret=hush-hush",), ("hush-hush",)):
         for as_json in ((), ("--json",)):
@@ -256,7 +254,7 @@ def test_a_secret_is_neither_an_argument_nor_repeated(run: Any, toml: Path) -> N
     assert "A secret is never an argument" in ran.err
 
 
-def test_a_secret_in_the_wrong_place_of_the_configuration_is_not_shown(
+def test_misplaced_secret_in_the_configuration_is_not_shown(
     run: Any, tmp_path: Path, sandbox: Any, write_toml: Any
 ) -> None:
     write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": sandbox.config["client_secret"]})
@@ -265,7 +263,7 @@ def test_a_secret_in_the_wrong_place_of_the_configuration_is_not_shown(
     assert sandbox.config["client_secret"] not in ran.out + ran.err
 
 
-def test_what_a_gateway_says_cannot_command_the_terminal(
+def test_control_characters_from_a_gateway_are_escaped(
     run: Any, elsewhere: Any, tmp_path: Path, write_toml: Any
 ) -> None:
     write_toml(tmp_path / "payments.toml", elsewhere.config)
@@ -286,7 +284,7 @@ def test_what_a_gateway_says_cannot_command_the_terminal(
 # Interruptions.
 
 
-def test_ctrl_c_during_a_charge_says_that_it_may_have_been_accepted(
+def test_ctrl_c_during_a_charge_says_it_may_have_been_accepted(
     run: Any, toml: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:
@@ -300,7 +298,7 @@ def test_ctrl_c_during_a_charge_says_that_it_may_have_been_accepted(
     assert run(*CHARGE, "--json").error["kind"] == "Interrupted"
 
 
-def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path, elsewhere: Any, write_toml: Any) -> None:
+def test_ctrl_c_ends_without_a_traceback(tmp_path: Path, elsewhere: Any, write_toml: Any) -> None:
     file = write_toml(tmp_path / "payments.toml", elsewhere.config)
 
     released = threading.Event()
@@ -356,7 +354,7 @@ def without_a_reader(*words: str) -> subprocess.CompletedProcess[str]:
         os.close(writing)
 
 
-def test_a_reader_who_goes_away_ends_it_quietly() -> None:
+def test_closed_pipe_ends_quietly() -> None:
     done = without_a_reader("providers")
     assert (done.returncode, done.stderr) == (141, "")
 
@@ -371,9 +369,7 @@ def test_charge_is_reported_on_stderr_when_stdout_fails(toml: Path, sandbox: Any
 
 @pytest.mark.linux
 @pytest.mark.parametrize("as_json", [(), ("--json",)])
-def test_a_charge_that_cannot_be_written_down_is_one_to_ask_about(
-    toml: Path, sandbox: Any, as_json: tuple[str, ...]
-) -> None:
+def test_charge_with_lost_output_advises_to_ask(toml: Path, sandbox: Any, as_json: tuple[str, ...]) -> None:
     """The disk is full: exit code 7, because the caller must ask, and not send again."""
     done = redirected("> /dev/full", *CHARGE, *as_json)
     (held,) = sandbox.charges("A1")
@@ -385,23 +381,23 @@ def test_a_charge_that_cannot_be_written_down_is_one_to_ask_about(
 
 
 @pytest.mark.linux
-def test_the_demo_at_a_server_makes_no_charge_that_it_could_not_tell_of(toml: Path, sandbox: Any) -> None:
+def test_demo_with_config_and_lost_output_makes_no_charge(toml: Path, sandbox: Any) -> None:
     """It writes before it charges."""
     done = redirected("> /dev/full", "demo", "--config", str(toml), "--order-id", "A1")
     assert (done.returncode, sandbox.charges("A1")) == (1, ())
     assert done.stderr == "payments: the output cannot be written: No space left on device\n"
 
 
-def test_without_a_stdout_nothing_is_sent(toml: Path, sandbox: Any) -> None:
+def test_closed_stdout_sends_nothing(toml: Path, sandbox: Any) -> None:
     done = redirected(">&-", *CHARGE)
     assert (done.returncode, sandbox.received) == (1, ())
-    assert "there is no stdout" in done.stderr
+    assert "stdout is closed" in done.stderr
     assert "Nothing was done" in done.stderr
 
 
 @pytest.mark.linux
 @pytest.mark.parametrize("redirection", ["2>&-", "2> /dev/full"])
-def test_without_a_stderr_the_exit_code_is_the_same(toml: Path, redirection: str) -> None:
+def test_closed_stderr_keeps_the_exit_code(toml: Path, redirection: str) -> None:
     assert redirected(redirection, *CHARGE, "--json").returncode == 0
     assert redirected(redirection, *CHARGE, "--json").returncode == 5, "the same order id again"
     assert redirected(redirection, "charge", "--json").returncode == 2
@@ -409,12 +405,12 @@ def test_without_a_stderr_the_exit_code_is_the_same(toml: Path, redirection: str
 
 
 @pytest.mark.linux
-def test_other_output_that_cannot_be_written_is_a_failure_in_words() -> None:
+def test_unwritable_output_is_reported_in_words() -> None:
     done = redirected("> /dev/full", "providers")
     assert (done.returncode, done.stderr) == (1, "payments: the output cannot be written: No space left on device\n")
 
 
-def test_the_json_is_ascii(run: Any, elsewhere: Any, tmp_path: Path, write_toml: Any) -> None:
+def test_json_output_is_ascii(run: Any, elsewhere: Any, tmp_path: Path, write_toml: Any) -> None:
     write_toml(tmp_path / "payments.toml", elsewhere.config)
     ran = run(CHARGE[0], CHARGE[1], "--order-id", "訂單", *CHARGE[4:], "--json")
     assert ran.code == 0

@@ -37,7 +37,7 @@ from payments_core import (
     SubmitForm,
     errors,
 )
-from payments_core.cli import encoding, exits, qr, sandbox, shown
+from payments_core.cli import display, encoding, exits, qr, sandbox
 from payments_core.testing.server import LoopbackServer, WebhookListener
 
 COMMANDS = [
@@ -59,12 +59,12 @@ COMMANDS = [
 ]
 
 
-def test_the_version_is_the_distribution_s(run: Any) -> None:
+def test_version_is_that_of_the_distribution(run: Any) -> None:
     ran = run("--version")
     assert (ran.code, ran.out) == (0, f"payments-core {importlib.metadata.version('payments-core')}\n")
 
 
-def test_the_help_lists_every_command_and_every_exit_code(run: Any) -> None:
+def test_help_lists_every_command_and_exit_code(run: Any) -> None:
     ran = run("--help")
     assert ran.code == 0
     for name in COMMANDS:
@@ -74,20 +74,20 @@ def test_the_help_lists_every_command_and_every_exit_code(run: Any) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself_and_speaks_json(run: Any, name: str) -> None:
+def test_every_command_has_help_and_json(run: Any, name: str) -> None:
     ran = run(*name.split(), "--help")
     assert ran.code == 0
     assert "--json" in ran.out
 
 
 @pytest.mark.parametrize("words", [(), ("nonsense",), ("webhook",), ("charge",), ("--jsn",), ("providers", "--jso")])
-def test_a_wrong_command_line_is_explained(run: Any, words: tuple[str, ...]) -> None:
+def test_wrong_command_line_is_a_usage_error(run: Any, words: tuple[str, ...]) -> None:
     ran = run(*words)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith("payments: ")
 
 
-def test_a_wrong_command_line_with_json_is_explained_in_json(run: Any) -> None:
+def test_wrong_command_line_with_json_is_a_json_error(run: Any) -> None:
     ran = run("charge", "--json")
     assert (ran.code, ran.error["kind"], ran.error["exit_code"]) == (2, "Usage", 2)
 
@@ -105,13 +105,13 @@ def test_lost_answer_advice_depends_on_idempotency_keys() -> None:
         assert said in exits.advice(error, args)
 
 
-def test_every_error_has_an_exit_code_of_its_family_and_an_advice() -> None:
+def test_every_error_has_an_exit_code_and_advice() -> None:
     """A new error must not end with exit code 1."""
     kinds = [getattr(errors, name) for name in errors.__all__]
     raised = [kind("x") for kind in kinds if issubclass(kind, PaymentError) and kind is not PaymentError]
     assert len(raised) >= 13
     for error in raised:
-        assert exits.exit_of(error) not in {exits.Exit.OK, exits.Exit.FAILED, exits.Exit.USAGE}, error
+        assert exits.exit_code(error) not in {exits.Exit.OK, exits.Exit.FAILED, exits.Exit.USAGE}, error
         assert exits.advice(error, types.SimpleNamespace()), error
 
 
@@ -123,12 +123,12 @@ def test_money_is_encoded_with_its_text() -> None:
 
 
 @pytest.mark.parametrize("value", [Secret("x"), {"a": [Secret("x")]}, b"x", object()])
-def test_a_secret_cannot_be_encoded_wherever_it_is(value: object) -> None:
+def test_secret_cannot_be_encoded_at_any_depth(value: object) -> None:
     with pytest.raises(TypeError):
         encoding.encode(value)
 
 
-def test_times_sets_and_actions_are_encoded_so_that_they_can_be_told_apart() -> None:
+def test_times_sets_and_actions_are_encoded_distinctly() -> None:
     encoded = encoding.plain(
         [datetime(2026, 1, 2, tzinfo=UTC), frozenset({"b", "a"}), ShowQRCode("x"), AwaitShopper(), CallSDK({"a": (1,)})]
     )
@@ -153,15 +153,15 @@ def test_times_sets_and_actions_are_encoded_so_that_they_can_be_told_apart() -> 
         (None, "", ""),
     ],
 )
-def test_every_next_action_is_put_in_words(action: Any, words: str, address: str) -> None:
-    assert shown.action_in_words(action) == words
-    assert shown.address_of(action) == address
+def test_every_next_action_is_described(action: Any, words: str, address: str) -> None:
+    assert display.describe_action(action) == words
+    assert display.action_address(action) == address
 
 
-def test_the_drawing_is_the_code(capsys: pytest.CaptureFixture[str]) -> None:
+def test_qr_drawing_matches_the_code(capsys: pytest.CaptureFixture[str]) -> None:
     """Read back module by module, it is what segno made."""
     segno = pytest.importorskip("segno")
-    drawing, remark = qr.drawn("https://a.payment.link/code", sys.stdout)
+    drawing, remark = qr.draw("https://a.payment.link/code", sys.stdout)
     read = []
     for line in drawing.splitlines():
         pairs = [{"█": (0, 0), "▀": (0, 1), "▄": (1, 0), " ": (1, 1)}[char] for char in line]
@@ -171,8 +171,8 @@ def test_the_drawing_is_the_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert remark == ""
 
 
-def test_what_is_too_long_for_a_code_is_said() -> None:
-    drawing, remark = qr.drawn("x" * 5000, sys.stdout)
+def test_qr_content_over_the_limit_has_a_remark() -> None:
+    drawing, remark = qr.draw("x" * 5000, sys.stdout)
     assert (drawing, "too long" in remark) == ("", True)
 
 
@@ -189,7 +189,7 @@ def started(*words: str) -> subprocess.Popen[str]:
     )
 
 
-def test_the_sandbox_runs_until_ctrl_c_and_can_be_charged(spawn: Any, tmp_path: Path) -> None:
+def test_sandbox_runs_until_ctrl_c_and_takes_charges(spawn: Any, tmp_path: Path) -> None:
     process = started("alipayhk", "--json", "--time-scale", "0.01")
     told = json.loads(process.stdout.readline())
     assert tomllib.loads(told["toml"])["gateways"]["alipayhk"]["base_url"] == told["url"]
@@ -207,7 +207,7 @@ def test_the_sandbox_runs_until_ctrl_c_and_can_be_charged(spawn: Any, tmp_path: 
     assert process.returncode == 0
 
 
-def test_the_sandbox_says_how_it_is_used_and_that_nothing_in_it_is_real() -> None:
+def test_sandbox_prints_its_use_and_that_no_money_moves() -> None:
     process = started("alipayhk")
     said = ""
     while "GET http" not in said:
@@ -216,7 +216,13 @@ def test_the_sandbox_says_how_it_is_used_and_that_nothing_in_it_is_real() -> Non
     rest, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
     assert "The sandbox is closed." in rest
-    for shown_ in ("No money moves", "made up", "[gateways.alipayhk]", "--currency HKD", "/_sandbox/orders/ID/pay"):
+    for shown_ in (
+        "No money moves",
+        "random credentials",
+        "[gateways.alipayhk]",
+        "--currency HKD",
+        "/_sandbox/orders/ID/pay",
+    ):
         assert shown_ in said
 
 
@@ -237,7 +243,7 @@ def test_gateway_without_notify_url_gets_one_from_its_sandbox() -> None:
         process.communicate(timeout=30)
 
 
-def test_without_an_address_it_says_that_nobody_is_notified() -> None:
+def test_sandbox_without_endpoint_says_nobody_is_notified() -> None:
     process = started("stripe")
     said = ""
     while "GET http" not in said:
@@ -252,14 +258,14 @@ def test_without_an_address_it_says_that_nobody_is_notified() -> None:
     ("words", "said"),
     [
         (("alipayhk", "--endpoint", "http://127.0.0.1:8000/"), "takes the address with each charge"),
-        (("stripe", "--endpoint", "https://shop.example/"), "this machine alone"),
-        (("stripe", "--endpoint", "http://[/"), "this machine alone"),
+        (("stripe", "--endpoint", "https://shop.example/"), "only to this machine"),
+        (("stripe", "--endpoint", "http://[/"), "only to this machine"),
         (("stripe", "--port", "99999"), "from 0 to 65535"),
         (("stripe", "--port", "-1"), "from 0 to 65535"),
         (("lantern", "--time-scale", "3"), "the sandbox of lantern does not take time_scale"),
     ],
 )
-def test_what_a_sandbox_does_not_take_is_named(run: Any, words: tuple[str, ...], said: str) -> None:
+def test_sandbox_names_an_unsupported_option(run: Any, words: tuple[str, ...], said: str) -> None:
     ran = run("sandbox", *words)
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
@@ -277,7 +283,7 @@ def kept(name: str, file: Path, *words: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["alipayhk", "stripe"])
-def test_a_kept_sandbox_starts_again_with_the_same_credentials_and_address(name: str, tmp_path: Path) -> None:
+def test_kept_sandbox_restarts_with_the_same_credentials_and_address(name: str, tmp_path: Path) -> None:
     file = tmp_path / "kept.toml"
     first = kept(name, file)
     assert file.stat().st_mode & 0o777 == 0o600
@@ -287,7 +293,7 @@ def test_a_kept_sandbox_starts_again_with_the_same_credentials_and_address(name:
     assert (again["config"], file.read_text()) == (first["config"], content)
 
 
-def test_a_kept_section_stands_behind_what_the_file_holds(tmp_path: Path) -> None:
+def test_kept_section_is_appended_to_the_file(tmp_path: Path) -> None:
     file = tmp_path / "payments.toml"
     file.write_text('# mine\n[gateways.stripe]\napi_key = "sk_test_1"')
     told = kept("alipayhk", file)
@@ -301,16 +307,16 @@ def test_a_kept_section_stands_behind_what_the_file_holds(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "section", "words", "said"),
     [
-        ("stripe", 'base_url = "https://api.stripe.com"\napi_key = "sk_live_1"', (), "is no sandbox's"),
-        ("stripe", 'api_key = "sk_live_1"', (), "is no sandbox's"),
-        ("stripe", 'base_url = "http://127.0.0.1:x"', (), "is no sandbox's"),
+        ("stripe", 'base_url = "https://api.stripe.com"\napi_key = "sk_live_1"', (), "is not a sandbox's"),
+        ("stripe", 'api_key = "sk_live_1"', (), "is not a sandbox's"),
+        ("stripe", 'base_url = "http://127.0.0.1:x"', (), "is not a sandbox's"),
         ("stripe", 'provider = "alipayhk"', (), "is of another provider"),
         ("stripe", 'base_url = "http://127.0.0.1:8123"', ("--port", "8124"), "keeps port 8123"),
         ("stripe", 'base_url = "http://127.0.0.1:8123"\nsecret = "x"', (), "does not take secret"),
         ("lantern", None, (), "always makes up its api_key: it cannot be kept"),
     ],
 )
-def test_section_of_another_gateway_is_left_alone(
+def test_section_of_another_gateway_is_left_unchanged(
     run: Any, tmp_path: Path, name: str, section: str | None, words: tuple[str, ...], said: str
 ) -> None:
     file = tmp_path / "payments.toml"
@@ -324,7 +330,7 @@ def test_section_of_another_gateway_is_left_alone(
     assert (file.read_text() if file.exists() else None) == before
 
 
-def test_a_file_that_cannot_be_written_is_named(run: Any, tmp_path: Path) -> None:
+def test_unwritable_keep_file_is_named(run: Any, tmp_path: Path) -> None:
     ran = run("sandbox", "alipayhk", "--keep", tmp_path / "nowhere" / "kept.toml")
     assert (ran.code, ran.out) == (2, "")
     assert "kept.toml cannot be written: No such file" in ran.err
@@ -339,7 +345,7 @@ def test_a_file_that_cannot_be_written_is_named(run: Any, tmp_path: Path) -> Non
         ({"order_id_pattern": "[0-9]{12}"}, {"HKD"}, ("ID", "--amount", "88.00", "--currency", "HKD")),
     ],
 )
-def test_the_suggested_charge_is_one_that_the_provider_takes(
+def test_suggested_charge_fits_the_provider(
     monkeypatch: pytest.MonkeyPatch, limits: Any, currencies: set[str], shown_: tuple[str, ...]
 ) -> None:
     info = ProviderInfo(
@@ -357,7 +363,7 @@ def test_the_suggested_charge_is_one_that_the_provider_takes(
     assert sandbox._example("nobody") == ("ID", "--amount", "AMOUNT", "--currency", "CODE")
 
 
-def test_a_port_in_use_is_named(run: Any) -> None:
+def test_port_in_use_is_named(run: Any) -> None:
     async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
 
     with LoopbackServer(nothing) as taken:
@@ -366,14 +372,14 @@ def test_a_port_in_use_is_named(run: Any) -> None:
     assert f"port {taken.port} of 127.0.0.1 is in use" in ran.err
 
 
-def test_a_sandbox_that_is_not_installed_and_a_wrong_time_scale_are_named(run: Any) -> None:
+def test_missing_sandbox_and_wrong_time_scale_are_named(run: Any) -> None:
     assert run("sandbox", "nobody").code == 3
     ran = run("sandbox", "alipayhk", "--time-scale", "-1")
     assert ran.code == 1
     assert "time_scale" in ran.err
 
 
-def test_without_the_extra_it_is_named(spawn: Any, distribution: Any) -> None:
+def test_missing_sandbox_extra_is_named(spawn: Any, distribution: Any) -> None:
     site = distribution("payments-hollow", "import uvicorn_of_nobody\n", sandboxes="hollow = payments_hollow:make")
     ran = spawn("sandbox", "hollow", "--json", PYTHONPATH=str(site))
     assert (ran.code, ran.error["kind"]) == (3, "ProviderContractError")
@@ -383,7 +389,7 @@ def test_without_the_extra_it_is_named(spawn: Any, distribution: Any) -> None:
 # payments record.
 
 
-def test_stories_are_recorded_from_the_sandbox(run: Any) -> None:
+def test_record_writes_cassettes_from_the_sandbox(run: Any) -> None:
     ran = run("record", "alipayhk", "--story", "paid", "--output", "here", "--json")
     assert (ran.code, ran.err) == (0, "")
     (recorded,) = ran.json["recorded"]
@@ -391,17 +397,17 @@ def test_stories_are_recorded_from_the_sandbox(run: Any) -> None:
     assert "payment_intents/create" in Path(recorded).read_text()
 
 
-def test_by_default_they_are_kept_beside_the_others(run: Any) -> None:
+def test_record_writes_to_the_cassettes_folder_by_default(run: Any) -> None:
     assert "recorded cassettes/alipayhk/sandbox/paid.yaml" in run("record", "alipayhk", "--story", "paid").out
 
 
-def test_a_story_that_does_not_exist_is_named(run: Any) -> None:
+def test_record_names_an_unknown_story(run: Any) -> None:
     ran = run("record", "alipayhk", "--story", "nonesuch")
     assert ran.code in {1, 2, 3, 4}
     assert "nonesuch" in ran.err
 
 
-def test_live_stories_are_recorded_from_the_configured_gateway(
+def test_record_live_uses_the_configured_gateway(
     run: Any, toml: Path, sandbox: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def person() -> str:
@@ -418,7 +424,7 @@ def test_live_stories_are_recorded_from_the_configured_gateway(
     assert not [field for field in ("client_secret", "webhook_key") if sandbox.config[field] in kept]
 
 
-def test_a_recording_that_fails_is_told_in_words(run: Any, toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_failure_is_reported_in_words(run: Any, toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("builtins.input", lambda: "")  # claims to have paid without paying
     ran = run("record", "alipayhk", "--live", "--story", "paid", "--json")
     assert ran.code == 1
@@ -426,7 +432,7 @@ def test_a_recording_that_fails_is_told_in_words(run: Any, toml: Path, monkeypat
     assert not Path("cassettes").exists() or not list(Path("cassettes").rglob("*.yaml"))
 
 
-def test_missing_recording_dependency_is_named(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_names_a_missing_dependency(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "payments_core.testing.cassettes", None)
     monkeypatch.delattr("payments_core.testing.cassettes", raising=False)
     ran = run("record", "alipayhk")

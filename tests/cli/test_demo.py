@@ -45,7 +45,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Sandbox], None
 # The life of a charge.
 
 
-def test_the_demo_plays_the_whole_life_and_ends_with_success(run: Any) -> None:
+def test_demo_plays_every_step_and_succeeds(run: Any) -> None:
     ran = run("demo")
     assert (ran.code, ran.err) == (0, "")
     shown = [line.split()[0] for line in ran.out.splitlines() if line[:1].isalpha()]
@@ -54,7 +54,7 @@ def test_the_demo_plays_the_whole_life_and_ends_with_success(run: Any) -> None:
     assert "Every step happened." in ran.out
 
 
-def test_as_json_there_is_one_object_for_each_step_and_nothing_else(run: Any) -> None:
+def test_demo_with_json_prints_one_object_per_step(run: Any) -> None:
     ran = run("demo", "--json")
     assert (ran.code, ran.err) == (0, "")
     assert [step["step"] for step in ran.lines] == STEPS
@@ -69,7 +69,7 @@ def test_as_json_there_is_one_object_for_each_step_and_nothing_else(run: Any) ->
     assert (mismatch["field"], mismatch["answered"]["text"]) == ("amount", "88.01")
 
 
-def test_what_carries_a_status_is_not_asked_about_and_a_hint_is(run: Any) -> None:
+def test_demo_queries_after_a_hint_and_not_after_an_authoritative_event(run: Any) -> None:
     """As the README says of `confirm_event`."""
     for provider, believed, source, asked in (
         ("stripe", "it carries a status", "the notification itself says SUCCEEDED", False),
@@ -81,13 +81,13 @@ def test_what_carries_a_status_is_not_asked_about_and_a_hint_is(run: Any) -> Non
         assert run("demo", "--provider", provider, "--json").lines[3]["asked"] is asked
 
 
-def test_the_demo_runs_as_a_command_of_its_own(spawn: Any) -> None:
+def test_demo_runs_in_its_own_process(spawn: Any) -> None:
     ran = spawn("demo", "--json", "--amount", "1")
     assert (ran.code, ran.err) == (0, "")
     assert ran.lines[3]["amount"]["text"] == "1.00"
 
 
-def test_no_secret_and_no_token_is_shown(run: Any, stage: Any) -> None:
+def test_demo_shows_no_secret_and_no_token(run: Any, stage: Any) -> None:
     made: list[Sandbox] = []
     stage(made.append)
     text = run("demo").out + run("demo", "--json").out
@@ -97,7 +97,7 @@ def test_no_secret_and_no_token_is_shown(run: Any, stage: Any) -> None:
     assert re.search(r"[0-9a-f]{40}", text) is None, "tokens of the sandbox have 40 digits"
 
 
-def test_the_order_id_and_the_currency_can_be_chosen(run: Any) -> None:
+def test_demo_takes_a_given_order_id_and_currency(run: Any) -> None:
     ran = run("demo", "--json", "--order-id", "MINE-1", "--currency", "HKD", "--provider", "alipayhk", "--auto")
     assert ran.code == 0
     assert ran.lines[1]["reference"]["order_id"] == "MINE-1"
@@ -113,7 +113,7 @@ def failed(ran: Any, step: str, said: str) -> None:
     assert said in ran.error["message"]
 
 
-def test_a_refused_authorization_is_no_success(run: Any, stage: Any) -> None:
+def test_demo_fails_if_the_authorization_is_refused(run: Any, stage: Any) -> None:
     def change(sandbox: Sandbox) -> None:
         config = {**sandbox.config, "client_secret": "wrong"}
         sandbox.__class__ = type("Changed", (Sandbox,), {"config": property(lambda _: config)})
@@ -122,26 +122,26 @@ def test_a_refused_authorization_is_no_success(run: Any, stage: Any) -> None:
     failed(run("demo", "--json"), "authorized", "AuthorizationRejected")
 
 
-def test_a_rejected_charge_is_no_success(run: Any, stage: Any) -> None:
+def test_demo_fails_if_the_charge_is_rejected(run: Any, stage: Any) -> None:
     stage(lambda sandbox: sandbox.reject_next(4711, "not today"))
     failed(run("demo", "--json"), "charged", "not today")
 
 
-def test_a_lost_notification_is_no_success(run: Any, stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payments_core.cli.life._PATIENCE", 1.2)
+def test_demo_fails_if_the_notification_is_lost(run: Any, stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("payments_core.cli.walkthrough._TIMEOUT", 1.2)
     stage(lambda sandbox: setattr(sandbox, "pay", lambda order_id: Sandbox.pay(sandbox, order_id, notify=False)))
     failed(run("demo", "--json"), "notified", "no notification about this charge")
 
 
-def test_a_sandbox_that_notifies_nobody_is_told_what_it_may_lack(
+def test_demo_without_notification_advises_to_register_an_endpoint(
     run: Any, stage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("payments_core.cli.life._PATIENCE", 1.2)
+    monkeypatch.setattr("payments_core.cli.walkthrough._TIMEOUT", 1.2)
     stage(lambda sandbox: setattr(sandbox, "pay", lambda order_id: Sandbox.pay(sandbox, order_id, notify=False)))
-    assert "give the sandbox a\n  method register_endpoint(url)" in run("demo").err
+    assert "give the sandbox\n  a method register_endpoint(url)" in run("demo").err
 
 
-def test_what_a_provider_does_not_take_is_chosen_by_hand(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_with_refused_defaults_advises_to_choose(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own rules for an order id, its own smallest amount."""
     info = AlipayHKProvider.info
     narrow = structs.replace(info, limits=Limits(order_id_length=8, order_id_pattern="[a-z]{3}-[0-9]{4}"))
@@ -161,7 +161,7 @@ def test_what_a_provider_does_not_take_is_chosen_by_hand(run: Any, monkeypatch: 
         (Limits(minimum=(Money.of("100", "HKD"),)), "100.00"),
     ],
 )
-def test_the_demo_chooses_what_the_provider_takes(
+def test_demo_defaults_fit_the_provider_limits(
     run: Any, monkeypatch: pytest.MonkeyPatch, limits: Limits, amount: str
 ) -> None:
     monkeypatch.setattr(AlipayHKProvider, "info", structs.replace(AlipayHKProvider.info, limits=limits))
@@ -170,7 +170,7 @@ def test_the_demo_chooses_what_the_provider_takes(
     assert ran.lines[1]["amount"]["text"] == amount
 
 
-def test_a_notification_signed_with_another_key_is_no_success(run: Any, stage: Any) -> None:
+def test_demo_fails_if_the_notification_is_signed_with_another_key(run: Any, stage: Any) -> None:
     def change(sandbox: Sandbox) -> None:
         config = {**sandbox.config, "webhook_key": "another"}
         sandbox.__class__ = type("Changed", (Sandbox,), {"config": property(lambda _: config)})
@@ -179,33 +179,31 @@ def test_a_notification_signed_with_another_key_is_no_success(run: Any, stage: A
     failed(run("demo", "--json"), "notified", "refused")
 
 
-def test_a_shopper_who_declines_is_no_success(run: Any, stage: Any) -> None:
+def test_demo_fails_if_the_shopper_declines(run: Any, stage: Any) -> None:
     stage(lambda sandbox: setattr(sandbox, "pay", sandbox.cancel))
     failed(run("demo", "--json"), "notified", "CANCELLED: nothing was paid")
 
 
-def test_an_answer_that_says_pending_for_good_is_no_success(
-    run: Any, stage: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_demo_fails_if_the_charge_stays_pending(run: Any, stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A notification alone proves nothing."""
-    monkeypatch.setattr("payments_core.cli.life._PATIENCE", 1.2)
+    monkeypatch.setattr("payments_core.cli.walkthrough._TIMEOUT", 1.2)
     stage(lambda sandbox: setattr(sandbox, "pay", sandbox.deliver))
     failed(run("demo", "--json"), "confirmed", "PENDING")
 
 
-def test_a_forgery_that_is_believed_is_no_success(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_fails_if_a_forgery_is_accepted(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("payments_alipayhk.webhook.same_hex_digest", lambda given, expected: True)
     failed(run("demo", "--json"), "forgery_refused", "was answered 200")
 
 
-def test_other_money_that_is_believed_is_no_success(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_fails_if_another_amount_is_accepted(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "payments_core.models.Charge.require", lambda self, *_, **__: structs.replace(self, matched=True)
     )
     failed(run("demo", "--json"), "mismatch_refused", "an answer about 88.01 HKD was taken")
 
 
-def test_a_failure_is_told_to_people_in_words(run: Any, stage: Any) -> None:
+def test_demo_failure_is_reported_in_words(run: Any, stage: Any) -> None:
     stage(lambda sandbox: sandbox.reject_next(4711, "not today"))
     ran = run("demo")
     assert ran.code == 1
@@ -217,7 +215,7 @@ def test_a_failure_is_told_to_people_in_words(run: Any, stage: Any) -> None:
 # Paying by hand.
 
 
-def test_with_browser_the_page_is_named_and_the_person_pays_there(stage: Any, run: Any) -> None:
+def test_demo_with_browser_prints_the_page_and_waits_for_payment(stage: Any, run: Any) -> None:
     made: list[Sandbox] = []
     stage(made.append)
 
@@ -236,21 +234,21 @@ def test_with_browser_the_page_is_named_and_the_person_pays_there(stage: Any, ru
     assert re.fullmatch(r"Pay here: http://127\.0\.0\.1:\d+/wallet/C\d+ .*\n", ran.err)
 
 
-def test_auto_and_browser_exclude_each_other(run: Any) -> None:
+def test_demo_refuses_auto_with_browser(run: Any) -> None:
     assert run("demo", "--auto", "--browser").code == 2
 
 
 # The QR code.
 
 
-def test_in_a_terminal_the_code_is_drawn_in_black_and_white() -> None:
+def test_qr_code_in_a_terminal_is_black_and_white() -> None:
     """Many readers take no inverted code, so the terminal's own colours must not matter."""
     text = in_terminal(columns=100)
     assert re.search("\x1b\\[97;40m█+\x1b\\[0m", text)
     assert "widen it" not in text
 
 
-def test_a_narrow_terminal_is_drawn_in_and_told_so() -> None:
+def test_qr_code_in_a_narrow_terminal_has_a_remark() -> None:
     text = in_terminal(columns=20)
     assert "\x1b[97;40m█" in text
     assert "(the terminal has 20 columns and the code needs" in text
@@ -276,13 +274,13 @@ def in_terminal(columns: int) -> str:
     return text.decode()
 
 
-def test_a_terminal_without_blocks_gets_letters(spawn: Any) -> None:
+def test_qr_code_without_block_characters_uses_ascii(spawn: Any) -> None:
     ran = spawn("demo", PYTHONIOENCODING="ascii")
     assert ran.code == 0
     assert "##  " in ran.out
 
 
-def test_without_segno_a_line_says_how_to_get_the_code(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_qr_code_without_segno_is_replaced_by_advice(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "segno", None)
     ran = run("demo")
     assert ran.code == 0
@@ -307,28 +305,26 @@ def test_demo_with_config_charges_at_any_server(spawn: Any, elsewhere: Any, ther
     assert "█" in ran.out
 
 
-def test_with_config_and_json_there_are_three_steps(run: Any, there: Path) -> None:
+def test_demo_with_config_and_json_prints_three_steps(run: Any, there: Path) -> None:
     ran = run("demo", "--config", there, "--json", "--order-id", "P9297895081903", "--amount", "1")
     assert [each["step"] for each in ran.lines] == ["authorized", "charged", "queried"]
     assert ran.lines[1]["next_action"] == {"type": "redirect", "url": "https://a.payment.link/code"}
     assert ran.lines[2]["status"] == "PENDING"
 
 
-def test_with_config_no_sandbox_is_started(run: Any, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_with_config_starts_no_sandbox(run: Any, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox_package, "make", None)
     assert run("demo", "--config", there).code == 0
 
 
-def test_the_only_gateway_of_the_file_is_taken_whatever_its_name(
-    run: Any, tmp_path: Path, elsewhere: Any, write_toml: Any
-) -> None:
+def test_demo_uses_the_only_gateway_of_the_file(run: Any, tmp_path: Path, elsewhere: Any, write_toml: Any) -> None:
     file = write_toml(tmp_path / "one.toml", elsewhere.config, "hong-kong", provider="alipayhk")
     assert run("demo", "--config", file).code == 0
     assert run("demo", "--config", file, "--gateway", "hong-kong").code == 0
     assert run("demo", "--config", file, "--gateway", "macau").code == 3
 
 
-def test_of_several_gateways_the_provider_s_own_is_taken(
+def test_demo_uses_the_gateway_named_like_its_provider(
     run: Any, tmp_path: Path, elsewhere: Any, write_toml: Any
 ) -> None:
     first = write_toml(tmp_path / "first", elsewhere.config, "second", provider="alipayhk").read_text()
@@ -339,7 +335,7 @@ def test_of_several_gateways_the_provider_s_own_is_taken(
     assert "gateway alipayhk" in ran.out
 
 
-def test_an_answer_about_other_money_is_a_mismatch(run: Any, elsewhere: Any, there: Path) -> None:
+def test_demo_with_another_amount_in_the_answer_is_a_mismatch(run: Any, elsewhere: Any, there: Path) -> None:
     """The documentation's own example answers 50 TWD."""
     data = {
         "order_id": "C991289984923795789123",
@@ -355,7 +351,7 @@ def test_an_answer_about_other_money_is_a_mismatch(run: Any, elsewhere: Any, the
     assert (ran.error["kind"], ran.error["field"], ran.error["request_id"]) == ("Mismatch", "currency", "r1")
 
 
-def test_an_unknown_outcome_says_how_to_ask(run: Any, elsewhere: Any, there: Path) -> None:
+def test_demo_with_unknown_outcome_advises_to_ask(run: Any, elsewhere: Any, there: Path) -> None:
     elsewhere.answers["create"] = (502, {})
     ran = run("demo", "--config", there, "--order-id", "A1")
     assert ran.code == 7
@@ -363,6 +359,6 @@ def test_an_unknown_outcome_says_how_to_ask(run: Any, elsewhere: Any, there: Pat
     assert len(elsewhere.calls.create) == 1
 
 
-def test_what_belongs_to_the_sandbox_is_refused_with_config(run: Any, there: Path) -> None:
+def test_demo_refuses_sandbox_options_with_config(run: Any, there: Path) -> None:
     assert run("demo", "--config", there, "--browser").code == 2
     assert run("demo", "--gateway", "alipayhk").code == 2

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from payments_alipayhk import AlipayHKProvider
 from payments_core import Gateway, PaymentError, UnsupportedOperation, WebhookDelivery
-from payments_core.cli import examine, reach
+from payments_core.cli import connectivity, examine
 from payments_core.testing.faults import HTML, FaultGateway, Status
 from payments_core.testing.server import ReceivedDelivery, WebhookListener
 from payments_stripe.sandbox import Sandbox as StripeSandbox
@@ -48,7 +48,7 @@ def message(ran: Any, check: str) -> str:
 # One thing wrong at a time.
 
 
-def test_a_gateway_in_order_passes_every_check_and_is_charged_nothing(run: Any, toml: Path, sandbox: Any) -> None:
+def test_working_gateway_passes_every_check_without_a_charge(run: Any, toml: Path, sandbox: Any) -> None:
     ran = run("doctor", "--json")
     assert (ran.code, ran.err, ran.json["failed"]) == (0, "", 0)
     assert results(ran) == OK
@@ -66,14 +66,14 @@ def test_doctor_queries_an_unknown_charge_without_authorization(run: Any, stripe
     assert [each.method for each in stripe.received] == ["GET"]
 
 
-def test_refused_credentials_are_named_as_that(run: Any, tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
+def test_refused_credentials_fail_their_check(run: Any, tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
     write_toml(tmp_path / "payments.toml", {**sandbox.config, "client_secret": "hush-hush-hush"})
     ran = run("doctor", "--json")
     assert (ran.code, results(ran)) == (1, OK | {"credentials": "failed"})
     assert "hush" not in ran.out + ran.err
 
 
-def test_a_refused_key_is_named_without_an_authorization_step(
+def test_refused_key_without_authorization_step_fails_the_credentials(
     run: Any, tmp_path: Path, stripe: StripeSandbox, write_toml: Any
 ) -> None:
     write_toml(tmp_path / "payments.toml", {**stripe.config, "api_key": "sk_test_hush_hush_hush"}, "stripe")
@@ -83,7 +83,7 @@ def test_a_refused_key_is_named_without_an_authorization_step(
 
 
 @pytest.mark.parametrize("fault", [Status(503), HTML()])
-def test_an_answer_that_is_not_the_gateway_s_proves_no_credentials(
+def test_answer_of_another_server_proves_no_credentials(
     run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, fault: Any
 ) -> None:
     with FaultGateway(sandbox.url) as between, between.inject(fault):
@@ -96,7 +96,7 @@ def test_an_answer_that_is_not_the_gateway_s_proves_no_credentials(
     ("change", "said"),
     [({"uid": ""}, "uid missing"), ({"uid": " 1"}, "uid must not begin"), ({"base_url": "ftp://x"}, "base_url must")],
 )
-def test_incomplete_settings_are_named_by_their_field(
+def test_incomplete_settings_name_the_field(
     run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, change: dict[str, str], said: str
 ) -> None:
     write_toml(tmp_path / "payments.toml", {**sandbox.config, **change})
@@ -106,7 +106,7 @@ def test_incomplete_settings_are_named_by_their_field(
     assert sandbox.received == ()
 
 
-def test_a_plugin_that_is_not_installed_and_a_broken_one_are_named(
+def test_missing_or_broken_plugin_is_named(
     run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_toml(tmp_path / "payments.toml", sandbox.config, "shop", provider="gone")
@@ -119,9 +119,7 @@ def test_a_plugin_that_is_not_installed_and_a_broken_one_are_named(
     assert "contract 99" in message(ran, "plugin")
 
 
-def test_all_gateways_are_looked_at_or_those_that_are_named(
-    run: Any, toml: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doctor_checks_all_gateways_or_those_named(run: Any, toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with toml.open("a") as more:
         more.write("[gateways.stripe]\n")
     ran = run("doctor", "--json")
@@ -130,7 +128,7 @@ def test_all_gateways_are_looked_at_or_those_that_are_named(
     assert results(run("doctor", "alipayhk", "nobody", "--json"), "nobody") == {"plugin": "failed"}
 
 
-def test_nothing_configured_and_a_broken_file_are_errors_of_the_configuration(run: Any, tmp_path: Path) -> None:
+def test_missing_or_broken_configuration_is_a_configuration_error(run: Any, tmp_path: Path) -> None:
     ran = run("doctor", "--json")
     assert (ran.code, ran.error["message"]) == (3, "no gateway is configured here")
     (tmp_path / "payments.toml").write_text("[gateways")
@@ -150,7 +148,7 @@ def test_closed_port_differs_from_unknown_host(
     ran = run("doctor", "--deadline", "1", "--json")
     assert results(ran) == OK | {"address": "failed", "credentials": "skipped"}
     assert message(ran, "address").startswith("TCP: no connection to port 9 of base_url's host: Connection refused")
-    assert "HTTPS_PROXY is set here, and gateways never look at it" in message(ran, "address")
+    assert "HTTPS_PROXY is set here, and gateways ignore it" in message(ran, "address")
     assert "proxy.internal" not in ran.out
     write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": "https://hush-hush.invalid"})
     ran = run("doctor", "--deadline", "1", "--json")
@@ -158,7 +156,7 @@ def test_closed_port_differs_from_unknown_host(
     assert "hush" not in ran.out
 
 
-def test_a_port_that_speaks_no_tls_is_named() -> None:
+def test_port_without_tls_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -169,13 +167,13 @@ def test_a_port_that_speaks_no_tls_is_named() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        problem, advice = reach.why_unreachable(f"https://127.0.0.1:{server.getsockname()[1]}", 10)
+        problem, advice = connectivity.connection_problem(f"https://127.0.0.1:{server.getsockname()[1]}", 10)
         thread.join(10)
     assert problem.startswith("TLS: the handshake failed: ")
-    assert "https where the server speaks http" in advice
+    assert "https although the server speaks http" in advice
 
 
-def test_a_certificate_that_nobody_trusts_is_named(run: Any, tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
+def test_untrusted_certificate_is_named(run: Any, tmp_path: Path, sandbox: Any, write_toml: Any) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -194,7 +192,7 @@ def test_a_certificate_that_nobody_trusts_is_named(run: Any, tmp_path: Path, san
         base_url = f"https://127.0.0.1:{server.getsockname()[1]}"
         write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": base_url})
         ran = run("doctor", "--deadline", "2", "--json")
-        trusted = reach.why_unreachable(base_url, 10, ca_file=str(TLS / "cert.pem"))
+        trusted = connectivity.connection_problem(base_url, 10, ca_file=str(TLS / "cert.pem"))
         ended.set()
     assert trusted == ("", "")
     assert results(ran)["address"] == "failed"
@@ -225,7 +223,7 @@ def test_refusing_proxy_is_named(run: Any, tmp_path: Path, sandbox: Any, write_t
     ("ahead", "result", "said"),
     [(0, "ok", "within "), (50, "ok", "within "), (-120, "warning", "ahead of"), (600, "warning", "behind")],
 )
-def test_a_clock_that_is_wrong_is_a_warning(
+def test_wrong_clock_is_a_warning(
     run: Any,
     tmp_path: Path,
     elsewhere: Any,
@@ -257,7 +255,7 @@ def test_invalid_date_is_not_compared(
 
 
 @pytest.mark.parametrize(("moves", "result"), [(True, "ok"), (None, "ok"), (False, "warning")])
-def test_whether_money_moves_is_said(moves: bool | None, result: str) -> None:
+def test_money_check_says_whether_money_moves(moves: bool | None, result: str) -> None:
     found = examine._money(type("Opened", (), {"moves_money": moves})())
     assert found.result == result
 
@@ -300,7 +298,7 @@ def shop(sandbox: Any) -> Iterator[Callable[..., WebhookListener]]:
         ((500, 400), {"forged": "ok", "notified": "failed"}),
     ],
 )
-def test_a_notification_comes_back_and_a_forged_one_is_refused(
+def test_shop_must_accept_a_genuine_notification_and_refuse_a_forged_one(
     run: Any, toml: Path, shop: Any, sandbox: Any, answers: tuple[int, int], wanted: dict[str, str]
 ) -> None:
     listener = shop(*answers)
@@ -311,7 +309,7 @@ def test_a_notification_comes_back_and_a_forged_one_is_refused(
     assert {each.path for each in sandbox.received} == {"/mch-api/v1/auth"}, "no charge was made at the gateway"
 
 
-def test_a_shop_with_another_key_is_found_out(
+def test_shop_with_another_key_fails_the_genuine_notification(
     run: Any, tmp_path: Path, shop: Any, sandbox: Any, write_toml: Any
 ) -> None:
     listener = shop()
@@ -322,7 +320,7 @@ def test_a_shop_with_another_key_is_found_out(
 
 
 @pytest.mark.parametrize("moves", [True, None])
-def test_a_gateway_that_may_move_money_is_sent_the_forged_one_alone(
+def test_gateway_that_may_move_money_gets_only_the_forged_notification(
     run: Any, tmp_path: Path, shop: Any, sandbox: Any, write_toml: Any, monkeypatch: pytest.MonkeyPatch, moves: Any
 ) -> None:
     listener = shop()
@@ -344,14 +342,14 @@ def test_unreachable_address_fails_both_checks(run: Any, toml: Path, shop: Any) 
     assert "nothing listens there" in message(ran, "forged")
 
 
-def test_a_provider_that_cannot_make_a_notification_up_is_not_checked(
+def test_provider_without_sample_notification_skips_the_checks(
     run: Any, toml: Path, shop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
         raise UnsupportedOperation("no sandbox today")
 
     listener = shop()
-    monkeypatch.setattr("payments_core.cli.made_up.start_sandbox", broken)
+    monkeypatch.setattr("payments_core.cli.sample.start_sandbox", broken)
     ran = run("doctor", "alipayhk", "--notify-url", listener.url, "--json")
     assert (ran.code, results(ran)) == (0, OK | {"forged": "skipped", "notified": "skipped"})
     assert "no sandbox today" in message(ran, "forged")
@@ -367,6 +365,6 @@ def test_a_provider_that_cannot_make_a_notification_up_is_not_checked(
         (("alipayhk", "--notify-url", "http://[/"), 4),
     ],
 )
-def test_a_notify_url_that_cannot_be_used_is_refused(run: Any, toml: Path, words: tuple[str, ...], code: int) -> None:
+def test_unusable_notify_url_is_refused(run: Any, toml: Path, words: tuple[str, ...], code: int) -> None:
     ran = run("doctor", *words)
     assert (ran.code, ran.out) == (code, "")

@@ -13,7 +13,7 @@ from payments_core import Notifications
 from payments_core.cli.providers import _notifications
 
 
-def test_the_provider_is_shown_with_all_that_it_can_do(run: Any) -> None:
+def test_providers_with_json_lists_what_each_can_do(run: Any) -> None:
     ran = run("providers", "--json")
     assert (ran.code, ran.err) == (0, "")
     (found,) = [each for each in ran.json if each["id"] == "alipayhk"]
@@ -29,7 +29,7 @@ def test_the_provider_is_shown_with_all_that_it_can_do(run: Any) -> None:
     assert found["sandbox"] is True
 
 
-def test_people_see_the_same_in_words(run: Any) -> None:
+def test_providers_lists_what_each_can_do_in_words(run: Any) -> None:
     out = run("providers").out
     for shown in (
         "alipayhk  AlipayHK",
@@ -50,13 +50,13 @@ def test_people_see_the_same_in_words(run: Any) -> None:
         ({"notifications": "SIGNED", "authoritative_webhooks": True}, "are signed, and carry a status"),
     ],
 )
-def test_people_see_how_notifications_can_be_believed(declared: dict[str, Any], words: str) -> None:
+def test_providers_describes_every_kind_of_notification(declared: dict[str, Any], words: str) -> None:
     kind = Notifications(declared["notifications"])
     info = msgspec.structs.replace(AlipayHKProvider.info, **(declared | {"notifications": kind}))
     assert words in _notifications(info)
 
 
-def test_a_broken_plugin_beside_it_is_reported_and_harms_nothing(spawn: Any, distribution: Any) -> None:
+def test_broken_plugin_is_reported_and_others_work(spawn: Any, distribution: Any) -> None:
     site = distribution(
         "payments-broken",
         "print('hello from the plugin')\nimport no_such_module\n",
@@ -106,7 +106,7 @@ class Provider:
         ({"hook": "get_statu"}, "hooks that do not exist: get_statu (the hooks are authorize, create_charge, "),
     ],
 )
-def test_a_plugin_that_could_not_be_opened_is_not_called_usable(
+def test_plugin_that_cannot_be_opened_is_not_usable(
     spawn: Any, distribution: Any, fields: dict[str, Any], said: str
 ) -> None:
     """In one line, which names the hook and what could be meant; the same as opening it says."""
@@ -123,7 +123,7 @@ def test_a_plugin_that_could_not_be_opened_is_not_called_usable(
     assert found["problem"].startswith("provider odd has hooks") or opened.error["message"] == found["problem"]
 
 
-def test_a_whole_plugin_is_usable_whatever_its_properties_need(spawn: Any, distribution: Any) -> None:
+def test_complete_plugin_with_failing_properties_is_usable(spawn: Any, distribution: Any) -> None:
     """The positive control."""
     source = PLUGIN.format(operations="", argument="request", hook="get_status")
     site = distribution("payments-odd", source, providers="odd = payments_odd:Provider")
@@ -131,14 +131,14 @@ def test_a_whole_plugin_is_usable_whatever_its_properties_need(spawn: Any, distr
     assert (found["usable"], found["problem"]) == (True, "")
 
 
-def test_a_plugin_that_ends_the_process_is_reported_too(spawn: Any, distribution: Any) -> None:
+def test_plugin_that_exits_the_process_is_reported(spawn: Any, distribution: Any) -> None:
     site = distribution("payments-exits", "import sys\nsys.exit(0)\n", providers="exits = payments_exits:Provider")
     ran = spawn("providers", "--json", PYTHONPATH=str(site))
     assert {each["id"]: each["usable"] for each in ran.json}["exits"] is False
     assert {each["id"]: each["usable"] for each in ran.json}["alipayhk"] is True
 
 
-def test_a_name_that_two_distributions_claim_is_refused(spawn: Any, distribution: Any) -> None:
+def test_name_claimed_by_two_distributions_is_refused(spawn: Any, distribution: Any) -> None:
     site = distribution("payments-other", "class Provider: ...\n", providers="alipayhk = payments_other:Provider")
     (found,) = [each for each in spawn("providers", "--json", PYTHONPATH=str(site)).json if each["id"] == "alipayhk"]
     assert found["usable"] is False
@@ -155,7 +155,7 @@ def test_demo_uses_the_first_or_the_named_sandbox(run: Any) -> None:
     assert "alipayhk" not in ran.out
 
 
-def test_a_hyphen_in_a_name_is_read_as_an_id_has_it(spawn: Any, distribution: Any) -> None:
+def test_hyphen_in_a_provider_name_is_read_as_underscore(spawn: Any, distribution: Any) -> None:
     """As `payments new-provider` makes the one from the other."""
     site = distribution(
         "payments-hong-kong",
@@ -175,7 +175,7 @@ def test_a_hyphen_in_a_name_is_read_as_an_id_has_it(spawn: Any, distribution: An
         assert "read as _" in " ".join(spawn(command, "--help").out.split())
 
 
-def test_an_extra_that_the_sandbox_needs_is_told_with_one_advice(spawn: Any, distribution: Any) -> None:
+def test_missing_extra_of_a_sandbox_is_named_with_one_advice(spawn: Any, distribution: Any) -> None:
     site = distribution(
         "payments-hollow",
         PLUGIN.format(operations="", argument="request", hook="get_status").replace('"odd"', '"hollow"')
@@ -192,7 +192,7 @@ def test_an_extra_that_the_sandbox_needs_is_told_with_one_advice(spawn: Any, dis
         assert (ran.code, ran.error["next"]) == (3, "Install that, and run this again.")
 
 
-def test_a_provider_without_a_sandbox_is_told_apart(run: Any) -> None:
+def test_provider_without_sandbox_is_not_found(run: Any) -> None:
     ran = run("demo", "--provider", "nobody", "--json")
     assert (ran.code, ran.error["kind"]) == (3, "ProviderNotFound")
     assert "payments providers" in ran.error["next"]
@@ -207,9 +207,7 @@ def gateways(run: Any, *words: object) -> dict[str, Any]:
     return {each["name"]: each for one in ran.json for each in one["gateways"]}
 
 
-def test_configured_gateways_are_shown_beside_their_provider_without_a_value(
-    run: Any, sandbox: Any, tmp_path: Path, write_toml: Any
-) -> None:
+def test_configured_gateways_are_listed_without_values(run: Any, sandbox: Any, tmp_path: Path, write_toml: Any) -> None:
     file = write_toml(tmp_path / "payments.toml", sandbox.config, "shop-hk", provider="alipayhk")
     with file.open("a") as more:
         more.write('[gateways.old]\nprovider = "gone"\n[gateways.stripe]\napi_key = "sk_test_hush-hush"\n')
@@ -231,7 +229,7 @@ def test_configured_gateways_are_shown_beside_their_provider_without_a_value(
         assert not value or value not in ran.out + ran.err
 
 
-def test_a_gateway_that_the_environment_configures_is_shown(
+def test_gateway_configured_by_the_environment_is_listed(
     run: Any, sandbox: Any, tmp_path: Path, write_toml: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Alone, with a provider of its own, and over a section of the file."""
@@ -250,14 +248,14 @@ def test_a_gateway_that_the_environment_configures_is_shown(
     assert {each["problem"] for each in found.values()} == {""}
 
 
-def test_variables_that_are_no_field_of_a_provider_configure_nothing(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unrelated_variables_configure_nothing(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kubelet sets such ones for a Service of that name."""
     monkeypatch.setenv("PAYMENTS_ALIPAYHK_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("PAYMENTS_ALIPAYHK_PORT", "tcp://10.0.0.1:80")
     assert gateways(run) == {}
 
 
-def test_a_secret_in_a_mounted_file_is_enough_to_be_shown(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gateway_configured_by_a_secret_file_is_listed(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAYMENTS_STRIPE_API_KEY_FILE", "/nowhere/key")
     assert "PAYMENTS_STRIPE_API_KEY_FILE names cannot be read" in gateways(run)["stripe"]["problem"]
 
@@ -271,12 +269,12 @@ def test_a_secret_in_a_mounted_file_is_enough_to_be_shown(run: Any, monkeypatch:
         (b"\xe9", "is not UTF-8"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(run: Any, tmp_path: Path, content: bytes, said: str) -> None:
+def test_unreadable_configuration_file_is_named(run: Any, tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "payments.toml").write_bytes(content)
     ran = run("providers", "--json")
     assert (ran.code, said in ran.error["message"]) == (3, True)
 
 
-def test_a_file_with_a_byte_order_mark_is_read(run: Any, tmp_path: Path) -> None:
+def test_configuration_file_with_byte_order_mark_is_read(run: Any, tmp_path: Path) -> None:
     (tmp_path / "payments.toml").write_bytes(b"\xef\xbb\xbf[gateways.stripe]\n")
     assert list(gateways(run)) == ["stripe"]

@@ -26,7 +26,7 @@ def genuine(sandbox: Any, content: bytes = BODY) -> str:
     return f"Signature: {hashlib.sha256(content + b'.' + key).hexdigest()}"
 
 
-def test_a_genuine_notification_is_verified_and_read(run: Any, toml: Path, sandbox: Any, body: Path) -> None:
+def test_verify_reads_a_genuine_notification(run: Any, toml: Path, sandbox: Any, body: Path) -> None:
     ran = run("webhook", "verify", "alipayhk", "--body", body, "--header", genuine(sandbox), "--json")
     assert (ran.code, ran.err) == (0, "")
     assert ran.json["verified"] is True
@@ -38,14 +38,14 @@ def test_a_genuine_notification_is_verified_and_read(run: Any, toml: Path, sandb
     assert "nothing about the money" in said
 
 
-def test_headers_can_come_from_a_file(run: Any, toml: Path, sandbox: Any, body: Path, tmp_path: Path) -> None:
+def test_verify_reads_headers_from_a_file(run: Any, toml: Path, sandbox: Any, body: Path, tmp_path: Path) -> None:
     """A gateway that sends a fixed password in a header would have it in the process list otherwise."""
     headers = tmp_path / "headers"
     headers.write_text(f"Content-Type: application/json\r\n\r\n{genuine(sandbox)}\r\n")
     assert run("webhook", "verify", "alipayhk", "--body", body, "--header", f"@{headers}").code == 0
 
 
-def test_the_body_is_taken_from_stdin_byte_for_byte(spawn: Any, toml: Path, sandbox: Any) -> None:
+def test_verify_reads_stdin_byte_for_byte(spawn: Any, toml: Path, sandbox: Any) -> None:
     for content in (BODY, BODY + b"\n", BODY.replace(b":", b": ")):
         words = (
             "webhook",
@@ -62,7 +62,7 @@ def test_the_body_is_taken_from_stdin_byte_for_byte(spawn: Any, toml: Path, sand
         assert spawn(*words, stdin=content + b" ").code == 9
 
 
-def test_a_forged_notification_is_refused(run: Any, toml: Path, sandbox: Any, body: Path) -> None:
+def test_verify_refuses_a_forged_notification(run: Any, toml: Path, sandbox: Any, body: Path) -> None:
     body.write_bytes(BODY.replace(b"A1", b"A2"))
     ran = run("webhook", "verify", "alipayhk", "--body", body, "--header", genuine(sandbox), "--json")
     assert (ran.code, ran.out) == (9, "")
@@ -70,13 +70,13 @@ def test_a_forged_notification_is_refused(run: Any, toml: Path, sandbox: Any, bo
     assert genuine(sandbox, body.read_bytes()) not in ran.err, "nobody is told what it should have been"
 
 
-def test_no_header_and_two_of_them_are_refused(run: Any, toml: Path, sandbox: Any, body: Path) -> None:
+def test_verify_refuses_a_missing_or_doubled_signature(run: Any, toml: Path, sandbox: Any, body: Path) -> None:
     header = ("--header", genuine(sandbox))
     assert run("webhook", "verify", "alipayhk", "--body", body).code == 9
     assert run("webhook", "verify", "alipayhk", "--body", body, *header, *header).code == 9
 
 
-def test_what_is_too_long_is_malformed(run: Any, toml: Path, sandbox: Any, body: Path) -> None:
+def test_verify_refuses_a_body_over_the_limit_as_malformed(run: Any, toml: Path, sandbox: Any, body: Path) -> None:
     body.write_bytes(b" " * 300_000 + BODY)
     ran = run(
         "webhook", "verify", "alipayhk", "--body", body, "--header", genuine(sandbox, body.read_bytes()), "--json"
@@ -84,14 +84,14 @@ def test_what_is_too_long_is_malformed(run: Any, toml: Path, sandbox: Any, body:
     assert (ran.code, ran.error["reason"]) == (9, "malformed")
 
 
-def test_invalid_header_and_missing_file_are_named(run: Any, toml: Path, body: Path) -> None:
+def test_verify_names_an_invalid_header_and_a_missing_file(run: Any, toml: Path, body: Path) -> None:
     assert run("webhook", "verify", "alipayhk", "--body", body, "--header", "Signature").code == 2
     ran = run("webhook", "verify", "alipayhk", "--body", "nowhere.json")
     assert ran.code == 2
     assert "nowhere.json cannot be read: No such file" in ran.err
 
 
-def test_what_is_signed_is_verified(run: Any, toml: Path, body: Path) -> None:
+def test_signed_body_is_verified(run: Any, toml: Path, body: Path) -> None:
     header = run("webhook", "sign", "alipayhk", "--body", body).out.strip()
     assert header.startswith("Signature: ")
     assert run("webhook", "verify", "alipayhk", "--body", body, "--header", header).code == 0
@@ -99,7 +99,7 @@ def test_what_is_signed_is_verified(run: Any, toml: Path, body: Path) -> None:
     assert [f"{name}: {value}" for name, value in as_json["headers"]] == [header]
 
 
-def test_the_published_vector_is_what_sign_prints(
+def test_sign_matches_the_published_vector(
     spawn: Any, toml: Path, sandbox: Any, write_toml: Any, tmp_path: Path
 ) -> None:
     published = (
@@ -113,7 +113,7 @@ def test_the_published_vector_is_what_sign_prints(
     assert ran.out == "Signature: 3ce5a54d8a76590179f0f4192a6c0efddf20e118966b6276b1bfbbc0b33f362a\n"
 
 
-def test_a_sandbox_that_cannot_sign_is_unsupported(
+def test_sign_without_sandbox_support_is_unsupported(
     run: Any, toml: Path, body: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr("payments_alipayhk.sandbox.make.sign")
@@ -121,7 +121,7 @@ def test_a_sandbox_that_cannot_sign_is_unsupported(
     assert (ran.code, ran.error["kind"]) == (4, "UnsupportedOperation")
 
 
-def test_nothing_is_signed_for_a_gateway_that_may_move_money(
+def test_sign_refuses_a_gateway_that_may_move_money(
     run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, body: Path
 ) -> None:
     """A sandbox says that it moves none, by its address; an address elsewhere says nothing."""
@@ -133,7 +133,7 @@ def test_nothing_is_signed_for_a_gateway_that_may_move_money(
 
 
 @pytest.mark.parametrize("base_url", ["https://pay.example", "http://127.0.0.1:8801"])
-def test_nothing_is_signed_with_a_live_key_wherever_its_base_url_is(
+def test_sign_refuses_a_live_key_at_any_base_url(
     run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, body: Path, monkeypatch: pytest.MonkeyPatch, base_url: str
 ) -> None:
     write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": base_url})
@@ -143,7 +143,7 @@ def test_nothing_is_signed_with_a_live_key_wherever_its_base_url_is(
     assert "moves real money" in ran.error["message"]
 
 
-def test_a_test_account_elsewhere_is_signed_for(
+def test_sign_accepts_a_remote_test_account(
     run: Any, tmp_path: Path, sandbox: Any, write_toml: Any, body: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_toml(tmp_path / "payments.toml", {**sandbox.config, "base_url": "https://pay.example"})

@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import types
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 import payments_core
 from payments_core import (
@@ -30,6 +32,7 @@ from payments_core import (
     Gateway,
     Money,
     Notification,
+    Notifications,
     PaymentStatus,
     Reference,
     Secret,
@@ -297,7 +300,7 @@ def test_the_answer_to_a_notification_is_the_gateway_s_own_with_its_headers(tmp_
 class Asked:
     """Believes every notification, and remembers what it is asked; `answers` are raised, or say whether it is paid."""
 
-    info = types.SimpleNamespace(query_by={"order_id", "provider_id"})
+    info = types.SimpleNamespace(query_by={"order_id", "provider_id"}, notifications=Notifications.SIGNED)
 
     def __init__(self, *events: WebhookEvent) -> None:
         self.events = events
@@ -312,7 +315,9 @@ class Asked:
         answer = self.answers.pop(0) if self.answers else False
         if isinstance(answer, Exception):
             raise answer
-        return types.SimpleNamespace(is_paid=answer)
+        return types.SimpleNamespace(
+            is_paid=answer, status=PaymentStatus.SUCCEEDED if answer else PaymentStatus.PENDING
+        )
 
     def confirm_event(self, event: WebhookEvent, order_id: str, amount: Money, *, provider_id: str) -> Any:
         assert event.reference is not None
@@ -497,7 +502,7 @@ def test_an_answer_that_settles_nothing_is_not_asked_for_again(
 def test_an_order_that_cannot_be_asked_about_yet_waits_for_an_event(shop: ModuleType) -> None:
     """Its create has no answer yet, and this gateway knows no order id."""
     gateway = Asked()
-    gateway.info = types.SimpleNamespace(query_by={"provider_id"})
+    gateway.info = types.SimpleNamespace(query_by={"provider_id"}, notifications=Notifications.SIGNED)
     counter = counter_of(shop, gateway, TEA1="")
     assert not counter.is_paid("TEA1")
     counter.settle()
@@ -524,6 +529,90 @@ def test_a_create_that_is_repeated_says_when_it_was_sent_first(shop: ModuleType)
         counter.buy("TEA2")
     assert len(sent) == 3
     assert not counter.is_paid("TEA2"), "stored before it was sent"
+
+
+# Gateways whose notifications are not signed, or that send none.
+
+
+class Silent(Asked):
+    """Sends no notifications, and is asked by its own ids."""
+
+    info = types.SimpleNamespace(query_by={"provider_id"}, notifications=Notifications.NONE)
+
+
+def test_without_notifications_each_open_order_is_queried_until_it_is_paid(shop: ModuleType, clock: Hands) -> None:
+    gateway = Silent()
+    gateway.answers = [False, False, True]
+    counter = counter_of(shop, gateway, TEA1="lp_1", TEA2="")
+    for _ in range(4):
+        counter.settle()
+        counter.settle()
+        clock.now += shop.PAUSE
+    assert gateway.asked == [("TEA1", "lp_1")] * 3, "once in a pause, no more once paid, and never without an id"
+    assert counter._orders["TEA1"].paid
+
+
+def test_without_notifications_a_closed_charge_is_queried_no_more(shop: ModuleType, clock: Hands) -> None:
+    class Declined(Silent):
+        def confirm(self, order_id: str, amount: Money, *, provider_id: str) -> Any:
+            super().confirm(order_id, amount, provider_id=provider_id)
+            return types.SimpleNamespace(is_paid=False, status=PaymentStatus.CANCELLED)
+
+    gateway = Declined()
+    counter = counter_of(shop, gateway, TEA1="lp_1")
+    for _ in range(3):
+        counter.settle()
+        clock.now += shop.PAUSE
+    assert gateway.asked == [("TEA1", "lp_1")]
+    assert not counter._orders["TEA1"].paid
+
+
+def test_with_notifications_an_order_is_queried_only_after_a_reason(shop: ModuleType, clock: Hands) -> None:
+    gateway = Asked()
+    counter = counter_of(shop, gateway, TEA1="lp_1")
+    counter.settle()
+    clock.now += shop.PAUSE
+    counter.settle()
+    assert gateway.asked == []
+
+
+@contextlib.contextmanager
+def served(shop: ModuleType, gateway: Any) -> Iterator[int]:
+    """Serve the shop's pages in this process."""
+    page = type("Page", (shop.Page,), {"shop": shop.Shop(gateway, ""), "hosts": frozenset()})
+    server = shop.ThreadingHTTPServer(("127.0.0.1", 0), page)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
+
+
+@pytest.mark.parametrize("status", [400, 200, 422])
+def test_refused_delivery_is_answered_with_the_declared_status(
+    shop: ModuleType, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider: Any = find_provider("lantern")
+    monkeypatch.setattr(provider, "info", structs.replace(provider.info, rejection_status=status))
+    config = {"base_url": "http://127.0.0.1:9", "api_key": "key-of-tests", "webhook_key": "webhook-key-of-tests"}
+    with Gateway.open("lantern", config) as gateway, served(shop, gateway) as port:
+        assert ask(port, "POST", "/webhooks", b"{}")[0] == status
+
+
+def test_unsigned_delivery_is_only_a_reason_to_ask(shop: ModuleType) -> None:
+    gateway = Asked(hint("TEA1"))
+    gateway.info = types.SimpleNamespace(query_by={"order_id"}, notifications=Notifications.UNSIGNED)
+    with served(shop, gateway) as port:
+        assert ask(port, "POST", "/webhooks", b"id=lp_1")[0] == 200
+    assert gateway.asked == []
+
+
+def test_delivery_to_a_shop_without_notifications_is_not_found(shop: ModuleType) -> None:
+    with served(shop, Silent()) as port:
+        assert ask(port, "POST", "/webhooks", b"{}") == (404, {"problem": "no such address"})
 
 
 # Access to the shop.
@@ -558,7 +647,7 @@ def test_the_shop_sells_through_its_own_pages_only(alone: int, headers: str, sta
 
 
 @pytest.mark.parametrize("headers", ["Host: shop.example", "Host: shop.example\r\nOrigin: https://gateway.example"])
-def test_a_notification_comes_from_anywhere_and_must_be_signed(alone: int, headers: str) -> None:
+def test_unsigned_delivery_to_a_signing_gateway_is_refused_from_any_origin(alone: int, headers: str) -> None:
     assert raw(alone, f"POST /webhooks HTTP/1.1\r\n{headers}\r\nContent-Length: 2\r\n\r\n{{}}") == 400
 
 

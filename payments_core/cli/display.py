@@ -1,6 +1,8 @@
-"""Charges and what is to be done next, in words."""
+"""Describe charges, refunds and next actions in words."""
 
 from __future__ import annotations
+
+from typing import Final, assert_never
 
 from payments_core import (
     AwaitShopper,
@@ -17,21 +19,21 @@ from payments_core import (
 from .console import Console, rows
 from .encoding import encode, paid
 
-__all__ = ["NO_MONEY", "action_in_words", "address_of", "charge_lines", "refund_lines", "show_code"]
+__all__ = ["NO_MONEY", "action_address", "charge_lines", "describe_action", "refund_lines", "show_code"]
 
-NO_MONEY = "no money moves (sandbox or test account)"
+NO_MONEY: Final = "no money moves (sandbox or test account)"
 
 
 def charge_lines(charge: Charge) -> list[str]:
-    """A charge, one fact a line."""
+    """Describe a charge, one fact a line."""
     return rows(
         [
             ("status", f"{charge.status} (the gateway says {charge.raw_status})"),
-            ("paid", _paid(charge)),
-            ("amount", charge.amount or "the answer does not say"),
+            ("paid", _describe_paid(charge)),
+            ("amount", charge.amount or "not stated in the answer"),
             ("order id", charge.reference.order_id),
             ("provider id", charge.reference.provider_id),
-            ("next", action_in_words(charge.next_action)),
+            ("next", describe_action(charge.next_action)),
             ("created", charge.created_at),
             ("expires", charge.expires_at),
             ("captured", charge.captured),
@@ -43,14 +45,16 @@ def charge_lines(charge: Charge) -> list[str]:
     )
 
 
-def _paid(charge: Charge) -> str:
+def _describe_paid(charge: Charge) -> str:
     match paid(charge):
         case None:
-            return "not compared with an order: `payments confirm` compares it, and says"
+            return "not compared with an order: run `payments confirm`"
         case True:
             return f"yes, at {charge.paid_at}" if charge.paid_at else "yes"
-        case _:
+        case False:
             return "no"
+        case _ as value:
+            assert_never(value)
 
 
 def refund_lines(refund: Refund) -> list[str]:
@@ -59,7 +63,7 @@ def refund_lines(refund: Refund) -> list[str]:
     return rows(
         [
             ("status", f"{refund.status} (the gateway says {refund.raw_status})"),
-            ("amount", refund.amount or "the answer does not say"),
+            ("amount", refund.amount or "not stated in the answer"),
             ("refund id", refund.refund_id),
             ("provider id", refund.provider_id),
             ("order id", charge.order_id if charge else ""),
@@ -70,8 +74,8 @@ def refund_lines(refund: Refund) -> list[str]:
     )
 
 
-def action_in_words(action: NextAction | None) -> str:
-    """What the platform does next; `""` for nothing."""
+def describe_action(action: NextAction | None) -> str:
+    """Say what the platform does next, or `""` for no action."""
     match action:
         case Redirect(url):
             return f"send the shopper's browser to {url}"
@@ -85,20 +89,26 @@ def action_in_words(action: NextAction | None) -> str:
             return "wait: the wallet asks the shopper"
         case Complete():
             return "complete the charge: the shopper has approved it"
-    return ""
+        case None:
+            return ""
+        case _:
+            assert_never(action)
 
 
-def address_of(action: NextAction | None) -> str:
-    """What a shopper can open or scan; `""` where there is no such thing."""
+def action_address(action: NextAction | None) -> str:
+    """Return what the shopper can open or scan, or `""`."""
     match action:
         case Redirect(url):
             return url
         case ShowQRCode(content):
             return content
-    return ""
+        case SubmitForm() | CallSDK() | AwaitShopper() | Complete() | None:
+            return ""
+        case _:
+            assert_never(action)
 
 
 def show_code(console: Console, action: NextAction | None) -> None:
-    """The QR code of an action that has an address."""
-    if address := address_of(action):
+    """Draw a QR code of what the shopper can open or scan, if anything."""
+    if address := action_address(action):
         console.qr_code(address)

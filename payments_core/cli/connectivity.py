@@ -1,4 +1,4 @@
-"""Why a gateway cannot be reached from here: its name, its port or its certificate."""
+"""Find out why a gateway cannot be reached: its name, its port or its certificate."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from urllib.parse import urlsplit
 
 from payments_core.tls import fresh_ssl_context
 
-__all__ = ["why_unreachable"]
+__all__ = ["connection_problem"]
 
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
-def why_unreachable(url: str, seconds: float, *, setting: str = "base_url", ca_file: str = "") -> tuple[str, str]:
-    """Return what keeps a direct connection from being made, and what to do; two `""` where nothing does.
+def connection_problem(url: str, seconds: float, *, setting: str = "base_url", ca_file: str = "") -> tuple[str, str]:
+    """Try a direct connection, and return the problem and the advice, or two `""`.
 
-    The host is never named: whoever asks knows it, and a secret that was pasted into the setting would be shown.
+    Never name the host: a secret may have been pasted into the setting.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
@@ -27,7 +27,7 @@ def why_unreachable(url: str, seconds: float, *, setting: str = "base_url", ca_f
     except OSError:
         return (
             f"DNS: the host of {setting} has no address",
-            f"Is it spelt right, and can this machine look up names?{_proxy()}",
+            f"Is it spelled right, and can this machine resolve names?{_proxy()}",
         )
     try:
         connection = socket.create_connection((host, port), timeout=seconds)
@@ -45,11 +45,11 @@ def _tls_problem(connection: socket.socket, host: str, ca_file: str) -> tuple[st
     except ssl.SSLCertVerificationError as error:
         return (
             f"TLS: the certificate is not trusted: {error.verify_message}",
-            "Is this machine's clock right? If your company's proxy signs certificates, name the proxy's CA file in `ca_file`.",
+            "Is this machine's clock right? If your company's proxy signs certificates, set `ca_file` to its CA file.",
         )
     except OSError as error:  # ssl.SSLError is one
         reason = getattr(error, "reason", "") or type(error).__name__
-        return f"TLS: the handshake failed: {reason}", "Does base_url begin with https where the server speaks http?"
+        return f"TLS: the handshake failed: {reason}", "Does base_url begin with https although the server speaks http?"
     return "", ""
 
 
@@ -57,4 +57,4 @@ def _proxy() -> str:
     set_here = next((name for name in _PROXIES if os.environ.get(name)), "")
     if not set_here:
         return ""
-    return f" {set_here} is set here, and gateways never look at it: name the proxy in the setting `proxy`."
+    return f" {set_here} is set here, and gateways ignore it: set `proxy`."
