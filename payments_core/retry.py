@@ -66,7 +66,7 @@ def pause_before_renewal(retries: Retries, call: Call, renewals: int) -> float |
 
 def _jittered(retries: Retries, tries: int) -> float:
     # Full jitter, so that callers who failed together do not come back together.
-    return random.uniform(0, min(retries.longest_pause, retries.first_pause * 2 ** (tries - 1)))  # noqa: S311
+    return random.uniform(0, min(retries.longest_pause, retries.first_pause * 2 ** min(tries - 1, 32)))  # noqa: S311
 
 
 def _may_help(run: Run, fault: Fault) -> bool:
