@@ -119,7 +119,7 @@ def test_each_answer_ends_as_the_table_says(opening, alipayhk_config, title, row
             return Response(200, body=b'{"access_token":"t%d","expires_in":3600}' % len(gateway.script.requests))
         return ANSWERS[title][row]
 
-    gateway = opening("alipayhk", alipayhk_config, transport=answer)
+    gateway = opening("alipayhk", alipayhk_config, transport=answer, deadline=3)
     amount = Money.of("8", "HKD")
     if call == "Query":
         with pytest.raises(PaymentError) as caught:
