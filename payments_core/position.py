@@ -150,14 +150,14 @@ def _named(info: ProviderInfo, call: Call, run: Run, fault: Fault, *, authorizin
     error = fault.error
     if fault.by_hook and isinstance(error, Rejected | NotFound):
         if not authorizing or call.operation == "authorize":
-            return _said_no(call, run, error)
+            return _said_no(info, call, run, error)
         # Inside another call it would read as if the gateway had said no to the charge.
         error = AuthorizationRejected(error.message)
     webhook = call.operation == "parse_webhook" and not authorizing
     if webhook and fault.by_hook and isinstance(error, WebhookRejected):
         return error
     if call.operation in MONEY_OPERATIONS and call.exposed:
-        unknown = OutcomeUnknown(f"{_text(error)}; {_what_next(info, call)}", repeatable=call.repeatable)
+        unknown = OutcomeUnknown(f"{_text(error)}; {_what_next(info, call)}", repeatable=_repeatable(info, call))
         if isinstance(error, PaymentError) and error.accepted is Accepted.YES:
             unknown.accepted = Accepted.YES
         return unknown
@@ -178,21 +178,24 @@ def _named(info: ProviderInfo, call: Call, run: Run, fault: Fault, *, authorizin
     return ProviderContractError(f"the provider failed before anything was sent ({_text(error)})")
 
 
+def _repeatable(info: ProviderInfo, call: Call) -> bool:
+    """Return whether `check_repeat` would let the identical call be made again: it needs a documented time."""
+    return call.repeatable and info.key_lifetime is not None
+
+
 def _what_next(info: ProviderInfo, call: Call) -> str:
     """What to do when nobody knows; where the order id finds nothing, asking needs an id that was perhaps lost."""
     accepted = "the request may have been accepted"
-    if not call.repeatable:
+    if not _repeatable(info, call):
         return f"{accepted}: ask for the status, do not send it again"
-    lifetime = info.key_lifetime
-    again = "make the identical call again"
-    if lifetime is not None:
-        again += f", with this error's first_sent_at, within {lifetime:g} seconds of the first one"
+    within = f"within {info.key_lifetime:g} seconds of the first one"
+    again = f"make the identical call again, with this error's first_sent_at, {within}"
     if call.operation == "create_charge" and "order_id" not in info.query_by:
         return f"{accepted}: {again}"
     return f"{accepted}: ask for the status; where that is impossible, {again}"
 
 
-def _said_no(call: Call, run: Run, error: Rejected | NotFound) -> PaymentError:
+def _said_no(info: ProviderInfo, call: Call, run: Run, error: Rejected | NotFound) -> PaymentError:
     """The gateway's no, as the hook read it.
 
     About an earlier run of the same call it says nothing for sure; and a no to a question says nothing about any charge.
@@ -201,7 +204,8 @@ def _said_no(call: Call, run: Run, error: Rejected | NotFound) -> PaymentError:
     if isinstance(error, NotFound):
         if not (moves_money and run.after_exposure):
             return error
-        return OutcomeUnknown(f"{error.message}; an earlier attempt may have been accepted", repeatable=call.repeatable)
+        message = f"{error.message}; an earlier attempt may have been accepted"
+        return OutcomeUnknown(message, repeatable=_repeatable(info, call))
     if moves_money and not run.after_exposure:
         return error
     softened = error.fresh()
