@@ -211,7 +211,7 @@ class OutcomeUnknown(PaymentError):
     Where asking is impossible and `repeatable` is True, make the identical call again within `info.key_lifetime`
     seconds, with `first_sent_at=error.first_sent_at`.
 
-    * `repeatable`: True when all that was sent was idempotent
+    * `repeatable`: True when all that was sent was idempotent and the provider declares a `key_lifetime`
     * `first_sent_at`: when the first of it was sent; the core fills it in
     """
 

@@ -153,14 +153,14 @@ def _classified(info: ProviderInfo, call: Call, run: Run, fault: Fault, *, autho
     error = fault.error
     if fault.by_hook and isinstance(error, Rejected | NotFound):
         if not authorizing or call.operation == "authorize":
-            return _declined(call, run, error)
+            return _declined(info, call, run, error)
         # Inside another call it would read as if the gateway had declined the charge.
         error = AuthorizationRejected(error.message)
     webhook = call.operation == "parse_webhook" and not authorizing
     if webhook and fault.by_hook and isinstance(error, WebhookRejected):
         return error
     if call.operation in MONEY_OPERATIONS and call.exposed:
-        unknown = OutcomeUnknown(f"{_message(error)}; {_instruction(info, call)}", repeatable=call.repeatable)
+        unknown = OutcomeUnknown(f"{_message(error)}; {_instruction(info, call)}", repeatable=_repeatable(info, call))
         if isinstance(error, PaymentError) and error.accepted is Accepted.YES:
             unknown.accepted = Accepted.YES
         return unknown
@@ -181,24 +181,27 @@ def _classified(info: ProviderInfo, call: Call, run: Run, fault: Fault, *, autho
     return ProviderContractError(f"the provider failed before anything was sent ({_message(error)})")
 
 
+def _repeatable(info: ProviderInfo, call: Call) -> bool:
+    """Return True if `check_repeat` would let the identical call be made again: that needs a documented time."""
+    return call.repeatable and info.key_lifetime is not None
+
+
 def _instruction(info: ProviderInfo, call: Call) -> str:
     """Return what to do about an unknown outcome.
 
     A create is not asked about where `get_status` needs the gateway's id: that id was lost with the answer.
     """
     accepted = "the request may have been accepted"
-    if not call.repeatable:
+    if not _repeatable(info, call):
         return f"{accepted}: ask for the status, do not send it again"
-    lifetime = info.key_lifetime
-    again = "make the identical call again"
-    if lifetime is not None:
-        again += f", with this error's first_sent_at, within {lifetime:g} seconds of the first one"
+    within = f"within {info.key_lifetime:g} seconds of the first one"
+    again = f"make the identical call again, with this error's first_sent_at, {within}"
     if call.operation == "create_charge" and "order_id" not in info.query_by:
         return f"{accepted}: {again}"
     return f"{accepted}: ask for the status; where that is impossible, {again}"
 
 
-def _declined(call: Call, run: Run, error: Rejected | NotFound) -> PaymentError:
+def _declined(info: ProviderInfo, call: Call, run: Run, error: Rejected | NotFound) -> PaymentError:
     """Return the error of a gateway's refusal.
 
     A refusal of this run does not prove that an earlier run was refused, nor does a refused query say anything about
@@ -208,7 +211,8 @@ def _declined(call: Call, run: Run, error: Rejected | NotFound) -> PaymentError:
     if isinstance(error, NotFound):
         if not (moves_money and run.after_exposure):
             return error
-        return OutcomeUnknown(f"{error.message}; an earlier attempt may have been accepted", repeatable=call.repeatable)
+        message = f"{error.message}; an earlier attempt may have been accepted"
+        return OutcomeUnknown(message, repeatable=_repeatable(info, call))
     if moves_money and not run.after_exposure:
         return error
     softened = error.fresh()

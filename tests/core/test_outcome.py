@@ -91,6 +91,7 @@ def buggy(script: Any, operations: frozenset[str] = frozenset()) -> type:
             methods=(Method("only", "Only"),),
             channels=frozenset({Channel.WEB}),
             raw_statuses={},
+            key_lifetime=3600,
         )
 
         def __init__(self, config: Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from payments_core import (
     Channel,
     Charge,
     ChargeRequest,
+    Duplicates,
     GatewayUnavailable,
     InvalidRequest,
     Method,
@@ -321,6 +323,33 @@ def test_a_gateway_without_keys_is_never_sent_a_repetition(opening: Any, install
     with pytest.raises(OutcomeUnknown) as caught:
         open_keyed(opening, install, ledger, keyless).create_charge(ORDER, first_sent_at=datetime.now(UTC))
     assert (caught.value.repeatable, ledger.sent) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("duplicates", "lifetime"),
+    [
+        (None, LIFETIME),
+        (Duplicates.REFUSED, LIFETIME),
+        (None, None),
+        (Duplicates.SAME, None),
+        (Duplicates.REFUSED, None),
+    ],
+)
+def test_repeatable_says_what_the_repeated_call_does(
+    opening: Any, install: Any, duplicates: Duplicates | None, lifetime: float | None
+) -> None:
+    """A provider that declares no time for its keys is asked, whatever it declares about duplicates."""
+    ledger = Ledger()
+    keyed = type("Declared", (Keyed,), {"info": info(key_lifetime=lifetime, duplicates=duplicates)})
+    gateway = open_keyed(opening, install, ledger, keyed)
+    ledger.fault = FAULTS["lost"]
+    with pytest.raises(OutcomeUnknown) as caught:
+        gateway.create_charge(ORDER)
+    sent, ledger.fault = len(ledger.sent), accepted
+    with contextlib.suppress(OutcomeUnknown):
+        gateway.create_charge(ORDER, first_sent_at=caught.value.first_sent_at)
+    assert caught.value.repeatable is (len(ledger.sent) > sent) is (lifetime is not None)
+    assert ("identical call" in caught.value.message) is caught.value.repeatable
 
 
 def test_a_request_without_a_key_is_not_sent_in_a_repetition(opening: Any, install: Any) -> None:

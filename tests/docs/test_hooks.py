@@ -142,18 +142,22 @@ BILL = {
 
 
 def test_the_page_s_create_of_two_requests_never_makes_a_second_charge():
-    """After "duplicate", of either request, the run goes on with what is there."""
+    """After "duplicate", of either request, the run goes on with what is there, unless it is of other money."""
     (two,) = [each["TwoRequests"] for each in examples() if "TwoRequests" in each]
     two.charge = lambda _, response: json.loads(response.body)
     taken = Response(409, (), b'{"code": "duplicate"}')
-    created = Response(200, (), b'{"id": "I1", "state": "created"}')
-    waiting = Response(200, (), b'{"id": "I1", "state": "waiting"}')
+    created = Response(200, (), b'{"id": "I1", "amount": 8.00, "currency": "EUR", "state": "created"}')
+    waiting = Response(200, (), b'{"id": "I1", "amount": 8.00, "currency": "EUR", "state": "waiting"}')
+    dearer = Response(200, (), b'{"id": "I1", "amount": 80.00, "currency": "EUR", "state": "created"}')
+    foreign = Response(200, (), b'{"id": "I1", "amount": 8.00, "currency": "USD", "state": "created"}')
     create, ask, confirm, look = "POST /intents", "GET /intents", "POST /intents/I1/confirm", "GET /intents/I1"
     for answers, wanted in (
         ([created, waiting], [create, confirm]),
         ([taken, created, waiting], [create, ask, confirm]),
         ([taken, waiting], [create, ask]),
         ([created, taken, waiting], [create, confirm, look]),
+        ([taken, dearer], [create, ask]),
+        ([taken, foreign], [create, ask]),
     ):
         sent = []
 
@@ -161,7 +165,8 @@ def test_the_page_s_create_of_two_requests_never_makes_a_second_charge():
             sent.append(request)
             return answers[len(sent) - 1]
 
-        assert drive(two().create_charge(ORDER), answer)["state"] == "waiting"
+        ended = drive(two().create_charge(ORDER), answer)
+        assert ended == json.loads(answers[-1].body), "what is answered last is told, and the core compares its amount"
         assert [f"{each.method} {each.path}" for each in sent] == wanted
         assert [each.safe for each in sent] == [each.method == "GET" for each in sent]
         ids = [json.loads(each.body)["request_id"] for each in sent if each.body]

@@ -174,11 +174,11 @@ def test_antom_signs_the_path_that_is_sent_its_clock_and_the_body(antom, changes
 
 
 def test_an_answer_that_antom_did_not_sign_is_an_unknown_outcome(antom):
-    """The money may be on its way, whatever the answer says."""
+    """The money may be on its way, whatever the answer says. Antom documents no time for its keys: ask."""
     gateway = antom((200, {"result": SUCCESS}))
     with pytest.raises(OutcomeUnknown) as caught:
         gateway.create_charge(ORDER)
-    assert caught.value.repeatable
+    assert (gateway.info.key_lifetime, caught.value.repeatable) == (None, False)
     gateway = antom((200, {"result": SUCCESS}))
     with pytest.raises(ProtocolViolation):
         gateway.get_status(Reference("P1001"))
