@@ -406,7 +406,7 @@ NAMES = {each.__name__: each for each in (OutcomeUnknown, ProtocolViolation, Pro
 
 def positions():
     """Every cell of the page's table: what leaves the hook, where, and what becomes of it."""
-    table = PAGE.partition("## Position decides the error")[2].partition("\n*Got away*")[0]
+    table = PAGE.partition("## Which error a failure becomes")[2].partition("\n*Got away*")[0]
     rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", table, re.MULTILINE)[1:]
     assert [row[0] for row in rows] == list(POSITIONS)
     for name, *cells in rows:
