@@ -14,7 +14,12 @@ from payments_core import Channel, Gateway, PaymentError, PaymentStatus, RefundS
 
 ROOT = Path(__file__).resolve().parents[2]
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text("utf-8")
-PAGES = [ROOT / "README.md", ROOT / "providers" / "alipayhk" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "SECURITY.md",
+    ROOT / "providers" / "alipayhk" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 # Names in code that belong to Python, to msgspec or to a provider's sketch.
 ELSEWHERE = {
     "KeyboardInterrupt",

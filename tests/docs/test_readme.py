@@ -1,430 +1,112 @@
-"""Run the README's blocks, in order, against the sandbox over HTTP."""
+"""README.md: short, its blocks run as pasted, its picture is the demo's, and every page is two clicks away."""
 
-import ast
-import asyncio
-import http.server
-import inspect
+import importlib
+import importlib.metadata
 import os
 import re
-import shlex
-import signal
 import subprocess
 import sys
-import textwrap
-import threading
-import types
-from datetime import UTC, datetime
+import venv
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
-import payments_core
 from payments_alipayhk.sandbox import make
-from payments_core import (
-    Acknowledgement,
-    Gateway,
-    Mismatch,
-    Money,
-    OutcomeUnknown,
-    PaymentError,
-    PaymentStatus,
-    Redirect,
-    Reference,
-    Subject,
-    WebhookEvent,
-    WebhookRejected,
-)
-from payments_core.testing.faults import FaultGateway, LoseAnswer
+from payments_core import Redirect
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
-HOOK_URL = "https://shop.example/webhooks/alipayhk"
+PATH = ROOT / "README.md"
+README = PATH.read_text("utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-def blocks(language):
-    """Every fenced block of that language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def test_readme_is_short():
+    assert len(README.splitlines()) <= 120
+    assert len(README.split()) <= 900
+    assert "no live gateway has been reached" in README
 
 
-def execute(source, namespace):
-    """Run one block unchanged; top-level `await` is allowed, as in the asyncio REPL."""
-    code = compile(source, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    if code.co_flags & inspect.CO_COROUTINE:
-        asyncio.run(eval(code, namespace))
-    else:
-        exec(code, namespace)
+@pytest.mark.once
+def test_picture_is_the_demo(monkeypatch):
+    assert "](docs/demo.svg)" in README
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    picture = importlib.import_module("picture")
+    assert picture.PAGE.read_text("utf-8") == picture.picture(), "run python scripts/picture.py"
 
 
-@pytest.fixture
-def sandbox(monkeypatch, tmp_path):
-    """A sandbox that the environment configures as the README tells."""
-    monkeypatch.chdir(tmp_path)
-    with make(port=0, time_scale=0) as running:
-        for field, value in running.config.items():
+def requirements(name):
+    """Return the distributions that one needs, without extras, and what those need."""
+    found = set()
+    for line in importlib.metadata.requires(name) or ():
+        needed = Requirement(line)
+        if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+            found |= {needed.name} | requirements(needed.name)
+    return found
+
+
+@pytest.mark.once
+def test_first_block_runs_as_pasted_after_the_install_line(tmp_path):
+    """In a new environment with what the line installs, and nothing else. Requirements are links, not downloads."""
+    (line,) = re.findall(r"^    pip install (.*)$", README, re.MULTILINE)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+    offline = ("--quiet", "--no-index", "--no-deps")
+    run(*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", tmp_path, *line.split(), cwd=ROOT)
+    venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path).strip())
+    for name in requirements("payments-core"):
+        needed = importlib.metadata.distribution(name)
+        for top in {file.parts[0] for file in needed.files} - {"..", "__pycache__"}:
+            (site / top).symlink_to(needed.locate_file(top))
+    run(*pip, "--python", python, "install", *offline, *tmp_path.glob("*.whl"), cwd=tmp_path)
+    assert run(python, cwd=tmp_path, stdin=BLOCKS[0]).splitlines()[-1] == "True"
+
+
+def run(*command, cwd, stdin=""):
+    """Run a command without this process's settings, and return what it printed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PAYMENTS_", "PIP_"))}
+    words = [str(word) for word in command]
+    ran = subprocess.run(
+        words, cwd=cwd, env=kept, input=stdin, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    return ran.stdout
+
+
+def test_blocks_take_a_payment_and_settle_it_through_either_gateway(monkeypatch, capsys):
+    """The fake gateway first; then the last block swaps it for a real plugin, and the rest stays as it is."""
+    names = {}
+    first, *others, swap = BLOCKS
+    for block in (first, *others):
+        exec(compile(block, "README.md", "exec"), names)
+    assert re.fullmatch(r"Redirect\(url='.+'\)\nTrue\n", capsys.readouterr().out)
+    delivery = names["sandbox"].notification(names["charge"].reference.provider_id)
+    assert settles(names, delivery.body, delivery.headers)
+
+    with make(port=0, time_scale=0) as sandbox:
+        for field, value in sandbox.config.items():
             if value:
                 monkeypatch.setenv(f"PAYMENTS_ALIPAYHK_{field.upper()}", value)
-        yield running
+        exec(compile(swap, "README.md", "exec"), names)
+        with names["gateway"] as gateway:
+            charge = gateway.create_charge(names["ChargeRequest"]("P1001", names["amount"], "Tea"))
+            assert isinstance(charge.next_action, Redirect)
+            sandbox.pay(charge.reference.provider_id)
+            delivery = sandbox.notification(charge.reference.provider_id)
+            assert settles(names, delivery.body, delivery.headers)
+
+
+def settles(names, body, headers):
+    """Deliver a notification, and confirm the one event that was stored."""
+    assert names["receive"](body, dict(headers)).status == 200
+    (event,) = names["inbox"]
+    names["inbox"].clear()
+    return names["is_paid"](event, "P1001", names["amount"])
 
 
 @pytest.mark.once
-def test_whoever_follows_the_page_from_the_beginning_gets_there(tmp_path):
-    """Copy the sandbox's section as printed, then run the commands and every Python block in that folder."""
-    section = README.partition("### A gateway for the rest of this page\n")[2].partition("\n## ")[0]
-    first, second = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
-    (sandbox,) = re.findall(r"^    payments (sandbox .*)$", first, re.MULTILINE)
-    began = [sys.executable, "-m", "payments_core.cli", *re.sub(r"--port \d+", "--port 0", sandbox).split()]
-    with subprocess.Popen(began, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
-        printed = "".join(iter(process.stdout.readline, "\n")) + "".join(iter(process.stdout.readline, "\n"))
-        printed += "".join(iter(process.stdout.readline, "\n"))
-        (tmp_path / "payments.toml").write_text(textwrap.dedent(printed[printed.index("    [gateways") :]))
-        try:
-            for line in re.findall(r"^    payments (.*)$", second, re.MULTILINE):
-                ran = run_in(tmp_path, "-m", "payments_core.cli", *shlex.split(line))
-                assert (ran.returncode, ran.stderr) == (0, ""), line
-            assert "    python -m asyncio\n" in second
-            # As that Python does with what is pasted; not every release does it with what comes from a pipe.
-            pasted = "\n\n".join([*blocks("python"), "print(charge.status)\n"])
-            ran = run_in(tmp_path, "-c", TOP_LEVEL_AWAIT, stdin=pasted)
-            assert (ran.returncode, ran.stderr, ran.stdout) == (0, "", "PENDING\n")
-        finally:
-            process.send_signal(signal.SIGINT)
-
-
-TOP_LEVEL_AWAIT = """
-import ast, asyncio, sys
-asyncio.run(eval(compile(sys.stdin.read(), "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), {}))
-"""
-
-
-def run_in(folder, *words, stdin=""):
-    """A Python of its own, in that folder, with nothing configured but what is there."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PAYMENTS_")}
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        env=kept,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-class Listener:
-    """A shop's webhook endpoint: calls the README's `receive`, and answers what the README says."""
-
-    def __init__(self, receive):
-        self.statuses = []
-        self.delivered = threading.Event()
-        listener = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                try:
-                    acknowledgement = receive(body, self.headers)
-                except WebhookRejected:
-                    acknowledgement = Acknowledgement(400)
-                except PaymentError:
-                    acknowledgement = Acknowledgement(503)
-                listener.statuses.append(acknowledgement.status)
-                self.send_response(acknowledgement.status)
-                self.end_headers()
-                self.wfile.write(acknowledgement.body)
-                listener.delivered.set()
-
-            def log_message(self, *args):
-                """Quiet."""
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/webhooks/alipayhk"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-
-
-@pytest.fixture
-def shop(sandbox):
-    """The README's blocks, executed in order, with a listener where the example shop would be."""
-    charge, receive, settle, confirm, create_once = blocks("python")
-    namespace = {}
-    listener = Listener(lambda body, headers: namespace["receive"](body, headers))
-    execute(charge.replace(HOOK_URL, listener.url), namespace)
-    for source in (receive, settle):
-        execute(source, namespace)
-    yield namespace, listener, confirm, create_once
-    namespace["gateway"].close()
-    listener.close()
-
-
-def test_the_readme_charges_receives_and_confirms(sandbox, shop):
-    """From the create to `is_paid`, by nothing but what the README shows."""
-    namespace, listener, confirm, _ = shop
-    charge = namespace["charge"]
-    assert charge.status is PaymentStatus.REQUIRES_ACTION
-    assert charge.amount == Money.of("88.00", "HKD")
-    assert isinstance(charge.next_action, Redirect)
-    assert namespace["todo"] == f"send the shopper's browser to {sandbox.wallet_url(charge.reference.provider_id)}"
-
-    sandbox.pay(charge.reference.provider_id)
-    event = namespace["inbox"].get(timeout=10)
-    assert listener.delivered.wait(10)
-    assert listener.statuses == [200]
-    assert not event.authoritative
-    assert namespace["settle"](event) is True
-
-    execute(confirm, namespace)
-    assert namespace["charge"].is_paid
-    assert [request.path.rpartition("/")[2] for request in sandbox.received] == [
-        "auth",
-        "create",
-        "query",
-        "auth",
-        "query",
-    ]
-
-
-def test_what_the_readme_calls_unpaid_is_unpaid(sandbox, shop):
-    """A notification comes early, then the answer is about other money."""
-    namespace, listener, _, _ = shop
-    provider_id = namespace["charge"].reference.provider_id
-    assert sandbox.deliver(provider_id) == 200
-    early = namespace["inbox"].get(timeout=10)
-    assert namespace["settle"](early) is False
-    sandbox.pay(provider_id, notify=False)
-    sandbox.set_amount(provider_id, "50", "TWD")
-    with pytest.raises(Mismatch):
-        namespace["settle"](early)
-    assert listener.statuses == [200]
-
-
-def test_a_refund_settles_nothing(sandbox, shop):
-    """Its event names no charge, and the README's code does not stumble over that."""
-    namespace, _, _, _ = shop
-    provider_id = namespace["charge"].reference.provider_id
-    sandbox.pay(provider_id, notify=False)
-    assert sandbox.refund(provider_id) == 200
-    event = namespace["inbox"].get(timeout=10)
-    assert event.reference is None
-    assert namespace["settle"](event) is False
-
-
-def test_a_forged_notification_is_answered_400_and_stored_nowhere(shop):
-    """As the README says of WebhookRejected."""
-    namespace, _, _, _ = shop
-    body = b'{"notify_type":"payment_success","data":{"merchant_order_id":"P1001"}}'
-    with pytest.raises(WebhookRejected):
-        namespace["receive"](body, {"Signature": "0" * 64})
-    assert namespace["inbox"].empty()
-
-
-def test_a_lost_answer_is_asked_about_and_not_sent_again(sandbox, shop):
-    """The create arrives at the gateway, its answer is lost, and one create is all there is."""
-    namespace, _, _, create_once = shop
-    execute(create_once, namespace)
-    request = payments_core.ChargeRequest("P1002", Money.of("12.00", "HKD"), "Tea")
-    with FaultGateway(upstream=sandbox.url) as between:
-        namespace["gateway"].close()
-        namespace["gateway"] = Gateway.open("alipayhk", {**sandbox.config, "base_url": between.url})
-        with between.inject(LoseAnswer(), method="POST", path="/create", times=1) as rule:
-            charge = namespace["create_once"](request)
-        assert rule.hits == 1
-    assert charge.reference.order_id == "P1002"
-    assert charge.status is PaymentStatus.PENDING
-    assert charge.next_action is None
-    created = [request for request in sandbox.received if request.path.endswith("/create")]
-    assert [request.json["merchant_order_id"] for request in created] == ["P1001", "P1002"]
-
-
-def test_a_lost_answer_of_a_keyed_gateway_is_repeated_with_its_first_time(shop):
-    """One that cannot be asked by the order id, and keeps keys."""
-    namespace, _, _, create_once = shop
-    execute(create_once, namespace)
-    lost = OutcomeUnknown("the answer was lost", repeatable=True)
-    lost.first_sent_at = datetime(2026, 11, 27, tzinfo=UTC)
-    sent = []
-
-    class Keyed:
-        info = types.SimpleNamespace(query_by={"provider_id"})
-
-        def create_charge(self, request, *, first_sent_at=None):
-            sent.append((request, first_sent_at))
-            if first_sent_at is None:
-                raise lost
-            return "the same charge"
-
-        close = staticmethod(lambda: None)
-
-    namespace["gateway"].close()
-    namespace["gateway"] = Keyed()
-    request = namespace["request"]
-    assert namespace["create_once"](request) == "the same charge"
-    assert sent == [(request, None), (request, lost.first_sent_at)]
-    lost.repeatable = False
-    with pytest.raises(OutcomeUnknown):
-        namespace["create_once"](request)
-    assert len(sent) == 3
-
-
-@pytest.mark.parametrize(
-    ("subject", "reference"),
-    [
-        (Subject.CHARGE, Reference("OTHER")),
-        (Subject.CHARGE, Reference(provider_id="unheard-of")),
-        (Subject.CHARGE, Reference("OTHER", "unheard-of")),
-        (Subject.CHARGE, None),
-        (Subject.REFUND, Reference("P1001")),
-        (Subject.DISPUTE, Reference("P1001")),
-        (Subject.OTHER, None),
-    ],
-)
-def test_an_event_about_no_order_of_the_shop_settles_nothing(sandbox, shop, subject, reference):
-    """Nobody is asked, and nothing is raised."""
-    namespace, _, _, _ = shop
-    before = len(sandbox.received)
-    assert namespace["settle"](WebhookEvent("alipayhk", subject, "x", reference, "1")) is False
-    assert len(sandbox.received) == before
-
-
-def test_the_receiver_asks_nothing_and_keeps_hints_with_one_id(sandbox, shop):
-    """The gateway waits for the answer; a second hint is a second reason to ask."""
-    namespace, _, _, _ = shop
-    provider_id = namespace["charge"].reference.provider_id
-    before = len(sandbox.received)
-    assert [sandbox.deliver(provider_id) for _ in range(2)] == [200, 200]
-    hints = [namespace["inbox"].get(timeout=10) for _ in range(2)]
-    assert len({each.event_id for each in hints}) == 1
-    assert len(sandbox.received) == before
-    sandbox.pay(provider_id, notify=False)
-    assert [namespace["settle"](each) for each in hints] == [True, True]
-
-
-@pytest.mark.once
-def test_the_blocks_of_the_readme_pass_mypy_strict(tmp_path):
-    """One after the other, as they are pasted; what awaits stands in a coroutine."""
-    parts = blocks("python")
-    awaits = [part for part in parts if "await " in part]
-    assert len(awaits) == 1
-    (tmp_path / "page.py").write_text(
-        "\n".join(
-            f"async def later() -> None:\n{textwrap.indent(part, '    ')}" if part in awaits else part for part in parts
-        )
-    )
-    checked = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "mypy",
-            "--strict",
-            "--config-file=",
-            "--cache-dir",
-            str(tmp_path),
-            tmp_path / "page.py",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
-    assert checked.stdout == "Success: no issues found in 1 source file\n"
-
-
-def test_the_readme_has_no_block_that_is_not_executed():
-    """Five of Python, one of configuration; what is not fenced is not code."""
-    assert len(blocks("python")) == 5
-    assert len(blocks("toml")) == 1
-    assert README.count("```") == 2 * 6
-
-
-def test_the_configuration_of_the_readme_opens_two_gateways(monkeypatch, tmp_path):
-    """Two accounts of one provider, their secrets in files, and the environment before the file."""
-    (block,) = blocks("toml")
-    for name in re.findall(r'"(/run/secrets/\w+)"', block):
-        secret = tmp_path / Path(name).name
-        secret.write_text("made-up\n")
-        block = block.replace(name, str(secret))
-    (tmp_path / "payments.toml").write_text(block)
-    monkeypatch.chdir(tmp_path)
-    for name, uid in (("alipayhk", "39172931"), ("kowloon", "39172932")):
-        with Gateway.open(name) as gateway:
-            assert gateway.info.id == "alipayhk"
-            assert gateway._provider._config.uid == uid
-            assert gateway._provider._config.webhook_key.reveal() == "made-up"
-    monkeypatch.setenv("PAYMENTS_KOWLOON_UID", "1")
-    with Gateway.open("kowloon") as gateway:
-        assert gateway._provider._config.uid == "1"
-
-
-def errors():
-    """The ladder as the code has it."""
-    public = [getattr(payments_core, name) for name in payments_core.__all__]
-    return {each.__name__ for each in public if inspect.isclass(each) and issubclass(each, PaymentError)}
-
-
-def test_every_error_of_the_ladder_is_in_the_table():
-    """And no other."""
-    table = README.partition("## Errors, by what to do next")[2].partition("\n## ")[0]
-    assert set(re.findall(r"^\| \**`(\w+)`", table, re.MULTILINE)) == errors()
-
-
-def test_every_command_that_the_readme_names_exists():
-    """Of make, and of payments."""
-    from payments_core.cli import main
-
-    makefile = (ROOT / "Makefile").read_text("utf-8")
-    for target in set(re.findall(r"`make (\w+)`|^    make (\w+)", README, re.MULTILINE)):
-        assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), target
-    for line in re.findall(r"^    payments ([a-z ]+?)(?= [A-Z]|  | alipayhk)", README, re.MULTILINE):
-        assert not main([*line.split(), "--help"]), line
-
-
-def test_no_page_tells_to_install_by_a_name_what_is_not_published():
-    """An index name could belong to anyone, who would receive the credentials; so name a folder, with a `/` in it."""
-    pages = [ROOT / "README.md", *PLUGINS, *sorted((ROOT / "docs").rglob("*.md"))]
-    found = {
-        page.relative_to(ROOT).as_posix(): re.findall(
-            r"^    pip install (.*?)(?:  +#.*)?$", page.read_text("utf-8"), re.MULTILINE
-        )
-        for page in pages
-    }
-    assert all(found[f"{page}.md"] for page in ("README", "docs/testing", "docs/writing-a-provider"))
-    for page, lines in found.items():
-        for word in [word for line in lines for word in shlex.split(line) if not word.startswith("--")]:
-            folder = word.partition("[")[0].replace("path/to/clone", str(ROOT))
-            assert "/" in word or word.startswith((".", "payments-lantern[")), (page, word)
-            assert not word.startswith("path") or (Path(folder) / "pyproject.toml").is_file(), (page, word)
-
-
-PLUGINS = sorted([*ROOT.glob("providers/*/README.md"), *ROOT.glob("examples/*/README.md")])
-
-
-def links(page):
-    """Return the targets of a page's relative links."""
-    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if not target.startswith(("http://", "https://")):
-            path, _, fragment = target.partition("#")
-            yield (page.parent / path if path else page), fragment
-
-
-def anchors(page):
-    """The fragments that a page's headings make."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize(
-    "page",
-    [ROOT / "README.md", *PLUGINS, *sorted((ROOT / "docs").rglob("*.md"))],
-    ids=lambda page: str(page.relative_to(ROOT)),
-)
-def test_every_link_leads_somewhere(page):
-    """Inside the repository, headings included."""
-    for target, fragment in links(page):
-        assert target.exists(), target
-        assert not fragment or fragment in anchors(target), fragment
+def test_blocks_pass_mypy_strict(tmp_path):
+    (tmp_path / "page.py").write_text("\n".join(BLOCKS))
+    options = ("--strict", "--config-file=", "--cache-dir", tmp_path / "cache")
+    assert "Success" in run(sys.executable, "-m", "mypy", *options, tmp_path / "page.py", cwd=ROOT)

@@ -46,7 +46,7 @@ from payments_core import (
 ROOT = Path(__file__).resolve().parents[2]
 SKETCHES = ROOT / "docs" / "sketches"
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)  # when the fixed clock stands still
-README = (ROOT / "README.md").read_text("utf-8")
+USING = (ROOT / "docs" / "using.md").read_text("utf-8")
 ORDER = ChargeRequest("P1001", Money.of("88.00", "HKD"), "Tea", return_url="https://shop.example/back")
 
 
@@ -645,12 +645,12 @@ def paypal_event(gateway_of):
         ("paypal", paypal_event, "O1"),
     ],
 )
-def test_the_readme_s_webhook_code_is_the_same_for_every_provider(request, name, made, provider_id):
+def test_settle_of_the_page_is_the_same_for_every_provider(request, name, made, provider_id):
     """`settle`, as it stands: hints and whole statuses, events with our id and events with theirs alone."""
     gateway, delivery = made(request.getfixturevalue(name))
-    (settle,) = re.findall(r"^```python\n((?:(?!```).)*def settle.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    (settle,) = re.findall(r"^```python\n((?:(?!```).)*def settle.*?)^```$", USING, re.MULTILINE | re.DOTALL)
     namespace = {"gateway": gateway, "request": ORDER, "charge": SimpleNamespace(reference=Reference("", provider_id))}
-    exec(compile(settle, "README.md", "exec"), namespace)
+    exec(compile(settle, "docs/using.md", "exec"), namespace)
     settled = [namespace["settle"](event) for event in gateway.parse_webhook(delivery).events]
     assert settled == [True] + [False] * (len(settled) - 1), "what is not about a charge settles nothing"
     if gateway.info.authoritative_webhooks:
