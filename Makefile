@@ -12,7 +12,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-wheels check contract reference bench record wheels fuzz hostile lock clean
+.PHONY: help setup demo test test-wheels check coverage contract reference bench record wheels fuzz hostile lock clean
 
 help: ## list the commands
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,12 @@ check: $(STAMP) ## ruff and mypy
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+
+coverage: $(STAMP) ## the suite, and which lines it runs: a report, not a gate
+	@rm -f .build/coverage*
+	-@.venv/bin/coverage run -m pytest -q -n 4 --dist worksteal
+	@.venv/bin/coverage combine --quiet
+	@.venv/bin/coverage report --skip-covered
 
 contract: $(STAMP) ## the contract, run on the fake provider; BREAKAGE=FILE.py:CLASS puts a class of yours in its place
 	@COLUMNS=200 .venv/bin/python -m pytest --tb=short -q tests/testing/test_contract_fake.py $(if $(BREAKAGE),--contract-provider "$(BREAKAGE)")
