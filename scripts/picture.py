@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from payments_core.cli.qr import drawn
+from payments_core.cli.qr import draw
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "demo.svg"
 
@@ -40,7 +40,7 @@ def printed() -> str:
     for pattern, replacement in SAME_IN_EVERY_RUN:
         text = re.sub(pattern, replacement, text)
     (wallet,) = WALLET.findall(text)
-    code, _ = drawn(wallet, io.StringIO())
+    code, _ = draw(wallet, io.StringIO())
     text, codes = QR_CODE.subn(f"{code}\n", text)
     if not code or codes != 1:
         raise SystemExit("the demo drew no QR code")
