@@ -42,7 +42,7 @@ coverage: $(STAMP) ## the suite, and which lines it runs: a report, not a gate
 	@rm -f .build/coverage*
 	-@.venv/bin/coverage run -m pytest -q -n 4 --dist worksteal
 	@.venv/bin/coverage combine --quiet
-	@.venv/bin/coverage report --skip-covered
+	@.venv/bin/coverage report
 
 contract: $(STAMP) ## the contract, run on the fake provider; BREAKAGE=FILE.py:CLASS puts a class of yours in its place
 	@COLUMNS=200 .venv/bin/python -m pytest --tb=short -q tests/testing/test_contract_fake.py $(if $(BREAKAGE),--contract-provider "$(BREAKAGE)")
