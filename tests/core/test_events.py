@@ -42,6 +42,12 @@ EVENT = WebhookEvent(
 )
 
 
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the event anew for each test: its status expires after five minutes, and a suite may last longer."""
+    monkeypatch.setitem(globals(), "EVENT", msgspec.structs.replace(EVENT, occurred_at=datetime.now(UTC)))
+
+
 class Config(msgspec.Struct):
     base_url: str = "http://127.0.0.1:9"
 
