@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from .server import WebhookListener
 
 for _part in (
-    "declaration", "movements", "answers", "verdicts", "positions", "webhooks", "notifications", "events", "keys",
-    "requests", "purity", "secrecy", "unsigned", "bench", "rewriting", "forgeries", "exchanges", "rules",
+    "declaration", "movements", "answers", "refusals", "failures", "webhooks", "notifications", "events", "keys",
+    "requests", "purity", "secrecy", "unsigned", "bench", "responses", "forgeries", "rules",
 ):  # fmt: skip
     pytest.register_assert_rewrite(f"payments_core.testing.contract.{_part}")
 

@@ -55,8 +55,8 @@ from payments_core.testing import fake
 from payments_core.testing.contract import events
 from payments_core.testing.contract.bench import Bench
 from payments_core.testing.contract.forgeries import FORGERIES, Genuine
+from payments_core.testing.contract.io_watch import watched
 from payments_core.testing.contract.rules import applies
-from payments_core.testing.contract.watching import watched
 from payments_core.testing.fake import FakeProvider
 from payments_core.testing.fake_gateway import make
 from payments_core.testing.faults import FaultGateway

@@ -34,14 +34,14 @@ from payments_core.testing.contract.answers import Answers
 from payments_core.testing.contract.bench import Bench
 from payments_core.testing.contract.keys import Keys
 from payments_core.testing.contract.movements import Movements
-from payments_core.testing.contract.rewriting import Rewrite, lacking, with_word
+from payments_core.testing.contract.refusals import Refusals
+from payments_core.testing.contract.responses import Rewrite, lacking, with_word
 from payments_core.testing.contract.rules import applies
-from payments_core.testing.contract.verdicts import Verdicts
 from payments_core.testing.fake import FakeProvider
 from payments_core.testing.fake_gateway import make
 from payments_core.testing.faults import FaultGateway
 
-TESTS = sorted(name for part in (Answers, Verdicts, Movements, Keys) for name in vars(part) if name.startswith("test_"))
+TESTS = sorted(name for part in (Answers, Refusals, Movements, Keys) for name in vars(part) if name.startswith("test_"))
 REFUSED = {"error": {"code": "declined", "message": "no"}}
 
 

@@ -36,8 +36,8 @@ from payments_core.testing.contract.answers import Answers
 from payments_core.testing.contract.bench import Bench
 from payments_core.testing.contract.keys import Keys
 from payments_core.testing.contract.movements import Movements
+from payments_core.testing.contract.refusals import Refusals
 from payments_core.testing.contract.rules import applies
-from payments_core.testing.contract.verdicts import Verdicts
 from payments_core.testing.fake import FakeProvider
 from payments_core.testing.fake_gateway import make
 from payments_core.testing.faults import FaultGateway
@@ -783,7 +783,7 @@ class MarksNothing(FakeProvider):
 
 # The table is run.
 
-TESTS = sorted(name for part in (Answers, Verdicts, Movements, Keys) for name in vars(part) if name.startswith("test_"))
+TESTS = sorted(name for part in (Answers, Refusals, Movements, Keys) for name in vars(part) if name.startswith("test_"))
 ESSENTIAL = [name for name in TESTS if getattr(getattr(ProviderContract, name), "_contract_essential", False)]
 
 

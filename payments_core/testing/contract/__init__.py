@@ -22,16 +22,16 @@ from __future__ import annotations
 from .answers import Answers
 from .declaration import Declaration
 from .events import Events
+from .failures import Failures
 from .keys import Keys
 from .movements import Movements
 from .notifications import Notifications
-from .positions import Positions
 from .purity import Purity
+from .refusals import Refusals
 from .requests import Requests
 from .rules import Refusal
 from .secrecy import Secrecy
 from .unsigned import Unsigned
-from .verdicts import Verdicts
 from .webhooks import Webhooks
 
 __all__ = ["ProviderContract", "Refusal"]
@@ -47,8 +47,8 @@ class ProviderContract(
     Notifications,
     Unsigned,
     Webhooks,
-    Positions,
-    Verdicts,
+    Failures,
+    Refusals,
     Answers,
     Movements,
     Declaration,

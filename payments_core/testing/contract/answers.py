@@ -21,7 +21,7 @@ from payments_core import (
 
 from .bench import Bench
 from .declaration import fractions
-from .rewriting import answered, lacking, overheard, with_word
+from .responses import answered, lacking, overheard, with_word
 from .rules import ASKED, REFUNDS, Rules, essential, needs
 
 __all__ = ["Answers"]
@@ -33,7 +33,7 @@ class Answers(Rules):
     """Answers are changed, or given to another question, and what is read out of them is compared."""
 
     @essential
-    @needs(*ASKED)
+    @needs(ASKED)
     def test_an_answer_about_another_charge_is_a_mismatch(self, bench: Bench) -> None:
         """Ids that are copied from the question make somebody else's payment this one."""
         with bench.open() as gateway:
@@ -107,7 +107,7 @@ class Answers(Rules):
         return whole
 
     @essential
-    @needs(*ASKED)
+    @needs(ASKED)
     def test_a_fraction_too_many_is_not_cut(self, bench: Bench) -> None:
         """An amount with more digits than its currency has was not understood, and is no amount."""
         with bench.open() as gateway:
@@ -135,7 +135,7 @@ class Answers(Rules):
             )
 
     @essential
-    @needs(*REFUNDS)
+    @needs(REFUNDS)
     def test_a_refund_says_what_was_answered(self, bench: Bench) -> None:
         """A refund of less that is told as a whole one is money that the shopper never sees."""
         told, asked = (

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -36,40 +36,19 @@ from payments_core import (
 )
 from payments_core.position import MONEY_OPERATIONS
 from payments_core.testing import faults
-from payments_core.testing.faults import Exchange, Fault, FaultGateway
+from payments_core.testing._exchanges import AsyncPlayer, Exchange, FrozenClock, Recorder, as_secret, masked
+from payments_core.testing.faults import Fault, FaultGateway
 from payments_core.testing.opening import open_provider
 from payments_core.testing.sandbox import ContractSandbox
 
 from .rules import Rules
 
-__all__ = ["AtStep", "Bench", "Prepared", "StillClock", "Tap", "error_of", "says_paid", "told_as"]
+__all__ = ["AtStep", "Bench", "Prepared", "Tap", "error_of", "says_paid", "told_as"]
 
 # A call that is to run into its deadline is given this many seconds.
 SHORT: Final = 0.4
 # Any other.
 LONG: Final = 10.0
-
-
-class StillClock:
-    """A clock that stands still at the second in which it was made, or `ahead` of it, with one nonce.
-
-    Not at a date of long ago: a sandbox may refuse a request that was signed then.
-    """
-
-    def __init__(self, ahead: float = 0.0) -> None:
-        self._now = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=ahead)
-
-    def now(self) -> datetime:
-        """Always the same time."""
-        return self._now
-
-    def monotonic(self) -> float:
-        """Always the same second."""
-        return 1000.0
-
-    def nonce(self) -> str:
-        """Always the same digits."""
-        return "0123456789abcdef" * 2
 
 
 class Tap:
@@ -83,38 +62,10 @@ class Tap:
 
     @hookimpl(wrapper=True)
     def create_charge(self) -> Any:
-        """Watch it."""
+        """Keep the requests of the flow."""
         return self._see((yield))
 
-    @hookimpl(wrapper=True)
-    def get_status(self) -> Any:
-        """Watch it."""
-        return self._see((yield))
-
-    @hookimpl(wrapper=True)
-    def complete_charge(self) -> Any:
-        """Watch it."""
-        return self._see((yield))
-
-    @hookimpl(wrapper=True)
-    def capture_charge(self) -> Any:
-        """Watch it."""
-        return self._see((yield))
-
-    @hookimpl(wrapper=True)
-    def cancel_charge(self) -> Any:
-        """Watch it."""
-        return self._see((yield))
-
-    @hookimpl(wrapper=True)
-    def refund_charge(self) -> Any:
-        """Watch it."""
-        return self._see((yield))
-
-    @hookimpl(wrapper=True)
-    def get_refund(self) -> Any:
-        """Watch it."""
-        return self._see((yield))
+    get_status = complete_charge = capture_charge = cancel_charge = refund_charge = get_refund = create_charge
 
 
 class AtStep:
@@ -127,7 +78,7 @@ class AtStep:
         self._seen = itertools.count()
         self.played = 0
 
-    def play(self, exchange: Exchange) -> bool:
+    def play(self, exchange: faults.Exchange) -> bool:
         """Let the requests before it through."""
         if next(self._seen) % (self._step + 1) != self._step or self._left == 0:
             return exchange.forward()
@@ -154,6 +105,29 @@ class Prepared:
     def moves_money(self) -> bool:
         """Whether its outcome can be unknown."""
         return self.operation in MONEY_OPERATIONS
+
+
+class Recorded(NamedTuple):
+    """A call that was made, with the requests and answers of its token and of itself."""
+
+    operation: str
+    arguments: tuple[Any, ...]
+    exchanges: list[Exchange]
+    outcome: Charge | Refund | None
+    clock: FrozenClock
+
+    @property
+    def requests(self) -> list[list[Any]]:
+        """The requests, masked."""
+        return [masked(request) for request, _ in self.exchanges]
+
+
+class Replayed(NamedTuple):
+    """The same call made once more: its result or error, its masked requests, and those that followed the token."""
+
+    outcome: Any
+    requests: list[list[Any]]
+    sent: list[Request]
 
 
 class Bench:
@@ -359,6 +333,37 @@ class Bench:
         self.heal()
         self.works = True
 
+    # Recorded calls.
+
+    def record(self, operation: str, clock: FrozenClock) -> Recorded:
+        """Call an operation, and keep what was sent and answered: for its token, and for the call itself."""
+        recorder = Recorder()
+        with contextlib.closing(recorder), self.open(transport=recorder, clock=clock) as gateway:
+            if self.contract.has("authorize"):
+                gateway.authorize()
+            tokens = list(recorder.exchanges)
+            prepared = self.prepare(operation, gateway)
+            before = len(recorder.exchanges)
+            outcome = prepared.call()
+        return Recorded(operation, prepared.arguments, [*tokens, *recorder.exchanges[before:]], outcome, clock)
+
+    def replay(self, recorded: Recorded) -> Replayed:
+        """Make a recorded call once more, on an async gateway of another instance that is given the same answers."""
+        player = AsyncPlayer([response for _, response in recorded.exchanges])
+
+        async def call() -> Replayed:
+            async with self.open_async(transport=player, clock=recorded.clock) as gateway:
+                if self.contract.has("authorize"):
+                    await gateway.authorize()
+                tokens = len(player.requests)
+                try:
+                    outcome = await getattr(gateway, recorded.operation)(*recorded.arguments)
+                except PaymentError as exc:
+                    outcome = exc
+                return Replayed(outcome, list(map(masked, player.requests)), player.requests[tokens:])
+
+        return asyncio.run(call())
+
     # The arguments of each operation.
 
     def _create_charge(self, _: Gateway, order_id: str) -> tuple[ChargeRequest]:
@@ -428,10 +433,3 @@ def told_as(what: str, *, but: tuple[type[PaymentError], ...] = ()) -> Iterator[
         if isinstance(exc, (UnsupportedOperation, *but)):
             raise
         raise AssertionError(f"{what}: {exc!r}") from None
-
-
-def as_secret(kind: type, value: object) -> object:
-    """A msgspec hook: text that is to be a Secret."""
-    if kind is Secret and isinstance(value, str):
-        return Secret(value)
-    raise NotImplementedError

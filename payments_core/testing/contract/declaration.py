@@ -31,7 +31,7 @@ from payments_core.info import OPTIONAL_OPERATIONS
 from payments_core.testing import faults
 
 from .bench import AtStep, Bench, Tap, error_of, says_paid, told_as
-from .rules import ASKED, Rules, essential, needs
+from .rules import ASKED, CAPTURES, HOLDS, REFUNDS, Condition, Rules, essential, needs
 
 __all__ = ["TREACHEROUS", "Declaration", "fractions"]
 
@@ -84,7 +84,7 @@ class Declaration(Rules):
                     assert result.refund_id in {"", f"refund-{prepared.order_id}"}, name
                     assert result.amount in {None, bench.part(bench.amount)}, name
 
-    @needs("capture_charge is not declared", lambda cls: "capture_charge" in cls.info().operations)
+    @needs(CAPTURES)
     def test_the_captured_amount_is_the_one_that_was_asked_for(self, bench: Bench) -> None:
         """By the gateway's own books."""
         with bench.open() as gateway:
@@ -96,7 +96,7 @@ class Declaration(Rules):
                 assert found.status is PaymentStatus.SUCCEEDED, f"captured, and settled: it is {found.status}"
         assert [each.captured for each in bench.sandbox.charges(prepared.order_id)] == [bench.amount]
 
-    @needs("refund_charge is not declared", lambda cls: "refund_charge" in cls.info().operations)
+    @needs(REFUNDS)
     def test_the_refunded_amount_is_the_one_that_was_asked_for(self, bench: Bench) -> None:
         """By the gateway's own books."""
         with bench.open() as gateway:
@@ -126,8 +126,10 @@ class Declaration(Rules):
         assert bench.between.requests == []
 
     @needs(
-        "no method narrows the currencies that the provider takes",
-        lambda cls: any(each.currencies is not None for each in cls.info().methods),
+        Condition(
+            "no method narrows the currencies that the provider takes",
+            lambda cls: any(each.currencies is not None for each in cls.info().methods),
+        )
     )
     def test_every_currency_of_a_method_is_taken(self, bench: Bench) -> None:
         """A button that is shown for a currency works in it."""
@@ -217,7 +219,10 @@ class Declaration(Rules):
                 assert bench.between.requests == []
 
     @needs(
-        "the gateway documents no length of a description", lambda cls: cls.info().limits.description_length is not None
+        Condition(
+            "the gateway documents no length of a description",
+            lambda cls: cls.info().limits.description_length is not None,
+        )
     )
     def test_the_longest_description_is_taken(self, bench: Bench) -> None:
         """And one character more is refused before anything is sent."""
@@ -230,7 +235,7 @@ class Declaration(Rules):
             assert type(error_of(lambda: gateway.create_charge(_described(asked, longest + "d")))) is InvalidRequest
         assert bench.between.requests == []
 
-    @needs("capture=False is not declared", lambda cls: "capture" in cls.info().charge_options)
+    @needs(HOLDS)
     def test_a_charge_that_is_not_captured_is_authorized_and_not_paid(self, bench: Bench) -> None:
         """Held money is no payment."""
         with bench.open() as gateway:
@@ -250,7 +255,7 @@ class Declaration(Rules):
         assert dict(self.info().raw_statuses) == dict(self.raw_statuses)
 
     @essential
-    @needs("the gateway cannot be asked", lambda cls: cls.has("get_status"))
+    @needs(ASKED)
     def test_every_documented_status_is_read_as_documented(self, bench: Bench) -> None:
         """And a charge is paid in the paid ones only."""
         wrong = []
@@ -265,7 +270,7 @@ class Declaration(Rules):
         assert not wrong, "; ".join(wrong)
 
     @essential
-    @needs("the gateway cannot be asked", lambda cls: cls.has("get_status"))
+    @needs(ASKED)
     def test_a_status_that_is_not_in_the_table_is_unknown(self, bench: Bench) -> None:
         """Never paid, never failed: also a known word in other letters, or with more behind it."""
         known = set(self.raw_statuses)
@@ -286,7 +291,7 @@ class Declaration(Rules):
         bench.sandbox.set_status(charge.reference.provider_id, word)
         return gateway.get_status(bench.reference(charge, order_id))  # type: ignore[no-any-return]
 
-    @needs("the gateway cannot be asked", lambda cls: cls.has("get_status"))
+    @needs(ASKED)
     def test_a_paid_charge_is_paid_and_a_cancelled_one_is_not(self, bench: Bench) -> None:
         """As the shop asks: with the order, the amount and the id that it has stored."""
         with bench.open() as gateway:
@@ -301,8 +306,7 @@ class Declaration(Rules):
             bench.sandbox.cancel(charge.reference.provider_id)
             assert not _confirmed(gateway, order_id, bench.amount, charge).is_paid
 
-    @needs(*ASKED)
-    @needs("its sandbox has no `decline_try`", lambda cls: cls.sandbox_has("decline_try"))
+    @needs(ASKED, Condition("its sandbox has no `decline_try`", lambda cls: cls.sandbox_has("decline_try")))
     def test_a_declined_try_is_not_the_end(self, bench: Bench) -> None:
         """The shopper tries again on the same page: an order that was given up is paid all the same."""
         with bench.open() as gateway:

@@ -32,7 +32,7 @@ from payments_core import (
 from .bench import Bench, says_paid
 from .declaration import TREACHEROUS
 from .forgeries import Genuine
-from .rules import ASKED, HAS_BATCH, NOTIFIES, SIGNED, TELLS, Rules, essential, needs
+from .rules import ASKED, HAS_BATCH, NOTIFIES, SIGNED, TELLS, Condition, Rules, essential, needs
 
 __all__ = ["Events"]
 
@@ -43,7 +43,7 @@ class Events(Rules):
     # Which event it is.
 
     @essential
-    @needs(*NOTIFIES)
+    @needs(NOTIFIES)
     def test_two_states_of_a_charge_are_two_events(self, bench: Bench) -> None:
         """A shop handles an authoritative `event_id` once: what shares that of an earlier state is thrown away, a payment too."""
         with bench.open() as gateway:
@@ -68,8 +68,7 @@ class Events(Rules):
                 f"and say {_state(event)[2:]} and {_state(latest)[2:]}"
             )
 
-    @needs(*NOTIFIES)
-    @needs("the test class has no `foreign`", lambda cls: cls.foreign is not Rules.foreign)
+    @needs(NOTIFIES, Condition("the test class has no `foreign`", lambda cls: cls.foreign is not Rules.foreign))
     def test_a_payment_that_is_not_this_shop_s_is_acknowledged(self, bench: Bench) -> None:
         """An account may take payments of other shops too: what is refused is delivered for days, and what names a charge is ours."""
         delivery = self.foreign(bench.sandbox)
@@ -85,8 +84,7 @@ class Events(Rules):
                 "Subject.OTHER without a reference"
             )
 
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
+    @needs(NOTIFIES, SIGNED)
     def test_a_redelivery_signed_anew_has_the_same_event_ids(self, bench: Bench) -> None:
         """Gateways sign each attempt anew; an id that holds the attempt makes one payment two."""
         with bench.open() as gateway:
@@ -101,8 +99,7 @@ class Events(Rules):
     # What it says.
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*TELLS)
+    @needs(NOTIFIES, TELLS)
     def test_a_status_in_a_notification_is_read_as_documented(self, bench: Bench) -> None:
         """An authoritative event settles an order without asking: its words are read as those of an answer are."""
         wrong = []
@@ -120,8 +117,7 @@ class Events(Rules):
         assert not wrong, "; ".join(wrong)
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*TELLS)
+    @needs(NOTIFIES, TELLS)
     def test_no_digit_of_an_amount_is_lost_in_a_notification(self, bench: Bench) -> None:
         """In every currency, and with amounts on which floating point stumbles."""
         exponents = {CURRENCY_EXPONENTS[each]: each for each in sorted(self.info().currencies, reverse=True)}
@@ -146,9 +142,7 @@ class Events(Rules):
     # A batch.
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
-    @needs(*HAS_BATCH)
+    @needs(NOTIFIES, SIGNED, HAS_BATCH)
     def test_a_batch_with_one_bad_event_is_refused_whole(self, bench: Bench) -> None:
         """What is left out of an acknowledged batch is never told again; what is refused comes once more."""
         delivery, count = bench.batch()
@@ -162,10 +156,7 @@ class Events(Rules):
                 assert len(events) >= count, f"one of {count} events is bad, and {len(events)} are believed without it"
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*HAS_BATCH)
-    @needs(*TELLS)
-    @needs(*ASKED)
+    @needs(NOTIFIES, HAS_BATCH, TELLS, ASKED)
     def test_every_event_of_a_batch_says_what_is_answered_to_who_asks(self, bench: Bench) -> None:
         """Words that the table has, amounts that are the charge's, and paid only what is paid."""
         delivery, _ = bench.batch()

@@ -41,7 +41,7 @@ class Genuine(msgspec.Struct, frozen=True):
         now = delivery.received_at or datetime.now(UTC)
         genuine = cls(bench, delivery, (), now)
         signature = tuple(genuine.signed(at=now))
-        assert signature or not SIGNED[1](bench.contract), (
+        assert signature or not SIGNED.holds(bench.contract), (
             "make.sign gives no header: a delivery without a signature cannot be told from a forged one"
         )
         return msgspec.structs.replace(genuine, signature=signature)
@@ -70,7 +70,7 @@ class Genuine(msgspec.Struct, frozen=True):
 
     def signed(self, body: bytes | None = None, key: str | None = None, at: datetime | None = None) -> Headers:
         """The signature of another body, by another key or of another time."""
-        if not SIGNED[1](self.bench.contract):
+        if not SIGNED.holds(self.bench.contract):
             return ()
         config = self.bench.typed_config
         if key is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import string
-from datetime import timedelta
 from typing import Final
 
 from msgspec.structs import replace
@@ -26,10 +25,11 @@ from payments_core import (
     Rejected,
 )
 from payments_core.testing import faults
+from payments_core.testing._exchanges import FrozenClock
 from payments_core.testing.faults import Fault
 
-from .bench import AtStep, Bench, StillClock, Tap, error_of, told_as
-from .rules import ASKED, ONE_CHARGE, REFUNDS, Rules, essential, needs
+from .bench import AtStep, Bench, Tap, error_of, told_as
+from .rules import ASKED, ASKS_REFUNDS, ONE_CHARGE, REFUNDS, Condition, Rules, essential, needs
 
 __all__ = ["Keys"]
 
@@ -40,17 +40,9 @@ _SAID_NO: Final = (Rejected, AuthorizationRejected, OutcomeUnknown, ProtocolViol
 _OF_A_CHARGE: Final = frozenset({"capture_charge", "cancel_charge", "refund_charge"})
 
 
-class _Later(StillClock):
-    """The clock of another process, which is ahead, and has another nonce."""
-
-    def __init__(self, ahead: float) -> None:
-        super().__init__()
-        self._now += timedelta(seconds=ahead)
-        self._nonce = f"{int(ahead):032x}"
-
-    def nonce(self) -> str:
-        """Always the same digits, and others than at another time."""
-        return self._nonce
+def _clock(ahead: float) -> FrozenClock:
+    """Return the clock of another process, which is ahead and has another nonce."""
+    return FrozenClock(ahead, nonce=f"{int(ahead):032x}")
 
 
 class Keys(Rules):
@@ -59,7 +51,7 @@ class Keys(Rules):
     # Ids.
 
     @essential
-    @needs(*ASKED)
+    @needs(ASKED)
     def test_a_charge_is_found_by_each_id_that_is_declared(self, bench: Bench) -> None:
         """After a lost create the shop has the order id and nothing else."""
         with bench.open() as gateway:
@@ -71,8 +63,7 @@ class Keys(Rules):
                 assert found.reference.provider_id in {"", provider_id}, f"by its {field} another charge is found"
                 assert found.status is PaymentStatus.SUCCEEDED, f"by its {field} the paid charge is {found.status}"
 
-    @needs(*REFUNDS)
-    @needs("get_refund is not declared", lambda cls: "get_refund" in cls.info().operations)
+    @needs(REFUNDS, ASKS_REFUNDS)
     def test_a_refund_is_found_by_each_of_its_ids(self, bench: Bench) -> None:
         """After a lost refund the shop has its own id and nothing else; an id that is of no use is refused before it is sent."""
         with bench.open() as gateway:
@@ -94,8 +85,10 @@ class Keys(Rules):
         assert len(refused) < len(asked), f"a refund can be asked about by none of its ids: {', '.join(refused)}"
 
     @needs(
-        "none of capture_charge, cancel_charge and refund_charge is declared",
-        lambda cls: bool(_OF_A_CHARGE & cls.info().operations),
+        Condition(
+            "none of capture_charge, cancel_charge and refund_charge is declared",
+            lambda cls: bool(_OF_A_CHARGE & cls.info().operations),
+        )
     )
     def test_every_operation_takes_each_id_that_is_declared(self, bench: Bench) -> None:
         """Or refuses it before anything is sent: an id that is passed over names no charge, or any."""
@@ -167,7 +160,7 @@ class Keys(Rules):
 
     # Keys of refunds and captures.
 
-    @needs(*REFUNDS)
+    @needs(REFUNDS)
     def test_two_refunds_of_one_amount_are_two_refunds(self, bench: Bench) -> None:
         """Their ids tell them apart, to the last character; a key of the charge and the amount makes them one."""
         part = bench.part(bench.amount)
@@ -192,8 +185,10 @@ class Keys(Rules):
             )
 
     @needs(
-        "neither refund_charge nor capture_charge is declared",
-        lambda cls: bool({"refund_charge", "capture_charge"} & cls.info().operations),
+        Condition(
+            "neither refund_charge nor capture_charge is declared",
+            lambda cls: bool({"refund_charge", "capture_charge"} & cls.info().operations),
+        )
     )
     def test_one_id_for_an_order_and_its_refund_is_two_keys(self, bench: Bench) -> None:
         """A shop may number both alike: what gives money back is never taken for a repetition of what has taken it."""
@@ -218,22 +213,22 @@ class Keys(Rules):
     # Keys of creates.
 
     @essential
-    @needs(*ONE_CHARGE)
+    @needs(ONE_CHARGE)
     def test_the_identical_call_is_one_charge_whatever_the_provider_s_clock_says(self, bench: Bench) -> None:
         """A key that holds the time or the nonce is another key when the call is made again."""
         lifetime = self.info().key_lifetime or _SOON
         order_id = bench.new_order()
         request = self.request(order_id, bench.amount, **bench.usual_fields())
-        with bench.open(clock=_Later(0)) as gateway:
+        with bench.open(clock=_clock(0)) as gateway:
             gateway.create_charge(request)
         for ahead in (lifetime / 2, max(lifetime - 60, lifetime * 0.9)):
-            with bench.open(clock=_Later(ahead)) as gateway, contextlib.suppress(*_SAID_NO):
+            with bench.open(clock=_clock(ahead)) as gateway, contextlib.suppress(*_SAID_NO):
                 gateway.create_charge(request)
             held = len(bench.sandbox.charges(order_id))
             assert held == 1, f"{held} charges: made again {ahead:g} s later, it has another key"
 
     @essential
-    @needs(*ONE_CHARGE)
+    @needs(ONE_CHARGE)
     def test_one_order_is_one_charge_whatever_page_the_shopper_comes_from(self, bench: Bench) -> None:
         """The key is made of the order id alone: another page or another text is a second tab, and no second order."""
         order_id = bench.new_order()
@@ -259,7 +254,7 @@ class Keys(Rules):
         last = bench.last_unsafe("create_charge")
         wanted = sum(not each.safe for each in steps[: last + 1])
         seen = Tap()
-        with bench.open(plugins=[seen], clock=StillClock()) as gateway:
+        with bench.open(plugins=[seen], clock=FrozenClock()) as gateway:
             for name, answer in answers.items():
                 prepared = bench.prepare("create_charge", gateway)
                 seen.requests.clear()

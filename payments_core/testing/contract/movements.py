@@ -23,13 +23,10 @@ from payments_core import (
 )
 
 from .bench import Bench, told_as
-from .rules import ASKED, REFUNDS, Rules, essential, needs
+from .rules import ASKED, CANCELS, CAPTURES, HOLDS, REFUNDS, Rules, essential, needs
 
 __all__ = ["Movements"]
 
-_CAPTURES: Final = ("capture_charge is not declared", lambda cls: "capture_charge" in cls.info().operations)
-_CANCELS: Final = ("cancel_charge is not declared", lambda cls: "cancel_charge" in cls.info().operations)
-_HOLDS: Final = ("capture=False is not declared", lambda cls: "capture" in cls.info().charge_options)
 # Each as short as the shortest descriptions are, and none with more than one risk.
 _TEXTS: Final = ('Tea "for two"', 'Tea","amount":1,"x":"', "Tea&amount=1&x=", "50% <b> \\ ' ; --", "{amount}%s%(x)s")
 _FOREIGN: Final = "一杯茶 é"
@@ -41,7 +38,7 @@ class Movements(Rules):
     # To the last digit.
 
     @essential
-    @needs(*ASKED)
+    @needs(ASKED)
     def test_no_digit_is_lost_on_the_way_back(self, bench: Bench) -> None:
         """A paid charge whose amount is misread is never confirmed, or confirmed as something else."""
         with bench.open() as gateway:
@@ -63,7 +60,7 @@ class Movements(Rules):
                     raise AssertionError(f"{asked} was paid, and is not recognized: {exc}") from None
 
     @essential
-    @needs(*REFUNDS)
+    @needs(REFUNDS)
     def test_no_digit_of_a_refund_is_lost_in_any_currency(self, bench: Bench) -> None:
         """Of amounts on which floating point stumbles, and of currencies without decimals or with three."""
         with bench.open() as gateway:
@@ -87,7 +84,7 @@ class Movements(Rules):
                     assert refused is None or nothing, f"a refund of {asked}, of {whole}: {refused!r}"
 
     @essential
-    @needs(*_CAPTURES)
+    @needs(CAPTURES)
     def test_a_part_is_captured_and_no_more(self, bench: Bench) -> None:
         """And a part is not told as the whole: the goods are paid in part only."""
         whole = bench.amount
@@ -155,7 +152,7 @@ class Movements(Rules):
                 assert held == wanted, f"a charge for {text!r}: the gateway holds {held}"
 
     @essential
-    @needs(*_HOLDS)
+    @needs(HOLDS)
     def test_no_method_takes_money_that_was_to_be_held(self, bench: Bench) -> None:
         """capture=False is kept, or refused, by every method that is declared."""
         with bench.open() as gateway:
@@ -175,8 +172,7 @@ class Movements(Rules):
     # Cancellations.
 
     @essential
-    @needs(*_CANCELS)
-    @needs(*ASKED)
+    @needs(CANCELS, ASKED)
     def test_a_cancelled_charge_can_no_longer_be_paid(self, bench: Bench) -> None:
         """The shop has sold the goods to somebody else."""
         with bench.open() as gateway:
@@ -193,8 +189,7 @@ class Movements(Rules):
         assert not any(each.minor for each in taken), f"the charge was cancelled, and the gateway has taken {taken}"
 
     @essential
-    @needs(*_CANCELS)
-    @needs(*_HOLDS)
+    @needs(CANCELS, HOLDS)
     def test_a_cancellation_takes_no_money_that_is_held(self, bench: Bench) -> None:
         """It gives it free, or is refused."""
         with bench.open() as gateway:
@@ -206,8 +201,7 @@ class Movements(Rules):
         assert not any(each.minor for each in taken), f"cancelling a held charge has taken {taken}"
 
     @essential
-    @needs(*_CANCELS)
-    @needs(*ASKED)
+    @needs(CANCELS, ASKED)
     def test_a_cancellation_that_came_too_late_is_told_as_it_is(self, bench: Bench) -> None:
         """A paid charge that is called cancelled is money without goods; and cancelling gives none back."""
         with bench.open() as gateway:

@@ -11,9 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from payments_core import Gateway, WebhookDelivery, WebhookEvent, WebhookRejected
+from payments_core.testing._exchanges import FrozenClock
 from payments_core.testing.leaks import scan
 
-from .bench import Bench, StillClock, error_of
+from .bench import Bench, error_of
 from .forgeries import Genuine, flip
 from .rules import HAS_OLD_KEY, NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE, Rules, essential, needs
 
@@ -27,23 +28,20 @@ class Notifications(Rules):
 
     # How it arrives.
 
-    @needs(*NOTIFIES)
+    @needs(NOTIFIES)
     def test_a_delivery_without_its_time_of_receipt_is_believed(self, bench: Bench) -> None:
         """`received_at` is optional, and most shops do not give it."""
         with bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
-            signed = genuine.with_(genuine.signed(at=StillClock().now()))
+            signed = genuine.with_(genuine.signed(at=FrozenClock().now()))
             _believed(gateway, replace(signed, received_at=None), "a delivery without received_at is refused")
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
-    @needs(*SIGNS_TIME)
-    @needs(*TOLERANCE)
+    @needs(NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE)
     def test_a_delivery_without_its_time_of_receipt_is_judged_by_the_core_s_clock(self, bench: Bench) -> None:
         """A clock of the provider's own believes what was recorded long ago, or refuses what has waited in a queue."""
         tolerance = self.webhook_tolerance or 0.0
-        clock = StillClock(ahead=tolerance + 3600)
+        clock = FrozenClock(ahead=tolerance + 3600)
         with bench.open() as gateway, bench.open(clock=clock) as later:
             genuine = Genuine.paid(bench, gateway)
             received = replace(genuine.with_(genuine.signed(at=clock.now())), received_at=clock.now())
@@ -54,8 +52,7 @@ class Notifications(Rules):
             old = replace(genuine.with_(genuine.signed(at=stale)), received_at=None)
             self._refused(later, old, "a delivery that is too old is believed where received_at is not given")
 
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
+    @needs(NOTIFIES, SIGNED)
     def test_headers_are_read_as_servers_give_them(self, bench: Bench) -> None:
         """Servers give names in any case, as text or bytes, in pairs or in a mapping."""
         with bench.open() as gateway:
@@ -77,7 +74,7 @@ class Notifications(Rules):
     # What is answered.
 
     @essential
-    @needs(*NOTIFIES)
+    @needs(NOTIFIES)
     def test_a_genuine_delivery_is_acknowledged(self, bench: Bench) -> None:
         """What is answered otherwise is delivered for ever; and no secret is in the answer, or in an event."""
         with bench.open() as gateway:
@@ -90,8 +87,7 @@ class Notifications(Rules):
         assert leaks == [], f"{leaks[0].secret} is in what the gateway is answered, or in an event"
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
+    @needs(NOTIFIES, SIGNED)
     def test_nobody_is_told_the_right_signature(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         """Who reads it in a log or in an error can forge the next delivery."""
         with caplog.at_level(logging.DEBUG), bench.open() as gateway:
@@ -107,11 +103,7 @@ class Notifications(Rules):
     # What is signed.
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
-    @needs(*SIGNS_TIME)
-    @needs(*TOLERANCE)
-    @needs(*HAS_OLD_KEY)
+    @needs(NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE, HAS_OLD_KEY)
     def test_a_stale_delivery_of_the_previous_key_is_refused(self, bench: Bench) -> None:
         """The key that was changed because it leaked has signed deliveries that anybody may hold."""
         with bench.open(config=bench.config | {self.previous_webhook_key_field: _OLD_KEY}) as gateway:
@@ -121,8 +113,7 @@ class Notifications(Rules):
             self._refused(gateway, old, "what the previous key has signed long ago is believed")
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
+    @needs(NOTIFIES, SIGNED)
     def test_every_digit_of_a_signature_counts(self, bench: Bench) -> None:
         """A comparison that stops early lets a signature be guessed digit by digit."""
         with bench.open() as gateway:
@@ -135,8 +126,7 @@ class Notifications(Rules):
                 self._refused(gateway, forged, f"digit {at + 1} of the signature is not compared")
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
+    @needs(NOTIFIES, SIGNED)
     def test_nothing_is_read_before_it_is_verified(self, bench: Bench) -> None:
         """A reader of bytes that anybody may have sent is a way in: a body that nobody signed has a wrong signature first."""
         with bench.open() as gateway:

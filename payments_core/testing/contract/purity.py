@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import inspect
@@ -18,14 +17,14 @@ import msgspec
 
 from payments_core import PaymentError, Secret, WebhookRejected
 from payments_core.hookspecs import ProviderHooks
-from payments_core.testing import again
+from payments_core.testing import _subprocess_worker
+from payments_core.testing._exchanges import FrozenClock, Recorder, masked
 from payments_core.testing.opening import open_provider
 
-from .bench import Bench, StillClock
-from .exchanges import Player, Recorder, plain
+from .bench import Bench
 from .forgeries import Genuine
+from .io_watch import watched
 from .rules import Rules, essential
-from .watching import watched
 
 __all__ = ["Purity"]
 
@@ -115,7 +114,7 @@ class Purity(Rules):
 
     def test_another_process_on_another_day_sends_the_same_bytes(self, bench: Bench) -> None:
         """After a crash the same call is made by another process: a key of another one is another charge."""
-        recorder, clock = Recorder(), StillClock()
+        recorder, clock = Recorder(), FrozenClock()
         request = self.request(bench.new_order(), bench.amount, **bench.usual_fields())
         with contextlib.closing(recorder), bench.open(transport=recorder, clock=clock) as gateway:
             gateway.create_charge(request)
@@ -129,7 +128,7 @@ class Purity(Rules):
             "now": clock.now().isoformat(),
             "nonce": clock.nonce(),
         }
-        sent = json.loads(json.dumps([again.shown(each) for each, _ in recorder.exchanges]))
+        sent = json.loads(json.dumps([masked(each) for each, _ in recorder.exchanges]))
         with ThreadPoolExecutor(len(_SEEDS)) as pool:
             for made in pool.map(functools.partial(_made_again, json.dumps(job)), _SEEDS):
                 assert made["sent"] == sent, (
@@ -140,31 +139,14 @@ class Purity(Rules):
     def test_sync_and_async_are_one_in_every_operation(self, bench: Bench) -> None:
         """What a sync gateway sent and got, replayed to an async one, operation by operation."""
         for name in bench.operations():
-            recorder, clock = Recorder(), StillClock()
-            with contextlib.closing(recorder), bench.open(transport=recorder, clock=clock) as gateway:
-                if self.has("authorize"):
-                    gateway.authorize()
-                authorized = len(recorder.exchanges)
-                prepared = bench.prepare(name, gateway)
-                at = len(recorder.exchanges)
-                here = prepared.call()
-            exchanges = recorder.exchanges[:authorized] + recorder.exchanges[at:]
-            player = Player(exchanges)
-            there = asyncio.run(self._there(bench, name, prepared.arguments, player, clock))
-            assert there == here, f"{name}: what is answered is read in two ways by sync and async"
-            assert [plain(each) for each in player.requests] == [plain(each) for each, _ in exchanges], (
-                f"{name}: sync and async send different requests"
-            )
-
-    async def _there(self, bench: Bench, name: str, arguments: Any, player: Player, clock: StillClock) -> Any:
-        async with bench.open_async(transport=player, clock=clock) as twin:
-            if self.has("authorize"):
-                await twin.authorize()
-            return await getattr(twin, name)(*arguments)
+            recorded = bench.record(name, FrozenClock())
+            replayed = bench.replay(recorded)
+            assert replayed.outcome == recorded.outcome, f"{name}: sync and async read the answer differently"
+            assert replayed.requests == recorded.requests, f"{name}: sync and async send different requests"
 
 
 def _made_again(job: str, seed: str) -> dict[str, Any]:
-    command = [sys.executable, "-P", "-m", again.__name__]
+    command = [sys.executable, "-P", "-m", _subprocess_worker.__name__]
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(  # noqa: S603 - this Python, and a module of ours
         command, input=job, capture_output=True, text=True, env=environment, timeout=60, check=False
@@ -174,7 +156,7 @@ def _made_again(job: str, seed: str) -> dict[str, Any]:
 
 
 def _first_difference(ours: list[Any], theirs: list[Any]) -> str:
-    parts = ("method", "path", "query", "headers", "body")
+    parts = ("method", "path", "query", "headers", "body", "idempotent", "safe")
     for one, other in zip(ours, theirs, strict=False):
         for part, first, second in zip(parts, one, other, strict=True):
             if first != second:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections.abc import Iterable
@@ -12,12 +11,12 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from payments_core import Channel, ChargeRequest, Money, PaymentError, Request, Response, Secret
+from payments_core import Channel, ChargeRequest, Money, Request, Secret
+from payments_core.testing._exchanges import Exchange, FrozenClock, Recorder
 
-from .bench import Bench, StillClock, Tap
-from .exchanges import Player, Recorder
+from .bench import Bench, Recorded, Tap
 from .forgeries import Genuine
-from .rules import NOTIFIES, Rules, needs
+from .rules import NOTIFIES, Condition, Rules, needs
 
 __all__ = ["Requests"]
 
@@ -32,7 +31,7 @@ _VALUES: Final[dict[str, tuple[Any, ...]]] = {
 class Requests(Rules):
     """The requests of a create, held against what it was asked for."""
 
-    @needs("there is one method", lambda cls: len(cls.info().methods) > 1)
+    @needs(Condition("there is one method", lambda cls: len(cls.info().methods) > 1))
     def test_each_method_is_asked_for(self, bench: Bench) -> None:
         """Two buttons that send the same are one, and the shopper pays with what was not chosen."""
         order_id = bench.new_order()
@@ -52,7 +51,7 @@ class Requests(Rules):
         found = [bench.fields_for(method) for method in self.info().methods]
         return {(each[0].currency, each[1]["channel"]) for each in found if each is not None}
 
-    @needs("no charge_options are declared", lambda cls: bool(cls.info().charge_options))
+    @needs(Condition("no charge_options are declared", lambda cls: bool(cls.info().charge_options)))
     def test_every_charge_option_that_is_declared_is_sent(self, bench: Bench) -> None:
         """A shop that asks for a shorter time, or for money to be held, is not told that nobody listened."""
         order_id = bench.new_order()
@@ -71,36 +70,27 @@ class Requests(Rules):
             alike = ", ".join(sorted(method for method, each in differs.items() if not each))
             assert enough, f"{option} is declared in charge_options, and changes nothing that is sent with {alike}"
 
-    def _answers(self, bench: Bench, asked: tuple[Money, dict[str, Any]]) -> list[tuple[Request, Response]]:
+    def _answers(self, bench: Bench, asked: tuple[Money, dict[str, Any]]) -> list[Exchange]:
         """What the gateway answers to a new charge; given to others, only what is asked for makes a difference."""
         amount, fields = asked
         recorder = Recorder()
-        with contextlib.closing(recorder), bench.open(transport=recorder, clock=StillClock()) as gateway:
+        with contextlib.closing(recorder), bench.open(transport=recorder, clock=FrozenClock()) as gateway:
             if self.has("authorize"):
                 gateway.authorize()
             gateway.create_charge(self.request(bench.new_order(), amount, **fields))
         return recorder.exchanges
 
     def _sent(
-        self, bench: Bench, answers: list[tuple[Request, Response]], request: ChargeRequest
+        self, bench: Bench, answers: list[Exchange], request: ChargeRequest
     ) -> tuple[tuple[Any, ...], ...] | None:
         """What a create sends that is given these answers; None where it is not taken."""
-        player = Player(answers)
+        recorded = Recorded("create_charge", (request,), answers, None, FrozenClock())
+        return tuple(_revealed(each) for each in bench.replay(recorded).sent) or None
 
-        async def make() -> int:
-            async with bench.open_async(transport=player, clock=StillClock()) as twin:
-                if self.has("authorize"):
-                    await twin.authorize()
-                begun = len(player.requests)
-                with contextlib.suppress(PaymentError):  # the answers are another charge's
-                    await twin.create_charge(request)
-                return begun
-
-        sent = player.requests[asyncio.run(make()) :]
-        return tuple(_revealed(each) for each in sent) or None
-
-    @needs(*NOTIFIES)
-    @needs("an endpoint is registered with the gateway", lambda cls: not cls.sandbox_has("register_endpoint"))
+    @needs(
+        NOTIFIES,
+        Condition("an endpoint is registered with the gateway", lambda cls: not cls.sandbox_has("register_endpoint")),
+    )
     def test_the_notify_url_is_sent(self, bench: Bench) -> None:
         """Where it is not sent, no notification ever arrives. A gateway with registered endpoints has `register_endpoint`."""
         if hasattr(bench.sandbox, "register_endpoint"):
@@ -115,10 +105,12 @@ class Requests(Rules):
         said = "notify_url is not sent: no notification ever arrives"
         assert any(each.encode() in sent for each in forms) or address in _decoded(seen.requests), said
 
-    @needs(*NOTIFIES)
+    @needs(NOTIFIES)
     @needs(
-        "the sandbox does not deliver to the address of a charge",
-        lambda cls: cls.sandbox_has("deliver") and not cls.sandbox_has("register_endpoint"),
+        Condition(
+            "the sandbox does not deliver to the address of a charge",
+            lambda cls: cls.sandbox_has("deliver") and not cls.sandbox_has("register_endpoint"),
+        )
     )
     def test_a_notification_arrives_at_the_notify_url(self, bench: Bench) -> None:
         """Where another address is sent in its place, none does."""

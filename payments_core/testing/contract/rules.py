@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -27,8 +27,13 @@ from payments_core.testing.sandbox import ContractSandbox
 
 __all__ = [
     "ASKED",
+    "ASKS_REFUNDS",
+    "AUTHORIZES",
+    "CANCELS",
+    "CAPTURES",
     "HAS_BATCH",
     "HAS_OLD_KEY",
+    "HOLDS",
     "NOTIFIES",
     "ONE_CHARGE",
     "REFUNDS",
@@ -37,6 +42,7 @@ __all__ = [
     "TELLS",
     "TOLERANCE",
     "UNSIGNED",
+    "Condition",
     "Refusal",
     "Rules",
     "applies",
@@ -71,37 +77,56 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     definitive: bool = False
 
 
-def needs(reason: str, applies_to: Callable[[type[Rules]], bool]) -> Callable[[F], F]:
-    """Mark a test that concerns only some providers: where `applies_to` says no, it is left out, with this reason.
+class Condition(NamedTuple):
+    """A condition that a provider must meet for a test to apply, and the reason shown where it does not."""
 
-    Of several marks the one on top is asked first.
-    """
+    reason: str
+    holds: Callable[[Any], bool]
+
+
+def needs(*conditions: Condition) -> Callable[[F], F]:
+    """Leave a test out where one of the conditions does not hold; the first such condition gives the reason."""
 
     def mark(test: F) -> F:
-        setattr(test, _NEEDS, ((reason, applies_to), *getattr(test, _NEEDS, ())))
+        setattr(test, _NEEDS, (*conditions, *getattr(test, _NEEDS, ())))
         return test
 
     return mark
 
 
-# Said of many tests: `@needs(*ASKED)`.
-ASKED: Final = ("the gateway cannot be asked", lambda cls: cls.has("get_status"))
-REFUNDS: Final = ("refund_charge is not declared", lambda cls: "refund_charge" in cls.info().operations)
-NOTIFIES: Final = ("the gateway sends no notifications", lambda cls: cls.has("parse_webhook"))
-SIGNED: Final = ("its notifications are not signed", lambda cls: cls.info().notifications is Notifications.SIGNED)
-UNSIGNED: Final = ("its notifications are signed", lambda cls: cls.info().notifications is Notifications.UNSIGNED)
-SIGNS_TIME: Final = ("the gateway signs no time (webhook_tolerance)", lambda cls: cls.webhook_tolerance is not None)
-TOLERANCE: Final = (
-    "a signed time of any age is believed (webhook_tolerance)",
-    lambda cls: cls.webhook_tolerance != math.inf,
+def _declares(operation: str) -> Condition:
+    return Condition(f"{operation} is not declared", lambda cls: operation in cls.info().operations)
+
+
+ASKED: Final = Condition("the gateway cannot be asked", lambda cls: cls.has("get_status"))
+AUTHORIZES: Final = Condition("the provider has no `authorize`", lambda cls: cls.has("authorize"))
+CAPTURES: Final = _declares("capture_charge")
+CANCELS: Final = _declares("cancel_charge")
+REFUNDS: Final = _declares("refund_charge")
+ASKS_REFUNDS: Final = _declares("get_refund")
+HOLDS: Final = Condition("capture=False is not declared", lambda cls: "capture" in cls.info().charge_options)
+NOTIFIES: Final = Condition("the gateway sends no notifications", lambda cls: cls.has("parse_webhook"))
+SIGNED: Final = Condition(
+    "its notifications are not signed", lambda cls: cls.info().notifications is Notifications.SIGNED
 )
-TELLS: Final = ("notifications are hints (authoritative_webhooks)", lambda cls: cls.info().authoritative_webhooks)
-HAS_OLD_KEY: Final = (
+UNSIGNED: Final = Condition(
+    "its notifications are signed", lambda cls: cls.info().notifications is Notifications.UNSIGNED
+)
+SIGNS_TIME: Final = Condition(
+    "the gateway signs no time (webhook_tolerance)", lambda cls: cls.webhook_tolerance is not None
+)
+TOLERANCE: Final = Condition(
+    "a signed time of any age is believed (webhook_tolerance)", lambda cls: cls.webhook_tolerance != math.inf
+)
+TELLS: Final = Condition(
+    "notifications are hints (authoritative_webhooks)", lambda cls: cls.info().authoritative_webhooks
+)
+HAS_OLD_KEY: Final = Condition(
     "the configuration has no previous key",
     lambda cls: cls.previous_webhook_key_field in cls.config_type().__struct_fields__,
 )
-HAS_BATCH: Final = ("the test class has no `batch`", lambda cls: cls.batch is not Rules.batch)
-ONE_CHARGE: Final = (
+HAS_BATCH: Final = Condition("the test class has no `batch`", lambda cls: cls.batch is not Rules.batch)
+ONE_CHARGE: Final = Condition(
     "what a second create for one order id does is not documented (info.duplicates)",
     lambda cls: cls.info().duplicates is not Duplicates.UNDOCUMENTED,
 )
@@ -211,7 +236,7 @@ def applies(cls: type[Rules], test_name: str) -> str:
     if reason := cls.not_applicable.get(test_name, ""):
         return reason
     needed = getattr(getattr(cls, test_name, None), _NEEDS, ())
-    return next((str(reason) for reason, applies_to in needed if not applies_to(cls)), "")
+    return next((each.reason for each in needed if not each.holds(cls)), "")
 
 
 def is_essential(cls: type[Rules], test_name: str) -> bool:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from payments_core import Gateway, Notification, PaymentError, WebhookDelivery, WebhookRejected, hookimpl, tap
 
 from .bench import Bench, error_of
-from .rewriting import other_id
+from .responses import other_id
 from .rules import NOTIFIES, UNSIGNED, Rules, essential, needs
 
 __all__ = ["Unsigned"]
@@ -48,8 +48,7 @@ class Unsigned(Rules):
     """What keeps a shop safe from deliveries that anybody can send."""
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*UNSIGNED)
+    @needs(NOTIFIES, UNSIGNED)
     def test_an_unsigned_notification_carries_no_status(self, bench: Bench) -> None:
         """It could come from the shopper: a charge in it would be a payment that nobody has made."""
         raw = _Raw()
@@ -68,8 +67,7 @@ class Unsigned(Rules):
             )
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*UNSIGNED)
+    @needs(NOTIFIES, UNSIGNED)
     def test_malformed_bytes_are_refused(self, bench: Bench) -> None:
         """What names no charge is refused with `WebhookRejected`, and with no other error."""
         with bench.open() as gateway:
@@ -86,8 +84,7 @@ class Unsigned(Rules):
                 raise AssertionError(f"{body[:40]!r} is believed, and says {len(notification.events)} event(s)")
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*UNSIGNED)
+    @needs(NOTIFIES, UNSIGNED)
     def test_an_unknown_id_is_answered_exactly_like_a_known_one(self, bench: Bench) -> None:
         """Where the answers differ, anybody can find out which payments there are."""
         with bench.open() as gateway:
@@ -102,8 +99,7 @@ class Unsigned(Rules):
         assert kinds[0] == kinds[1], f"an unknown id is told as {kinds[1]}, and a known one as {kinds[0]}"
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*UNSIGNED)
+    @needs(NOTIFIES, UNSIGNED)
     def test_a_flood_of_invented_ids_costs_a_query_each_and_changes_nothing(self, bench: Bench) -> None:
         """Whoever finds the endpoint can send a million of them."""
         with bench.open() as gateway:

@@ -18,7 +18,7 @@ from payments_core import (
 
 from .bench import Bench, error_of
 from .forgeries import FORGERIES, TIMED, Genuine, forge
-from .rules import HAS_OLD_KEY, NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE, Rules, essential, needs
+from .rules import HAS_OLD_KEY, NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE, Condition, Rules, essential, needs
 
 __all__ = ["Webhooks"]
 
@@ -30,7 +30,7 @@ class Webhooks(Rules):
         return Genuine.paid(bench, gateway)
 
     @essential
-    @needs(*NOTIFIES)
+    @needs(NOTIFIES)
     def test_a_genuine_delivery_is_believed(self, bench: Bench) -> None:
         """It names the order; where webhooks are authoritative, a paid one says paid, and else no event has a status."""
         with bench.open() as gateway:
@@ -51,7 +51,7 @@ class Webhooks(Rules):
                 told = any(event.authoritative for event in events)
                 assert told is self.info().authoritative_webhooks, "authoritative_webhooks says otherwise"
 
-    @needs(*NOTIFIES)
+    @needs(NOTIFIES)
     def test_the_same_delivery_has_the_same_events(self, bench: Bench) -> None:
         """Deliveries repeat; `event_id` is how a platform tells."""
         with bench.open() as gateway:
@@ -63,18 +63,14 @@ class Webhooks(Rules):
             assert ids.isdisjoint(event.event_id for event in first.events), "two events share an event_id"
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
+    @needs(NOTIFIES, SIGNED)
     @pytest.mark.parametrize("forgery", FORGERIES)
     def test_a_forged_delivery_is_refused(self, bench: Bench, forgery: str) -> None:
         """One change from a genuine one that is accepted in the same breath."""
         self._refuse(bench, forgery)
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
-    @needs(*SIGNS_TIME)
-    @needs(*TOLERANCE)
+    @needs(NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE)
     @pytest.mark.parametrize("forgery", TIMED)
     def test_a_delivery_of_another_time_is_refused(self, bench: Bench, forgery: str) -> None:
         """Too old and too new; well within the tolerance it is accepted."""
@@ -86,10 +82,12 @@ class Webhooks(Rules):
                 assert gateway.parse_webhook(genuine.with_(genuine.signed(at=genuine.now + offset))).events
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
-    @needs(*SIGNS_TIME)
-    @needs("its tolerance is documented (webhook_tolerance)", lambda cls: not TOLERANCE[1](cls))
+    @needs(
+        NOTIFIES,
+        SIGNED,
+        SIGNS_TIME,
+        Condition("its tolerance is documented (webhook_tolerance)", lambda cls: not TOLERANCE.holds(cls)),
+    )
     def test_a_signed_time_without_a_tolerance_is_believed_and_cannot_be_changed(self, bench: Bench) -> None:
         """A gateway that says nothing of the age of a delivery may deliver it days later; the time is signed all the same."""
         self._refuse(bench, "time-changed-alone")
@@ -113,9 +111,13 @@ class Webhooks(Rules):
                 return
             raise AssertionError(f"{forgery}: a forged delivery is believed, and says {len(believed.events)} event(s)")
 
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
-    @needs("letters in another case are the same hexadecimal digest", lambda cls: not cls.signature_is_hexadecimal)
+    @needs(
+        NOTIFIES,
+        SIGNED,
+        Condition(
+            "letters in another case are the same hexadecimal digest", lambda cls: not cls.signature_is_hexadecimal
+        ),
+    )
     def test_a_digest_in_another_case_is_refused(self, bench: Bench) -> None:
         """In base64 it is another digest."""
         with bench.open() as gateway:
@@ -124,8 +126,7 @@ class Webhooks(Rules):
             assert type(error) is WebhookRejected
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
+    @needs(NOTIFIES, SIGNED)
     def test_anything_at_all_is_refused_and_never_crashes(self, bench: Bench) -> None:
         """Signed rubbish: by whoever has the key, and still no event that nobody understands."""
         rubbish = [
@@ -140,9 +141,7 @@ class Webhooks(Rules):
                     continue
                 assert not any(event.authoritative for event in notification.events), body
 
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
-    @needs(*HAS_OLD_KEY)
+    @needs(NOTIFIES, SIGNED, HAS_OLD_KEY)
     def test_a_previous_key_is_believed_while_it_is_configured(self, bench: Bench) -> None:
         """Keys are changed without losing what is under way."""
         old = "the-key-before-this-one"
@@ -155,8 +154,7 @@ class Webhooks(Rules):
             assert gateway.parse_webhook(genuine.with_()).events
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
+    @needs(NOTIFIES, SIGNED)
     def test_a_blank_key_opens_no_gateway(self, bench: Bench) -> None:
         """An empty secret accepts what anybody has signed with an empty secret."""
         for blank in ("", " "):
@@ -168,7 +166,7 @@ class Webhooks(Rules):
 
             assert type(error_of(attempt)) is ConfigurationError
 
-    @needs(*NOTIFIES)
+    @needs(NOTIFIES)
     def test_every_event_of_a_batch_survives(self, bench: Bench) -> None:
         """`batch` of the test class: a delivery of three events or more. One that is dropped is a payment nobody sees."""
         delivery, count = bench.batch()
@@ -179,10 +177,10 @@ class Webhooks(Rules):
         assert len(ids) == count, f"{len(ids)} events of {count}"
         assert len(set(ids)) == count, "two events of a batch share an event_id"
 
-    @needs(*NOTIFIES)
+    @needs(NOTIFIES)
     def test_both_gateways_read_a_delivery_alike(self, bench: Bench) -> None:
         """The sync and the async one."""
-        signed = SIGNED[1](type(self))
+        signed = SIGNED.holds(type(self))
         with bench.open() as gateway:
             genuine = self._genuine(bench, gateway)
             delivery = genuine.with_()

@@ -22,16 +22,16 @@ from payments_core import (
 from payments_core.testing import faults
 
 from .bench import Bench, error_of
-from .rewriting import Rewrite, at_last, other_id, overheard, with_word
+from .responses import Rewrite, at_last, other_id, overheard, with_word
 from .rules import ASKED, Rules, essential, needs
 
-__all__ = ["Verdicts"]
+__all__ = ["Refusals"]
 
 # What a proxy says of an address that it does not know.
 _STRANGER: Final = b'{"message": "no Route matched with those values", "request_id": "0"}'
 
 
-class Verdicts(Rules):
+class Refusals(Rules):
     """Unheard of words, refusals, and what is not there."""
 
     # Words.
@@ -56,7 +56,7 @@ class Verdicts(Rules):
                 )
 
     @essential
-    @needs(*ASKED)
+    @needs(ASKED)
     def test_words_that_hold_a_known_word_are_unknown(self, bench: Bench) -> None:
         """`unpaid` ends with `paid`, and `paid_out` begins with it."""
         wrong = []
@@ -111,7 +111,7 @@ class Verdicts(Rules):
                     assert failed, f"{name}: the gateway said no ({refusal.name}), and it returned {result!r}"
 
     @essential
-    @needs(*ASKED)
+    @needs(ASKED)
     def test_what_is_not_there_has_not_failed(self, bench: Bench) -> None:
         """Its create may still be on the way: a final status of a charge that is not found is a second charge tomorrow."""
         with bench.open() as gateway:

@@ -23,9 +23,9 @@ from payments_core.testing import faults
 from payments_core.testing.faults import Fault
 
 from .bench import SHORT, AtStep, Bench, Prepared, error_of
-from .rules import ONE_CHARGE, Rules, essential, needs
+from .rules import AUTHORIZES, CAPTURES, ONE_CHARGE, REFUNDS, Condition, Rules, essential, needs
 
-__all__ = ["Positions"]
+__all__ = ["Failures"]
 
 _LOST: Final[dict[str, Fault]] = {
     "timed-out": faults.Hang(),
@@ -55,7 +55,7 @@ _UNREADABLE: Final[dict[str, Fault]] = {
 _REFUSED: Final[dict[str, Fault]] = {"401": faults.Unauthorized(), "403": faults.Forbidden()}
 
 
-class Positions(Rules):
+class Failures(Rules):
     """The taxonomy of errors, operation by operation."""
 
     def _each(self, bench: Bench) -> list[tuple[str, int, list[Request]]]:
@@ -184,7 +184,7 @@ class Positions(Rules):
 
     # The authorization.
 
-    @needs("the provider has no `authorize`", lambda cls: cls.has("authorize"))
+    @needs(AUTHORIZES)
     def test_a_token_is_obtained_once_and_used_again(self, bench: Bench) -> None:
         """One token call for any number of calls."""
         steps = bench.steps("create_charge")
@@ -198,7 +198,7 @@ class Positions(Rules):
             bench.create(gateway)
             assert len(bench.between.requests) == asked + 2 * len(steps)
 
-    @needs("the provider has no `authorize`", lambda cls: cls.has("authorize"))
+    @needs(AUTHORIZES)
     @pytest.mark.parametrize("fault", _REFUSED.values(), ids=_REFUSED)
     def test_a_refused_token_is_renewed_once_and_the_charge_is_made_once(self, bench: Bench, fault: Fault) -> None:
         """The flow runs again from its start, with the new token; but not where the charge may have been made."""
@@ -217,7 +217,7 @@ class Positions(Rules):
         assert renewals == 1, f"the token was obtained {renewals} times after it was refused"
         assert len(bench.sandbox.charges(prepared.order_id)) == 1
 
-    @needs("the provider has no `authorize`", lambda cls: cls.has("authorize"))
+    @needs(AUTHORIZES)
     def test_a_fault_of_the_token_call_is_never_an_unknown_outcome(self, bench: Bench) -> None:
         """Nothing was asked for yet. A page of HTML is no wrong password; a 429 before the create is `RateLimited`."""
         wanted: list[tuple[Fault, type[PaymentError]]] = [
@@ -238,7 +238,7 @@ class Positions(Rules):
             assert type(error) is kind, f"{fault}: {error!r}"
             assert list(bench.sandbox.charges(order_id)) == []
 
-    @needs("the provider has no `authorize`", lambda cls: cls.has("authorize"))
+    @needs(AUTHORIZES)
     def test_a_429_on_the_second_of_two_requests_keeps_what_the_first_one_was(self, bench: Bench) -> None:
         """The token was answered, the create was not accepted: `RateLimited`, and no charge."""
         order_id = bench.new_order()
@@ -275,7 +275,7 @@ class Positions(Rules):
                 assert found.reference.provider_id in {"", held[0].provider_id}
 
     @essential
-    @needs("no key_lifetime is declared", lambda cls: cls.info().key_lifetime is not None)
+    @needs(Condition("no key_lifetime is declared", lambda cls: cls.info().key_lifetime is not None))
     def test_the_identical_call_is_one_charge_for_as_long_as_its_key_is_declared_to_live(self, bench: Bench) -> None:
         """Every answer is lost; the same call is made again by another process, near the end of the key's life."""
         lifetime = self.info().key_lifetime or 0.0
@@ -296,13 +296,13 @@ class Positions(Rules):
         )
         assert again.reference.provider_id in {"", held[0].provider_id}
 
-    @needs("capture_charge is not declared", lambda cls: "capture_charge" in cls.info().operations)
+    @needs(CAPTURES)
     def test_a_capture_whose_answer_is_lost_takes_the_money_once(self, bench: Bench) -> None:
         """By the gateway's own books, whether it is sent again or not."""
         order_id = self._lose(bench, "capture_charge")
         assert [each.captured for each in bench.sandbox.charges(order_id)] == [bench.amount]
 
-    @needs("refund_charge is not declared", lambda cls: "refund_charge" in cls.info().operations)
+    @needs(REFUNDS)
     def test_a_refund_whose_answer_is_lost_gives_the_money_back_once(self, bench: Bench) -> None:
         """By the gateway's own books, whether it is sent again or not."""
         order_id = self._lose(bench, "refund_charge")
@@ -320,7 +320,7 @@ class Positions(Rules):
         bench.settle(prepared.order_id)
         return prepared.order_id
 
-    @needs(*ONE_CHARGE)
+    @needs(ONE_CHARGE)
     def test_one_order_with_two_amounts_is_never_two_charges_of_one_key(self, bench: Bench) -> None:
         """A key that holds the amount would make a second charge of one order."""
         order_id = bench.new_order()
