@@ -1,4 +1,4 @@
-"""The arguments of faults, checked when a fault is made: in the server's thread nobody would see the mistake."""
+"""Check the arguments of a fault when it is made: an error raised in the server's thread would go unnoticed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEAST: Final = {"missing": 1, "depth": 1, "size": 2, "interval": 0, "seconds": 
 
 
 class Checked:
-    """A fault whose every field is checked by its type and its name."""
+    """Check every field of a fault, by its type and its name."""
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):  # type: ignore[arg-type] # whoever inherits is a dataclass
@@ -32,13 +32,13 @@ class Checked:
 
 
 def check_fault(fault: object) -> None:
-    """Raise `TypeError` for what cannot be injected."""
+    """Raise `TypeError` for an object that cannot be injected."""
     if problem := _fault(fault):
         raise TypeError(f"the fault {problem}")
 
 
 def check_rule(method: object, path: object, times: object) -> None:
-    """Raise `TypeError` or `ValueError` for a rule that would never match, or not as often as it seems."""
+    """Raise `TypeError` or `ValueError` for a rule that could not match as it says."""
     for name, value in (("method", method), ("path", path)):
         if value is not None and (type(value) is not str or not value.strip("/")) and value != "/":
             raise TypeError(f"{name} is text, or None for any")

@@ -1,4 +1,4 @@
-"""Cassettes: recorded by vcrpy over HTTP, masked by an allow-list, replayed strictly, and honest about their origin.
+"""Record HTTP exchanges with vcrpy, masked by an allow-list, and replay them strictly.
 
     with record(path, policy, Provenance("sandbox", "acme"), {"order_id": "P1"}, base_url=url, secrets={"key": key}):
         Gateway.open("acme", config).create_charge(request)
@@ -7,7 +7,7 @@
         gateway.create_charge(...recording.parameters["order_id"]...)
 
 Both serve sync and async gateways. vcrpy replaces the transport of the whole process, so only one cassette is open at a
-time. The files are vcrpy's own format, with the provenance in its `metadata`.
+time. The files are in vcrpy's own format, with the provenance in its `metadata`.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ __all__ = [
 
 
 class CassetteMiss(AssertionError):
-    """What was replayed is not what was recorded: a request that differs, or one that never came."""
+    """A replay does not match its recording: a request differs, or one was never sent."""
 
 
 class _Halt(BaseException):
-    """Ends the exchange at once. No `Exception`: a gateway has a name for every one of those, and would go on with it."""
+    """End the exchange at once. A `BaseException`, because a gateway would map an `Exception` and continue."""
 
 
 @contextlib.contextmanager
@@ -72,13 +72,16 @@ def record(
     repeats: Collection[str] = (),
     command: str = "",
 ) -> Iterator[None]:
-    """Send everything that the block sends, and write the masked exchanges to `path` when it has ended well.
+    """Record what the block sends, and write the masked exchanges to `path` when the block ends without an error.
 
-    `base_url` is where the gateway is; the cassette says BASE_URL instead. `secrets` are looked for in what is about to be
-    written, in every encoding, with all that the policy masks by name. `repeats` are the paths (as in the policy) that may
-    be asked the same thing again: elsewhere a second equal request is a retry, which nobody would see. `command` is how to
-    record it again. `CassetteError`, and nothing is written: for these, for a request that the policy does not cover
-    (which is not sent), for one that was never answered, and for `live` from this machine.
+    * `base_url`: the gateway's address, which the cassette replaces by BASE_URL
+    * `secrets`: values that must not be written, in any encoding; those that the policy masks by name are added
+    * `repeats`: paths, as in the policy, to which the same request may be sent again: elsewhere it would be a hidden
+      retry
+    * `command`: how to record it again
+
+    Raise `CassetteError`, and write nothing, for a secret or an undeclared repeat, for a request that the policy does
+    not cover (which is not sent), for one that was never answered, and for `live` where this machine answered.
     """
     target = Path(path)
     recording = Recording(provenance, dict(parameters or {}), command, ())
@@ -124,9 +127,9 @@ def record(
 def replay(path: Path | str, policy: CassettePolicy, *, base_url: str = BASE_URL) -> Iterator[Recording]:
     """Answer everything that the block sends from the cassette; nothing leaves the machine.
 
-    A request is answered when its method, path, query, named headers and body are those recorded: JSON strictly, secrets
-    masked on both sides. `CassetteMiss` says what differs, whatever the block makes of it, and what was recorded and never
-    asked for, unless the block raised.
+    A request is answered if its method, path, query, named headers and body equal the recorded ones: JSON strictly,
+    secrets masked on both sides. Raise `CassetteMiss` for a request that differs, even if the block handled the
+    failure, and for recorded requests that were never sent, unless the block raised.
     """
     source = Path(path)
     masker = Masker(policy, base_url)
@@ -165,7 +168,7 @@ def replay(path: Path | str, policy: CassettePolicy, *, base_url: str = BASE_URL
 
 
 def is_this_machine(host: str) -> bool:
-    """Return True when a host's name or number leads to a loopback address."""
+    """Return True if a host's name or number leads to a loopback address."""
     try:
         found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError):
@@ -182,7 +185,7 @@ def is_this_machine(host: str) -> bool:
 
 
 class _Shelf:
-    """vcrpy's persister. What is recorded is taken from the cassette: vcrpy saves before it puts the transport back."""
+    """Persist nothing: exchanges are taken from the cassette, since vcrpy saves before it restores the transport."""
 
     def __init__(self, exchanges: list[Exchange] | None = None) -> None:
         self._exchanges = exchanges
@@ -217,7 +220,7 @@ _open: Final = threading.Lock()
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """One cassette at a time, and vcrpy's loggers silent: they print whole URLs, with the secrets that travel in them."""
+    """Allow one cassette at a time, and silence vcrpy's loggers: they print whole URLs, secrets included."""
     if not _open.acquire(blocking=False):
         raise CassetteError("a cassette is open already: two at once would answer each other's requests")
     try:
@@ -283,7 +286,7 @@ def _status(code: int) -> dict[str, Any]:
 
 
 def _load(source: Path, policy: CassettePolicy) -> tuple[Recording, list[Exchange]]:
-    """A cassette that holds exactly what the policy keeps."""
+    """Return a cassette that holds exactly what the policy keeps."""
     recording, exchanges = parse(source)
     masker = Masker(policy)
     for number, (request, response) in enumerate(exchanges, 1):
@@ -306,7 +309,7 @@ def _load(source: Path, policy: CassettePolicy) -> tuple[Recording, list[Exchang
 
 
 def _explained(sent: MaskedRequest, cassette: Any) -> str:
-    """Which of the recorded requests that are left is nearest, and how it differs."""
+    """Describe how the request differs from the nearest recorded one that is left."""
     wanted = _as_vcr(sent)
     found = [(list(differences(each, wanted)), number) for number, each in enumerate(cassette.requests)]
     spent = sum(1 for problems, _ in found if not problems)

@@ -1,6 +1,6 @@
-"""What the fake gateway does, without a network: a request in, an answer out, by the rules of docs/fake.md.
+"""Implement the fake gateway without a network, by the rules of docs/fake.md: a request in, an answer out.
 
-Written from that page and not from `fake.py`: two readings of one page find a mistake that a shared one would hide.
+It was written from that page and not from `fake.py`, so that the same misreading is not in both.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ _PAGE: Final = b"<!doctype html><title>Maintenance</title><p>We are back soon.</
 
 
 class NotPossible(Exception):
-    """The sandbox was told to do what the charge's state does not allow, or of a charge that there is not."""
+    """The charge does not exist, or its state does not allow this."""
 
 
 class Unreachable(Exception):
-    """There is nobody to connect to: nothing was received."""
+    """The connection is refused: nothing was received."""
 
 
 class _No(Exception):
-    """An error that the gateway answers with."""
+    """The gateway answers with an error."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -100,10 +100,10 @@ class _Charge:
 
 
 class FakeGateway:
-    """The gateway's books, its rules and its clock. Every method may be called from any thread.
+    """Keep the gateway's books, rules and clock. Every method is thread-safe.
 
-    With a `seed` all ids, tokens and credentials repeat. `clock` gives the time, as an aware datetime; `advance` lets it
-    go on.
+    With a `seed` all ids, tokens and credentials repeat. `clock` returns the time, as an aware datetime; `advance`
+    moves it.
     """
 
     def __init__(self, *, seed: int | str | None = None, clock: Callable[[], datetime] | None = None) -> None:
@@ -123,7 +123,7 @@ class FakeGateway:
     # The shop's calls.
 
     def answer(self, request: Request) -> Response:
-        """The answer to one request; `Unreachable` where none could have been sent."""
+        """Return the answer to a request; raise `Unreachable` if it could not have been sent."""
         with self._lock:
             self._requests.append(f"{request.method} {request.path}")
             headers = [("fake-request-id", f"req_{self._hex(16)}"), ("content-type", "application/json")]
@@ -174,7 +174,7 @@ class FakeGateway:
         return {"access_token": token, "expires_in": _TOKENS_LIVE.total_seconds()}
 
     def _once(self, key: str, request: Request, act: Callable[[], _Charge | _Refund]) -> _Charge | _Refund:
-        """Keys: one key, one effect, for a day. Without a key each request has its own."""
+        """See Keys: one key has one effect, for a day. A request without a key is always new."""
         sent = request.path.encode() + request.body
         if key in self._keys:
             at, earlier, made = self._keys[key]
@@ -236,7 +236,7 @@ class FakeGateway:
         return refund
 
     def _charge(self, ids: Mapping[str, Any]) -> _Charge:
-        """By id, by order id, or by both; the newest of several."""
+        """Return the newest charge with this id, order id, or both."""
         return _newest(self._charges, id=ids.get("id"), order_id=ids.get("order_id"))
 
     def _refund(self, ids: Mapping[str, Any]) -> _Refund:
@@ -245,35 +245,35 @@ class FakeGateway:
     # The shopper's moves, and the operator's.
 
     def pay(self, provider_id: str) -> None:
-        """The shopper approves: paid, or authorized where the charge is to be captured later."""
+        """Approve the charge as the shopper: paid, or authorized if it is to be captured later."""
         with self._lock:
             self._open(provider_id).approve()
 
     def cancel(self, provider_id: str) -> None:
-        """The shopper declines."""
+        """Decline the charge as the shopper."""
         with self._lock:
             self._open(provider_id).status = "cancelled"
 
     def expire(self, provider_id: str) -> None:
-        """The shopper lets the time pass."""
+        """Let the charge expire."""
         with self._lock:
             self._open(provider_id).status = "expired"
 
     def fail(self, provider_id: str, failure: str = "declined") -> None:
-        """The shopper approves, and the payment fails for a documented reason."""
+        """Approve the charge as the shopper, and have the payment fail for a documented reason."""
         with self._lock:
             charge = self._open(provider_id)
             charge.status, charge.failure = "failed", failure
 
     def set_status(self, provider_id: str, raw_status: str) -> None:
-        """Answer this word from now on, also one that is documented nowhere."""
+        """Answer this status from now on, documented or not."""
         with self._lock:
             charge = self._known(provider_id)
             charge.status = raw_status
             charge.captured = (charge.captured or charge.amount) if raw_status == "paid" else charge.captured
 
     def settle_refund(self, refund_id: str, raw_status: str = "succeeded") -> None:
-        """A pending refund, by the shop's id, ends."""
+        """Settle a pending refund, named by the shop's id."""
         with self._lock:
             try:
                 refund = self._refund({"refund_id": refund_id})
@@ -282,19 +282,19 @@ class FakeGateway:
             refund.status = raw_status
 
     def advance(self, seconds: float) -> None:
-        """Let the gateway's clock go on: keys are forgotten after a day, and tokens after an hour."""
+        """Move the gateway's clock: keys expire after a day, and tokens after an hour."""
         with self._lock:
             self._ahead += timedelta(seconds=seconds)
 
     @property
     def now(self) -> datetime:
-        """The time by the gateway's clock."""
+        """Return the time by the gateway's clock."""
         return self._clock() + self._ahead
 
     # What a test looks at.
 
     def charges(self, order_id: str) -> tuple[SandboxCharge, ...]:
-        """Every charge that this order id has made, oldest first."""
+        """Return every charge of this order id, oldest first."""
         with self._lock:
             return tuple(
                 SandboxCharge(
@@ -309,12 +309,12 @@ class FakeGateway:
 
     @property
     def requests(self) -> tuple[str, ...]:
-        """What the shop has sent, oldest first: `POST /charges`."""
+        """Return the requests of the shop, such as `POST /charges`, oldest first."""
         with self._lock:
             return tuple(self._requests)
 
     def notification(self, *provider_ids: str) -> WebhookDelivery:
-        """One signed delivery with an event for each of these charges and refunds, as they stand; nothing is sent."""
+        """Return a signed delivery with an event for each of these charges and refunds; nothing is sent."""
         with self._lock:
             events = [self._event(each) for each in provider_ids]
             body, now = json.dumps(events).encode(), self.now
@@ -322,7 +322,7 @@ class FakeGateway:
         return WebhookDelivery(body, headers, received_at=now)
 
     def notify_url(self, provider_id: str) -> str:
-        """Where the shop wants this charge's notifications; `""` for nowhere."""
+        """Return the address for this charge's notifications, or `""`."""
         with self._lock:
             return self._known(provider_id).notify_url
 
@@ -353,11 +353,11 @@ class FakeGateway:
 
 
 class _Maintenance(Exception):
-    """A page of HTML in place of an answer."""
+    """The gateway answers with an HTML page."""
 
 
 def signature(key: Secret, body: bytes, at: datetime) -> tuple[tuple[str, str], ...]:
-    """Notifications: the headers that make `body` genuine at that time."""
+    """See Notifications: return the headers that make `body` genuine at that time."""
     timestamp = str(int(at.timestamp()))
     digest = hmac.new(key.reveal().encode(), digestmod=hashlib.sha256)
     digest.update(f"{timestamp}.".encode())
@@ -366,7 +366,7 @@ def signature(key: Secret, body: bytes, at: datetime) -> tuple[tuple[str, str], 
 
 
 def _before(magic: str) -> None:
-    """Nothing is accepted of these."""
+    """Raise the outcome of an order id with which nothing is accepted."""
     if magic == "unavailable-":
         raise Unreachable
     if magic == "limited-":
@@ -378,7 +378,7 @@ def _before(magic: str) -> None:
 
 
 def _afterwards(made: _Charge | _Refund, magic: str) -> None:
-    """What the shopper does while the answer is on its way, and what becomes of the answer."""
+    """Apply the shopper's action, and lose the answer, as the order id says."""
     if isinstance(made, _Charge) and made.status == "open":
         if magic in {"approved-", "mismatch-", "other-currency-"}:
             made.approve()

@@ -1,11 +1,11 @@
-"""A leak scan by planted canaries: no secret in a log, an exception, a cassette, in any form that programs give it.
+"""Scan logs, exceptions and files for planted secrets, in every encoding that programs commonly use.
 
     leaks = scan(log_bytes, {"client_secret": canary})
     assert not leaks, leaks                       # a Leak names the secret, the form and the offset, never the value
 
-An empty answer proves something only when the scan finds what is there: `assert_controls` plants the same secrets in
-every form and demands each. The scan decodes what looks encoded, layer below layer, and looks for the plain secret in
-each, so that a URL-quoted secret within Basic auth within a gzipped body is found as well.
+An empty result proves something only if the scan would find a secret: `assert_controls` plants the same secrets in
+every form and demands each. The scan decodes whatever looks encoded, layer by layer, and searches each layer for the
+plain secret, so it also finds a URL-quoted secret within Basic auth within a gzipped body.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ _MOST_OBJECTS: Final = 20_000
 
 
 class ScanIncomplete(Exception):
-    """The data expands beyond what is scanned, so that nothing can be said about it."""
+    """The data expands beyond the scan's limits, so the result would be unreliable."""
 
 
 @dataclass(frozen=True, order=True)
 class Leak:
-    """A secret found: its name, the form (outermost first, such as `base64/gzip`), the offset, and the file if any."""
+    """A secret that was found: its name, the form (outermost first, such as `base64/gzip`), the offset, and the file."""
 
     secret: str
     form: str
@@ -73,10 +73,10 @@ class Leak:
 
 
 def encodings(secret: str) -> dict[str, tuple[bytes, ...]]:
-    """What encoders make of a secret, by form; ValueError for one of fewer than 8 characters.
+    """Return the encodings of a secret, by form; raise ValueError for one of fewer than 8 characters.
 
-    The base64 texts are those parts of an encoded longer text that the secret alone determines, for each of the three
-    positions in which it can stand.
+    The base64 texts are the digits that the secret alone determines within a longer encoded text, for each of its three
+    possible alignments.
     """
     if len(secret) < SHORTEST:
         raise ValueError(f"a secret of fewer than {SHORTEST} characters would be found by chance")
@@ -104,9 +104,9 @@ def encodings(secret: str) -> dict[str, tuple[bytes, ...]]:
 
 
 def scan(data: bytes | str, secrets: Mapping[str, str]) -> list[Leak]:
-    """Every place where `data` has one of the named secrets, in any form, sorted.
+    """Return every place where `data` contains one of the named secrets, in any form, sorted.
 
-    ValueError for a secret of fewer than 8 characters, `ScanIncomplete` for data that expands without measure.
+    Raise ValueError for a secret of fewer than 8 characters, and `ScanIncomplete` for data that expands too far.
     """
     needles = _needles(secrets)
     if not needles:
@@ -124,7 +124,7 @@ def scan(data: bytes | str, secrets: Mapping[str, str]) -> list[Leak]:
 
 
 def scan_tree(path: Path | str, secrets: Mapping[str, str]) -> list[Leak]:
-    """`scan` for a file, or every file below a folder, names included; FileNotFoundError where there is none."""
+    """Scan a file, or every file below a folder, names included; raise FileNotFoundError if there is none."""
     root = Path(path)
     if not root.exists():
         raise FileNotFoundError(f"nothing to scan: {root.name}")
@@ -144,7 +144,7 @@ def scan_tree(path: Path | str, secrets: Mapping[str, str]) -> list[Leak]:
 
 
 def plant(secret: str) -> dict[str, bytes]:
-    """For each form a text as programs write it, with the secret inside: each must be found by `scan`."""
+    """Return, for each form, a typical text that contains the secret; `scan` must find each."""
     made = encodings(secret)
     raw = _utf8(secret)
     body = json.dumps({"grant_type": "client_credentials", "client_secret": secret})
@@ -178,7 +178,7 @@ def plant(secret: str) -> dict[str, bytes]:
 
 
 def assert_controls(secrets: Mapping[str, str]) -> None:
-    """AssertionError naming each planted control that `scan` does not find, or finds where another secret is planted."""
+    """Raise AssertionError, naming each planted control that `scan` misses, or finds for another secret."""
     faults: list[str] = []
     for name, secret in secrets.items():
         decoy = secret[::-1]
@@ -196,12 +196,12 @@ def assert_controls(secrets: Mapping[str, str]) -> None:
 
 
 def exception_texts(exc: BaseException, *, without: Collection[str] = ()) -> bytes:
-    """All that a log, a debugger or an error tracker can show of an exception, for `scan`.
+    """Return everything that a log, a debugger or an error tracker can show of an exception, for `scan`.
 
-    That is its whole graph (args, attributes, notes, causes, contexts, even suppressed, members of groups, and what their
-    attributes hold), with each one's repr and formatted traceback, and the repr of every local variable of every frame.
-    Left out are the locals of the calling frame and of files named in `without`: a test has its secrets at hand. Slots
-    with a leading double underscore are their class's own affair and not read. `ScanIncomplete` for a graph without end.
+    This is its whole graph (args, attributes, notes, causes, contexts, even suppressed ones, members of groups, and the
+    values that their attributes hold), with the repr and the formatted traceback of each, and the repr of every local
+    variable of every frame. The locals of the calling frame and of the files in `without` are left out, because a test
+    has its secrets at hand; so are slots that begin with two underscores. Raise `ScanIncomplete` for an endless graph.
     """
     here = inspect.currentframe()
     walk = _Walk(here.f_back if here else None, frozenset(without))
@@ -210,7 +210,7 @@ def exception_texts(exc: BaseException, *, without: Collection[str] = ()) -> byt
 
 
 class _Walk:
-    """A walk through everything that an exception holds, each object once."""
+    """Walk through everything that an exception holds, each object once."""
 
     def __init__(self, caller: FrameType | None, without: frozenset[str]) -> None:
         self._caller = caller
@@ -304,7 +304,7 @@ _Piece: TypeAlias = tuple[int, int, int, int]  # output start and end, source st
 
 @dataclass(frozen=True)
 class _Layer:
-    """Bytes to search, and the way back to where they came from.
+    """Bytes to search, with a map to the bytes they were decoded from.
 
     Outside `pieces` the bytes are the parent's own; inside they were decoded, `numerator / denominator` source bytes
     for each.
@@ -319,14 +319,14 @@ class _Layer:
     binary: bool = False
 
     def decoded(self, start: int, end: int) -> bool:
-        """Whether decoding changed these bytes. What it left alone was found in the parent."""
+        """Return True if decoding changed these bytes; unchanged ones were found in the parent."""
         if self.parent is None:
             return True
         last = bisect_right(self.pieces, (end - 1, len(self.data), 0, 0)) - 1
         return last >= 0 and self.pieces[last][1] > start
 
     def origin(self, at: int) -> int:
-        """The offset in the data that was given."""
+        """Return the offset in the original data."""
         layer = self
         while layer.parent is not None:
             index = bisect_right(layer.pieces, (at, sys.maxsize, 0, 0)) - 1
@@ -338,7 +338,7 @@ class _Layer:
 
 
 class _Scan:
-    """The layers of one piece of data, each content once."""
+    """Decode one piece of data into layers, each content once."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         letters = {char for secret in secrets for char in secret}
@@ -348,7 +348,7 @@ class _Scan:
         self._expanded = 0
 
     def below(self, layer: _Layer) -> Iterator[_Layer | None]:
-        """What the layer decodes to, one step further."""
+        """Yield the layers that this one decodes to, one step further."""
         data = layer.data
         if layer.binary:
             yield from self._texts(layer)
@@ -377,7 +377,7 @@ class _Scan:
         yield from self._inflated(layer)
 
     def _digits(self, layer: _Layer, digits: _Digits) -> Iterator[_Layer]:
-        """Decode the runs of base64 or hex digits, from each digit that could be a group's first."""
+        """Decode the runs of base64 or hex digits, from each digit that could begin a group."""
         runs = [(run.start(), run[0]) for run in digits.runs.finditer(layer.data)]
         runs = [(start, run) for start, run in runs if (digits.name, run) not in self._seen]
         self._seen.update((digits.name, run) for _, run in runs)
@@ -399,7 +399,7 @@ class _Scan:
             )
 
     def _texts(self, layer: _Layer) -> Iterator[_Layer]:
-        """The readable stretches alone: what a wrong start makes of base64 is noise, in which escapes mean nothing."""
+        """Yield the readable stretches alone: misaligned base64 decodes to noise, in which escapes mean nothing."""
         parts: list[bytes] = []
         pieces: list[_Piece] = []
         position = 0
@@ -420,7 +420,7 @@ class _Scan:
                 yield _Layer(data, (*layer.steps, step), layer, ((0, len(data), start, start),))
 
     def _inflate(self, packed: memoryview) -> bytes:
-        """What can be read of a member that starts here, to its end or its first fault."""
+        """Return the readable part of a compressed member, to its end or its first error."""
         unpacker = zlib.decompressobj(47)  # gzip or zlib, by its header
         output = bytearray()
         at, step = 0, 1024
@@ -466,9 +466,9 @@ def _layers(data: bytes, secrets: Collection[str]) -> Iterator[_Layer]:
 def _substituted(
     layer: _Layer, step: str, pattern: re.Pattern[bytes], replace: Callable[[re.Match[bytes]], bytes]
 ) -> _Layer | None:
-    """The layer with everything that matches replaced, and what is far from any replacement left out.
+    """Replace everything that matches, and leave out what is far from any replacement.
 
-    The parent has that already, and so twenty combinations of notations don't cost twenty times the data.
+    The parent contains that already, so twenty combinations of notations do not cost twenty times the data.
     """
     data = layer.data
     parts: list[bytes] = []
@@ -496,7 +496,7 @@ def _substituted(
 
 @dataclass(frozen=True)
 class _Digits:
-    """A notation of bytes in groups of digits: `group` digits for `size` bytes."""
+    """An encoding of bytes as groups of digits: `group` digits for `size` bytes."""
 
     name: str
     runs: re.Pattern[bytes]

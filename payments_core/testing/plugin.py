@@ -1,7 +1,7 @@
-"""The pytest plugin of payments-core: it is there wherever the distribution is installed, and costs nothing unused.
+"""Provide fixtures, and run provider contracts, as the pytest plugin of payments-core.
 
-Fixtures: `bench` (of a contract), `fault_gateway`, `webhook_listener`, `replay_cassette`, `fake_sandbox`, `fake_gateway`.
-Nothing heavy is imported before a fixture is asked for.
+It is active wherever the distribution is installed, and imports nothing heavy until a fixture is used. Fixtures:
+`bench` (of a contract), `fault_gateway`, `webhook_listener`, `replay_cassette`, `fake_sandbox`, `fake_gateway`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _IN_ITS_PLACE = "another class was put in its place (--contract-provider)"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The one option."""
+    """Add the option `--contract-provider`."""
     group = parser.getgroup("payments-core")
     group.addoption(
         "--contract-provider",
@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect, and never skip, what does not apply to a contract's provider; the report lists it with its reason."""
+    """Deselect tests that do not apply to a contract's provider, and keep the reasons for the report."""
     contracts = [item for item in items if _is_contract(getattr(item, "cls", None))]
     if not contracts:
         return
@@ -87,7 +87,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
-    """Make the usual charge of a contract before its first test; where that fails, this is the one failure."""
+    """Make the usual charge of a contract before its first test; its failure is then the only one."""
     bench: Any = pyfuncitem.funcargs.get("bench")
     if not _is_contract(pyfuncitem.cls) or bench is None or bench.works:
         return
@@ -100,7 +100,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Run no test that needs the usual create, where it has failed."""
+    """Skip tests that need the usual create, once it has failed."""
     stopped = item.config.stash.get(_STOPPED, {})
     cls = getattr(item, "cls", None)
     if cls not in stopped or "bench" not in getattr(item, "fixturenames", ()):
@@ -112,7 +112,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """What is still to be written, and what was left out, and why."""
+    """List what is not written yet, and the tests that were left out, with the reasons."""
     for what, count in _unwritten(terminalreporter.stats.get("failed", [])):
         terminalreporter.line(f"not written yet: {what}: {count} {'test fails' if count == 1 else 'tests fail'}")
     for cls, count in config.stash.get(_STOPPED, {}).items():
@@ -126,7 +126,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def _unwritten(failed: Sequence[pytest.TestReport]) -> list[tuple[str, int]]:
-    """What a scaffold's refusals name, such as `verify() in webhook.py, step 4`, in the order of the steps; and how often."""
+    """Return what a scaffold's errors name, such as `verify() in webhook.py, step 4`, by step, with counts."""
     messages = [getattr(getattr(report.longrepr, "reprcrash", None), "message", "") for report in failed]
     found = [match[1] for message in messages if (match := _UNWRITTEN.match(message))]
     return sorted(Counter(found).items(), key=lambda each: (each[0][-1], each[0]))
@@ -139,7 +139,7 @@ def _is_contract(cls: type | None) -> bool:
 
 
 def _untestable(cls: Any) -> str:
-    """Why opening would refuse the provider of a contract, in one line; `""` where it would not."""
+    """Return the reason why the provider of a contract cannot be opened, in one line, or `""`."""
     from payments_core.plugins import check_class, check_info, implemented_hooks
 
     try:
@@ -197,7 +197,7 @@ def _contract_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 @pytest.fixture
 def bench(_contract_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """A contract's workbench: the sandbox of its class, with a fault gateway in between that works at first."""
+    """Return a contract's workbench: the sandbox of its class, with a healthy fault gateway in between."""
     # Retries are made, and not waited for.
     monkeypatch.setattr("payments_core.engine._FIRST_PAUSE", 0.001)
     _contract_bench.heal()
@@ -220,7 +220,7 @@ def fault_gateway() -> Iterator[Callable[[str | None], FaultGateway]]:
 
 @pytest.fixture
 def webhook_listener() -> Iterator[WebhookListener]:
-    """An endpoint on this machine that keeps what is delivered to its `url`."""
+    """Open an endpoint on this machine that keeps what is delivered to its `url`."""
     from .server import WebhookListener
 
     with WebhookListener() as listener:
@@ -229,7 +229,7 @@ def webhook_listener() -> Iterator[WebhookListener]:
 
 @pytest.fixture
 def replay_cassette() -> Callable[[Path, CassettePolicy], AbstractContextManager[Recording]]:
-    """`payments_core.testing.cassettes.replay`, which answers what a block sends from a cassette."""
+    """Return `payments_core.testing.cassettes.replay`, which answers a block's requests from a cassette."""
     from .cassettes import replay
 
     return replay
@@ -237,7 +237,7 @@ def replay_cassette() -> Callable[[Path, CassettePolicy], AbstractContextManager
 
 @pytest.fixture
 def fake_sandbox() -> Iterator[FakeSandbox]:
-    """The gateway behind `fake_gateway`: to pay, cancel and refund as its shoppers do."""
+    """Open the sandbox behind `fake_gateway`: pay, cancel and refund as its shoppers do."""
     from .fake_gateway import FakeSandbox
 
     with FakeSandbox() as sandbox:
@@ -246,6 +246,6 @@ def fake_sandbox() -> Iterator[FakeSandbox]:
 
 @pytest.fixture
 def fake_gateway(fake_sandbox: FakeSandbox) -> Iterator[Gateway]:
-    """A gateway of the fake provider; magic order ids, such as `declined-1`, decide what happens."""
+    """Open a gateway of the fake provider; magic order ids, such as `declined-1`, decide what happens."""
     with fake_sandbox.open() as gateway:
         yield gateway

@@ -1,4 +1,4 @@
-"""What is read out of answers: what they say, of the charge that they are about, and nothing that they do not say."""
+"""Check that results are read from the answer: its ids, its amounts, and nothing that it does not say."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _OPEN: Final = {PaymentStatus.REQUIRES_ACTION, PaymentStatus.PENDING, PaymentSta
 
 
 class Answers(Rules):
-    """Answers are changed, or given to another question, and what is read out of them is compared."""
+    """Change an answer, or give it to another question, and compare what is read from it."""
 
     @essential
     @needs(ASKED)
     def test_an_answer_about_another_charge_is_a_mismatch(self, bench: Bench) -> None:
-        """Ids that are copied from the question make somebody else's payment this one."""
+        """Ids copied from the question would turn another charge's payment into this one's."""
         with bench.open() as gateway:
             orders = bench.new_order(), bench.new_order()
             one, other = (bench.reference(bench.create(gateway, each), each) for each in orders)
@@ -51,7 +51,7 @@ class Answers(Rules):
 
     @essential
     def test_nothing_in_a_charge_is_copied_from_the_request(self, bench: Bench) -> None:
-        """What is copied always agrees: an answer about other money, or with a field less, would never be noticed."""
+        """Copied fields always agree, so an answer about another amount would go unnoticed."""
         amount = bench.amount
         for told, asked in ((bench.part(amount), amount), (amount, bench.part(amount))):
             self._answer_of_other_money(bench, told, asked)
@@ -84,7 +84,7 @@ class Answers(Rules):
 
     @essential
     def test_no_field_of_an_answer_is_made_up(self, bench: Bench) -> None:
-        """A default for a field that is missing makes a payment of nothing, or one in another currency."""
+        """A default for a missing field could report a payment of nothing, or in another currency."""
         currencies = self.info().currencies
         with bench.open() as gateway:
             for currency in sorted({bench.amount.currency, min(currencies), max(currencies)}):
@@ -109,7 +109,7 @@ class Answers(Rules):
     @essential
     @needs(ASKED)
     def test_a_fraction_too_many_is_not_cut(self, bench: Bench) -> None:
-        """An amount with more digits than its currency has was not understood, and is no amount."""
+        """An amount with more decimals than its currency has must be rejected, not truncated."""
         with bench.open() as gateway:
             order_id = bench.new_order()
             charge = bench.create(gateway, order_id)
@@ -137,7 +137,7 @@ class Answers(Rules):
     @essential
     @needs(REFUNDS)
     def test_a_refund_says_what_was_answered(self, bench: Bench) -> None:
-        """A refund of less that is told as a whole one is money that the shopper never sees."""
+        """A partial refund reported as a full one is money that the shopper never gets."""
         told, asked = (
             bench.part(bench.amount),
             Money(minor=2 * bench.part(bench.amount).minor, currency=bench.amount.currency),
@@ -158,7 +158,7 @@ class Answers(Rules):
     # What the shop does with them.
 
     def test_every_time_is_aware(self, bench: Bench) -> None:
-        """A naive time is hours away from what happened, and cannot be compared with any other."""
+        """A naive time may be hours off, and cannot be compared with an aware one."""
         with bench.open() as gateway:
             results: list[tuple[str, Any]] = [
                 (each, bench.prepare(each, gateway).call()) for each in bench.operations()
@@ -173,7 +173,7 @@ class Answers(Rules):
                 assert time is None or time.utcoffset() is not None, f"{name}: {field} is naive: {time!r}"
 
     def test_an_open_charge_says_what_the_shopper_does_next(self, bench: Bench) -> None:
-        """Without a next action nobody can pay it."""
+        """Nobody can pay a charge that has no next action."""
         request = self.request(bench.new_order(), bench.amount, **bench.usual_fields())
         with bench.open() as gateway:
             charge = gateway.create_charge(request)

@@ -1,4 +1,4 @@
-"""What a provider declares is what it does: operations, methods, currencies, limits, statuses."""
+"""Compare a provider's declaration with its behaviour: operations, methods, currencies, limits, statuses."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _BEYOND_FLOATS: Final = 9_007_199_254_740_993
 
 
 class Declaration(Rules):
-    """The declaration held against behaviour, with the sandbox as the judge of what arrived."""
+    """Check the declaration against what arrives at the sandbox."""
 
     def test_the_usual_create_works(self, bench: Bench) -> None:
-        """It comes first: where it fails, no test that needs it is run, and one cause is one failure."""
+        """Run first: if it fails, tests that need it are not run, and one cause is one failure."""
         assert bench.works
 
     def test_the_entry_point_leads_to_the_provider(self) -> None:
@@ -54,7 +54,7 @@ class Declaration(Rules):
         assert find_provider(self.info().id) is self.provider
 
     def test_it_opens_and_every_undeclared_operation_is_unsupported(self, bench: Bench) -> None:
-        """Before anything is sent."""
+        """It is refused before anything is sent."""
         reference, amount = Reference("A", "B"), bench.amount
         with bench.open() as gateway:
             calls: dict[str, Any] = {
@@ -70,7 +70,7 @@ class Declaration(Rules):
         assert bench.between.requests == []
 
     def test_every_declared_operation_works(self, bench: Bench) -> None:
-        """Each is called on a charge that allows it, and answers about that charge."""
+        """Each is called on a suitable charge, and its result is about that charge."""
         with bench.open() as gateway:
             for name in bench.operations():
                 prepared = bench.prepare(name, gateway)
@@ -86,7 +86,7 @@ class Declaration(Rules):
 
     @needs(CAPTURES)
     def test_the_captured_amount_is_the_one_that_was_asked_for(self, bench: Bench) -> None:
-        """By the gateway's own books."""
+        """The gateway's books show it."""
         with bench.open() as gateway:
             prepared = bench.prepare("capture_charge", gateway)
             if (captured := prepared.call()).status.value == "PENDING":
@@ -98,14 +98,14 @@ class Declaration(Rules):
 
     @needs(REFUNDS)
     def test_the_refunded_amount_is_the_one_that_was_asked_for(self, bench: Bench) -> None:
-        """By the gateway's own books."""
+        """The gateway's books show it."""
         with bench.open() as gateway:
             prepared = bench.prepare("refund_charge", gateway)
             prepared.call()
         assert [each.refunded for each in bench.sandbox.charges(prepared.order_id)] == [bench.part(bench.amount)]
 
     def test_every_method_and_channel_takes_a_charge(self, bench: Bench) -> None:
-        """What a page offers as a button works; what is not declared is refused before anything is sent."""
+        """Declared ones work; undeclared ones are refused before anything is sent."""
         info = self.info()
         with bench.open() as gateway:
             for method in info.methods:
@@ -132,7 +132,7 @@ class Declaration(Rules):
         )
     )
     def test_every_currency_of_a_method_is_taken(self, bench: Bench) -> None:
-        """A button that is shown for a currency works in it."""
+        """A payment button works in each currency it is shown for."""
         with bench.open() as gateway:
             for method in self.info().methods:
                 for currency in sorted(method.currencies or ()):
@@ -143,7 +143,7 @@ class Declaration(Rules):
                     assert [each.amount for each in bench.sandbox.charges(order_id)] == [amount], method.id
 
     def test_every_currency_arrives_as_the_amount_that_was_asked_for(self, bench: Bench) -> None:
-        """The gateway's own reading of what it was sent: an exponent that is wrong both ways shows only there."""
+        """The sandbox decides: an exponent that is wrong both ways shows only there."""
         wrong = []
         with bench.open() as gateway:
             for currency in sorted(self.info().currencies):
@@ -160,7 +160,7 @@ class Declaration(Rules):
         assert bench.between.requests == []
 
     def test_no_digit_of_an_amount_is_lost(self, bench: Bench) -> None:
-        """Amounts on which floating point stumbles; and a JSON number with a fraction has exactly the amount's digits."""
+        """Use amounts that floats misrepresent; a JSON number with a fraction must have the amount's exact digits."""
         seen, floats = Tap(), set[str]()
         taken = 0
         with bench.open(plugins=[seen]) as gateway:
@@ -188,7 +188,7 @@ class Declaration(Rules):
         )
 
     def test_the_limits_are_the_gateway_s(self, bench: Bench) -> None:
-        """The longest order id and description are taken; one character more is refused before anything is sent."""
+        """The longest order id is accepted, and one character more is refused before anything is sent."""
         limits = self.info().limits
         order_id = bench.new_order()
         longest = order_id.ljust(limits.order_id_length, order_id[-1])
@@ -225,7 +225,7 @@ class Declaration(Rules):
         )
     )
     def test_the_longest_description_is_taken(self, bench: Bench) -> None:
-        """And one character more is refused before anything is sent."""
+        """One character more is refused before anything is sent."""
         longest = "d" * (self.info().limits.description_length or 0)
         with bench.open() as gateway:
             asked = self.request(bench.new_order(), bench.amount, **bench.usual_fields())
@@ -237,7 +237,7 @@ class Declaration(Rules):
 
     @needs(HOLDS)
     def test_a_charge_that_is_not_captured_is_authorized_and_not_paid(self, bench: Bench) -> None:
-        """Held money is no payment."""
+        """Held money is not a payment."""
         with bench.open() as gateway:
             order_id = bench.new_order()
             charge = bench.authorizable(gateway, order_id)
@@ -250,14 +250,14 @@ class Declaration(Rules):
 
     @essential
     def test_the_table_of_statuses_is_the_documented_one(self) -> None:
-        """`raw_statuses` of the test class was written from the gateway's pages a second time."""
+        """`raw_statuses` of the test class is a second reading of the gateway's pages."""
         assert self.raw_statuses, "raw_statuses: write the gateway's table of statuses into the test class"
         assert dict(self.info().raw_statuses) == dict(self.raw_statuses)
 
     @essential
     @needs(ASKED)
     def test_every_documented_status_is_read_as_documented(self, bench: Bench) -> None:
-        """And a charge is paid in the paid ones only."""
+        """Only the paid ones make a charge paid."""
         wrong = []
         with bench.open() as gateway:
             for word, wanted in self.raw_statuses.items():
@@ -272,7 +272,7 @@ class Declaration(Rules):
     @essential
     @needs(ASKED)
     def test_a_status_that_is_not_in_the_table_is_unknown(self, bench: Bench) -> None:
-        """Never paid, never failed: also a known word in other letters, or with more behind it."""
+        """Neither paid nor failed, even if it differs from a known status only in case or by a suffix."""
         known = set(self.raw_statuses)
         words = {"unheard_of", "SUCCESS_REVERSED", "0"}
         words |= {word.swapcase() for word in known} | {f"{word}_2" for word in known}
@@ -293,7 +293,7 @@ class Declaration(Rules):
 
     @needs(ASKED)
     def test_a_paid_charge_is_paid_and_a_cancelled_one_is_not(self, bench: Bench) -> None:
-        """As the shop asks: with the order, the amount and the id that it has stored."""
+        """The shop asks with the order, the amount and the id it has stored."""
         with bench.open() as gateway:
             order_id = bench.new_order()
             charge = bench.create(gateway, order_id)
@@ -308,7 +308,7 @@ class Declaration(Rules):
 
     @needs(ASKED, Condition("its sandbox has no `decline_try`", lambda cls: cls.sandbox_has("decline_try")))
     def test_a_declined_try_is_not_the_end(self, bench: Bench) -> None:
-        """The shopper tries again on the same page: an order that was given up is paid all the same."""
+        """The shopper may try again on the same page, and pay after all."""
         with bench.open() as gateway:
             order_id = bench.new_order()
             charge = bench.create(gateway, order_id)
@@ -322,12 +322,12 @@ class Declaration(Rules):
 
     @essential
     def test_there_is_a_documented_refusal_to_test_with(self) -> None:
-        """`refusals` of the test class: how the gateway says no to a create."""
+        """`refusals` of the test class must not be empty."""
         assert self.refusals, "refusals: give at least one documented answer that refuses a create"
 
     @essential
     def test_every_documented_refusal_is_raised(self, bench: Bench) -> None:
-        """A refusal that comes back as a charge is a shopper who waits; one that is called definitive, a lost charge."""
+        """A refusal returned as a charge keeps the shopper waiting; one wrongly called definitive loses a charge."""
         for refusal in self.refusals:
             step = len(bench.steps("create_charge")) - 1
             with bench.open() as gateway:
@@ -349,7 +349,7 @@ def _described(request: ChargeRequest, description: str) -> ChargeRequest:
 
 
 def fractions(body: bytes, exact: str) -> list[str]:
-    """The numbers with a fraction or an exponent in a JSON body that are not written like this."""
+    """Return the numbers with a fraction or an exponent in a JSON body, except those written as `exact`."""
     found: list[str] = []
     if body[:1] in {b"{", b"["}:
         json.loads(body, parse_float=found.append)

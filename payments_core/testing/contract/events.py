@@ -1,4 +1,4 @@
-"""Events: which one it is, what it says, and that none of a batch is lost."""
+"""Check webhook events: their identity, their content, and that a batch is complete."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ __all__ = ["Events"]
 
 
 class Events(Rules):
-    """What a shop acts on when a delivery is believed."""
+    """Check the events that a shop acts on."""
 
     # Which event it is.
 
     @essential
     @needs(NOTIFIES)
     def test_two_states_of_a_charge_are_two_events(self, bench: Bench) -> None:
-        """A shop handles an authoritative `event_id` once: what shares that of an earlier state is thrown away, a payment too."""
+        """Shops handle an authoritative `event_id` once, so a payment with an earlier event's id would be dropped."""
         with bench.open() as gateway:
             order_id = bench.new_order()
             charge = bench.create(gateway, order_id)
@@ -70,7 +70,7 @@ class Events(Rules):
 
     @needs(NOTIFIES, Condition("the test class has no `foreign`", lambda cls: cls.foreign is not Rules.foreign))
     def test_a_payment_that_is_not_this_shop_s_is_acknowledged(self, bench: Bench) -> None:
-        """An account may take payments of other shops too: what is refused is delivered for days, and what names a charge is ours."""
+        """A refusal would be redelivered for days; an event that names a charge claims it as ours."""
         delivery = self.foreign(bench.sandbox)
         with bench.open() as gateway:
             try:
@@ -86,7 +86,7 @@ class Events(Rules):
 
     @needs(NOTIFIES, SIGNED)
     def test_a_redelivery_signed_anew_has_the_same_event_ids(self, bench: Bench) -> None:
-        """Gateways sign each attempt anew; an id that holds the attempt makes one payment two."""
+        """Gateways sign each attempt anew; an id that depends on the attempt makes two payments of one."""
         with bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
             later = genuine.now + timedelta(seconds=5)
@@ -101,7 +101,7 @@ class Events(Rules):
     @essential
     @needs(NOTIFIES, TELLS)
     def test_a_status_in_a_notification_is_read_as_documented(self, bench: Bench) -> None:
-        """An authoritative event settles an order without asking: its words are read as those of an answer are."""
+        """An authoritative event settles an order without a query, so its statuses are mapped like an answer's."""
         wrong = []
         words = [*self.raw_statuses, "unheard_of", *(f"{word}_2" for word in self.raw_statuses)]
         with bench.open() as gateway:
@@ -119,7 +119,7 @@ class Events(Rules):
     @essential
     @needs(NOTIFIES, TELLS)
     def test_no_digit_of_an_amount_is_lost_in_a_notification(self, bench: Bench) -> None:
-        """In every currency, and with amounts on which floating point stumbles."""
+        """Use every currency, and amounts that floats misrepresent."""
         exponents = {CURRENCY_EXPONENTS[each]: each for each in sorted(self.info().currencies, reverse=True)}
         amounts = [bench.amount_in(each) for each in sorted(self.info().currencies)]
         amounts += [
@@ -144,7 +144,7 @@ class Events(Rules):
     @essential
     @needs(NOTIFIES, SIGNED, HAS_BATCH)
     def test_a_batch_with_one_bad_event_is_refused_whole(self, bench: Bench) -> None:
-        """What is left out of an acknowledged batch is never told again; what is refused comes once more."""
+        """An acknowledged event is never delivered again; a refused batch is."""
         delivery, count = bench.batch()
         with bench.open() as gateway:
             genuine = Genuine.of(bench, delivery)
@@ -158,7 +158,7 @@ class Events(Rules):
     @essential
     @needs(NOTIFIES, HAS_BATCH, TELLS, ASKED)
     def test_every_event_of_a_batch_says_what_is_answered_to_who_asks(self, bench: Bench) -> None:
-        """Words that the table has, amounts that are the charge's, and paid only what is paid."""
+        """Statuses, amounts and payments agree with the answer to a query."""
         delivery, _ = bench.batch()
         with bench.open() as gateway:
             events = gateway.parse_webhook(Genuine.of(bench, delivery).with_()).events
@@ -171,7 +171,7 @@ class Events(Rules):
                     self._compare(gateway, event, given_back)
 
     def _misread(self, event: WebhookEvent) -> list[str]:
-        """Where a charge in an event has another status than its word has in the table."""
+        """Describe a charge in an event whose status differs from the table's."""
         if event.charge is None:
             return []
         told, word = event.charge.status, event.charge.raw_status
@@ -202,7 +202,7 @@ class Events(Rules):
 
 
 def _state(event: WebhookEvent) -> tuple[object, ...]:
-    """What an event says that a shop acts on."""
+    """Return the facts of an event that a shop acts on."""
     charge, refund = event.charge, event.refund
     if charge is not None:
         return event.subject, event.raw_kind, charge.status, charge.captured, charge.refunded, charge.disputed
@@ -210,7 +210,7 @@ def _state(event: WebhookEvent) -> tuple[object, ...]:
 
 
 def _told(bench: Bench, gateway: Gateway, provider_id: str) -> tuple[WebhookEvent, ...]:
-    """The events about a charge as it stands: none where this gateway tells nobody of such a state, or it is not understood."""
+    """Return the events about a charge in its present state, or none if the gateway does not notify it."""
     delivery: WebhookDelivery | None = None
     with contextlib.suppress(Exception):  # whatever this sandbox says of a state that is not notified
         delivery = bench.sandbox.notification(provider_id)
@@ -220,7 +220,7 @@ def _told(bench: Bench, gateway: Gateway, provider_id: str) -> tuple[WebhookEven
 
 
 def _spoilt(body: bytes, count: int) -> Iterator[bytes]:
-    """A batch with one event that is none, at each place; of a body that is neither a JSON list nor lines, without its end."""
+    """Yield the batch with an invalid event at each place, or cut short if it is neither a JSON list nor lines."""
     lines = body.splitlines(keepends=True)
     try:
         whole = json.loads(body)

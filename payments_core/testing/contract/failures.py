@@ -1,4 +1,4 @@
-"""Where a fault falls decides what it is called: every operation, every request of it, every kind of fault."""
+"""Inject every kind of fault at every request of every operation, and check which error is raised."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ _REFUSED: Final[dict[str, Fault]] = {"401": faults.Unauthorized(), "403": faults
 
 
 class Failures(Rules):
-    """The taxonomy of errors, operation by operation."""
+    """Check the errors, operation by operation."""
 
     def _each(self, bench: Bench) -> list[tuple[str, int, list[Request]]]:
-        """Every request of every operation: its name, its place, and all requests of the flow."""
+        """Return every request of every operation: its operation, its index, and all requests of the flow."""
         flows = [(name, bench.steps(name)) for name in bench.operations()]
         return [(name, place, steps) for name, steps in flows for place in range(len(steps))]
 
@@ -75,7 +75,7 @@ class Failures(Rules):
         return error, prepared
 
     def test_at_least_one_request_of_each_money_operation_is_not_safe(self, bench: Bench) -> None:
-        """`safe` means that nothing is moved: a create that is marked so would be called unavailable, and sent again."""
+        """A create marked `safe` would be called unavailable, and sent again."""
         for operation in bench.operations():
             flags = [request.safe for request in bench.steps(operation)]
             if operation in {"get_status", "get_refund"}:
@@ -84,7 +84,7 @@ class Failures(Rules):
                 assert not all(flags), f"{operation} moves money: a request of it is not safe"
 
     def test_a_safe_request_changes_nothing(self, bench: Bench) -> None:
-        """One that is marked safe is sent again as often as it fails; a confirmation that is marked so moves money each time."""
+        """A safe request is repeated whenever it fails; if it moved money, it would do so each time."""
         for operation, place, steps in self._each(bench):
             if not steps[place].safe or operation in {"get_status", "get_refund"}:
                 continue
@@ -99,7 +99,7 @@ class Failures(Rules):
             )
 
     def _books(self, bench: Bench, order_id: str) -> list[object]:
-        """What the gateway holds of an order, and what it answers to who asks."""
+        """Return what the gateway holds of an order, and its answer to a query."""
         held = list(bench.sandbox.charges(order_id))
         books: list[object] = [(each.amount, each.captured, each.refunded) for each in held]
         if self.has("get_status"):
@@ -114,7 +114,7 @@ class Failures(Rules):
     @essential
     @pytest.mark.parametrize("fault", _LOST.values(), ids=_LOST)
     def test_a_lost_answer_is_unknown_where_money_may_have_moved(self, bench: Bench, fault: Fault) -> None:
-        """And only there: a query that is lost says nothing. What is not idempotent leaves once."""
+        """Elsewhere it is unavailable. A request that is not idempotent is sent once."""
         for operation, place, steps in self._each(bench):
             error, prepared = self._fail(bench, operation, place, fault, deadline=SHORT)
             exposed = [each for each in steps[: place + 1] if not each.safe] if prepared.moves_money else []
@@ -147,7 +147,7 @@ class Failures(Rules):
 
     @essential
     def test_a_connection_that_is_refused_means_that_nothing_was_accepted(self, bench: Bench) -> None:
-        """Of every operation's first request."""
+        """This holds for the first request of every operation."""
         for operation in bench.operations():
             with bench.open() as gateway:
                 prepared = bench.prepare(operation, gateway)
@@ -157,7 +157,7 @@ class Failures(Rules):
 
     @essential
     def test_too_many_requests_means_that_this_one_was_not_accepted(self, bench: Bench) -> None:
-        """`RateLimited`, at once where money moves; but unknown where an earlier request of the flow may have moved some."""
+        """It is `RateLimited`, or unknown if an earlier request of the flow may have moved money."""
         for operation, place, steps in self._each(bench):
             error, prepared = self._fail(bench, operation, place, faults.TooManyRequests("3600"))
             earlier = prepared.moves_money and any(not each.safe for each in steps[:place])
@@ -169,7 +169,7 @@ class Failures(Rules):
     @essential
     @pytest.mark.parametrize("fault", _REFUSED.values(), ids=_REFUSED)
     def test_refused_credentials_are_no_refused_charge(self, bench: Bench, fault: Fault) -> None:
-        """They are renewed where they can be, and then `AuthorizationRejected`; what may have moved money is unknown."""
+        """They are renewed if possible, then `AuthorizationRejected`; unknown if money may have moved."""
         for operation, place, steps in self._each(bench):
             error, prepared = self._fail(bench, operation, place, fault, deadline=SHORT)
             doubtful = steps[:place] if self._decided_before(fault) else steps[: place + 1]
@@ -179,14 +179,14 @@ class Failures(Rules):
             self._check_unknown(bench, operation, error, exposed)
 
     def _decided_before(self, fault: Fault) -> bool:
-        """Tell whether the gateway documents that it refuses so before it accepts anything."""
+        """Return True if the gateway documents this status as a refusal before anything is accepted."""
         return (401 if isinstance(fault, faults.Unauthorized) else 403) in self.info().refusal_statuses
 
     # The authorization.
 
     @needs(AUTHORIZES)
     def test_a_token_is_obtained_once_and_used_again(self, bench: Bench) -> None:
-        """One token call for any number of calls."""
+        """One token serves any number of calls."""
         steps = bench.steps("create_charge")
         bench.heal()
         with bench.open() as gateway:
@@ -201,7 +201,7 @@ class Failures(Rules):
     @needs(AUTHORIZES)
     @pytest.mark.parametrize("fault", _REFUSED.values(), ids=_REFUSED)
     def test_a_refused_token_is_renewed_once_and_the_charge_is_made_once(self, bench: Bench, fault: Fault) -> None:
-        """The flow runs again from its start, with the new token; but not where the charge may have been made."""
+        """The flow restarts with the new token, unless the charge may have been made."""
         steps = bench.steps("create_charge")
         if not (self._decided_before(fault) or steps[0].safe or steps[0].idempotent):
             error, prepared = self._fail(bench, "create_charge", 0, fault)
@@ -219,7 +219,7 @@ class Failures(Rules):
 
     @needs(AUTHORIZES)
     def test_a_fault_of_the_token_call_is_never_an_unknown_outcome(self, bench: Bench) -> None:
-        """Nothing was asked for yet. A page of HTML is no wrong password; a 429 before the create is `RateLimited`."""
+        """Nothing was requested yet. An HTML page is not a wrong password; a 429 is `RateLimited`."""
         wanted: list[tuple[Fault, type[PaymentError]]] = [
             (faults.Hang(), GatewayUnavailable),
             (faults.Reset(), GatewayUnavailable),
@@ -240,7 +240,7 @@ class Failures(Rules):
 
     @needs(AUTHORIZES)
     def test_a_429_on_the_second_of_two_requests_keeps_what_the_first_one_was(self, bench: Bench) -> None:
-        """The token was answered, the create was not accepted: `RateLimited`, and no charge."""
+        """The token was issued and the create refused: `RateLimited`, and no charge."""
         order_id = bench.new_order()
         with bench.open() as gateway:
             bench.inject(AtStep(faults.TooManyRequests("3600"), 1))
@@ -252,7 +252,7 @@ class Failures(Rules):
 
     @essential
     def test_a_create_whose_answer_is_lost_makes_one_charge(self, bench: Bench) -> None:
-        """The charge exists. A create that is marked idempotent is sent again, and must still be one charge."""
+        """The charge exists. An idempotent create is sent again, and must still be one charge."""
         last = bench.last_unsafe("create_charge")
         with bench.open() as gateway:
             prepared = bench.prepare("create_charge", gateway)
@@ -277,7 +277,7 @@ class Failures(Rules):
     @essential
     @needs(Condition("no key_lifetime is declared", lambda cls: cls.info().key_lifetime is not None))
     def test_the_identical_call_is_one_charge_for_as_long_as_its_key_is_declared_to_live(self, bench: Bench) -> None:
-        """Every answer is lost; the same call is made again by another process, near the end of the key's life."""
+        """Every answer is lost; another process repeats the call near the end of the key's lifetime."""
         lifetime = self.info().key_lifetime or 0.0
         last = bench.last_unsafe("create_charge")
         with bench.open() as gateway:
@@ -298,13 +298,13 @@ class Failures(Rules):
 
     @needs(CAPTURES)
     def test_a_capture_whose_answer_is_lost_takes_the_money_once(self, bench: Bench) -> None:
-        """By the gateway's own books, whether it is sent again or not."""
+        """The gateway's books show it, whether or not it is sent again."""
         order_id = self._lose(bench, "capture_charge")
         assert [each.captured for each in bench.sandbox.charges(order_id)] == [bench.amount]
 
     @needs(REFUNDS)
     def test_a_refund_whose_answer_is_lost_gives_the_money_back_once(self, bench: Bench) -> None:
-        """By the gateway's own books, whether it is sent again or not."""
+        """The gateway's books show it, whether or not it is sent again."""
         order_id = self._lose(bench, "refund_charge")
         assert [each.refunded for each in bench.sandbox.charges(order_id)] == [bench.part(bench.amount)]
 
@@ -322,7 +322,7 @@ class Failures(Rules):
 
     @needs(ONE_CHARGE)
     def test_one_order_with_two_amounts_is_never_two_charges_of_one_key(self, bench: Bench) -> None:
-        """A key that holds the amount would make a second charge of one order."""
+        """A key that includes the amount would make a second charge of one order."""
         order_id = bench.new_order()
         other = bench.part(bench.amount)
         with bench.open() as gateway:
@@ -333,6 +333,6 @@ class Failures(Rules):
 
 
 def _alike(path: str, request: Request) -> bool:
-    """Whether a path is the request's but for the ids in it."""
+    """Return True if a path is the request's, apart from ids in it."""
     ours, theirs = path.split("/"), request.path.split("/")
     return len(ours) == len(theirs) and ours[-1] == theirs[-1]

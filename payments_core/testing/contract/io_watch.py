@@ -1,7 +1,7 @@
-"""A watch over hooks: what they do that a hook does not, while they run, in the thread of the test and nowhere else.
+"""Watch a provider's hooks for I/O, clocks and the environment, with a profiler in the test's thread.
 
-It is the profiler of one thread for the length of one block. So nothing stays behind in the process; what traces lines, as
-coverage and debuggers do, is not disturbed; and a profiler that was there before is put back.
+The profiler is removed when the block ends, and an earlier one restored. Tracers, such as coverage and debuggers, are
+not affected.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MAPPINGS: Final = ("os", "collections.abc", "_collections_abc")
 
 @contextmanager
 def watched(provider: type) -> Iterator[set[str]]:
-    """While it is open, what the provider's hooks do besides computing is put into the set."""
+    """Collect, until the block ends, what the provider's hooks do besides computing."""
     watch = _Watch(provider)
     earlier = sys.getprofile()
     sys.setprofile(watch.see)
@@ -95,7 +95,7 @@ class _Watch:
 
 
 def _methods(kind: type) -> Iterator[tuple[str, CodeType]]:
-    """The code of a class's methods; not of what makes an instance, which may prepare what the hooks need."""
+    """Yield the code of a class's methods, except constructors, which may prepare what the hooks need."""
     for name, value in vars(kind).items():
         function = inspect.unwrap(value.fget if isinstance(value, property) and value.fget else value)
         code = getattr(getattr(function, "__func__", function), "__code__", None)
@@ -115,7 +115,7 @@ def _module(frame: FrameType) -> str:
 
 
 def _home(function: Any) -> str:
-    """The module of a builtin, or of the class or the object whose method it is."""
+    """Return the module of a builtin, or of the class or object that it is a method of."""
     owner = getattr(function, "__self__", None)
     if isinstance(owner, type):
         return owner.__module__

@@ -1,4 +1,4 @@
-"""Ids and keys: each charge is found by its ids, and one order is one charge, however often and from wherever it is made."""
+"""Check ids and idempotency keys: each charge is found by its ids, and one order is one charge."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def _clock(ahead: float) -> FrozenClock:
 
 
 class Keys(Rules):
-    """What names a charge, and what keeps it one."""
+    """Check how charges are identified, and kept from being duplicated."""
 
     # Ids.
 
     @essential
     @needs(ASKED)
     def test_a_charge_is_found_by_each_id_that_is_declared(self, bench: Bench) -> None:
-        """After a lost create the shop has the order id and nothing else."""
+        """After a lost create, the shop has only the order id."""
         with bench.open() as gateway:
             order_id = bench.new_order()
             provider_id = bench.paid(gateway, order_id).reference.provider_id
@@ -65,7 +65,7 @@ class Keys(Rules):
 
     @needs(REFUNDS, ASKS_REFUNDS)
     def test_a_refund_is_found_by_each_of_its_ids(self, bench: Bench) -> None:
-        """After a lost refund the shop has its own id and nothing else; an id that is of no use is refused before it is sent."""
+        """After a lost refund, the shop has only its own id; an id that cannot be used is refused before it is sent."""
         with bench.open() as gateway:
             order_id = bench.new_order()
             reference, refund_id = bench.reference(bench.paid(gateway, order_id), order_id), f"refund-{order_id}"
@@ -91,7 +91,7 @@ class Keys(Rules):
         )
     )
     def test_every_operation_takes_each_id_that_is_declared(self, bench: Bench) -> None:
-        """Or refuses it before anything is sent: an id that is passed over names no charge, or any."""
+        """Or refuses it before anything is sent: an ignored id could select any charge."""
         with bench.open() as gateway:
             for name in sorted(_OF_A_CHARGE & self.info().operations):
                 for field in sorted(self.info().query_by):
@@ -111,7 +111,7 @@ class Keys(Rules):
                     assert found == wanted, f"{name}, of a charge named by its {field} alone: the gateway holds {held}"
 
     def _move(self, bench: Bench, gateway: Gateway, operation: str, order_id: str, field: str) -> None:
-        """The operation, on a charge that allows it, named by one of its ids."""
+        """Run the operation on a suitable charge, named by one of its ids."""
         if operation == "capture_charge":
             charge = bench.authorizable(gateway, order_id)
         elif operation == "cancel_charge":
@@ -127,7 +127,7 @@ class Keys(Rules):
             gateway.refund_charge(RefundRequest(reference, f"refund-{order_id}", bench.part(bench.amount)))
 
     def test_ids_that_are_alike_are_different_orders(self, bench: Bench) -> None:
-        """Ids that are cut, folded to one case or stripped of what is no letter make one charge of two orders."""
+        """Truncated, case-folded or stripped ids would merge two orders into one charge."""
         families: list[tuple[str, ...]] = [(bench.new_order(), bench.new_order()), self._long(bench)]
         for ends in (("a", "A"), ("-1", "_1", ".1")):
             order_id = bench.new_order()
@@ -146,7 +146,7 @@ class Keys(Rules):
                 assert len(set(made.values())) == len(made), f"{', '.join(made)} are one charge"
 
     def _long(self, bench: Bench) -> tuple[str, ...]:
-        """Two of the greatest length, which differ in their last character."""
+        """Return two ids of the maximum length that differ in their last character."""
         own, most = bench.new_order(), min(self.info().limits.order_id_length, 255)
         stem = own.ljust(most, own[-1])[:-1]
         ends = dict.fromkeys(own[-1] + own + string.digits + string.ascii_letters)
@@ -162,7 +162,7 @@ class Keys(Rules):
 
     @needs(REFUNDS)
     def test_two_refunds_of_one_amount_are_two_refunds(self, bench: Bench) -> None:
-        """Their ids tell them apart, to the last character; a key of the charge and the amount makes them one."""
+        """Their ids tell them apart, to the last character; a key of charge and amount would merge them."""
         part = bench.part(bench.amount)
         usual, long, short = (f"refund-{bench.new_order()}" for _ in range(3))
         families = [(usual, f"refund-{bench.new_order()}"), (f"{short}a", f"{short}A")]
@@ -191,7 +191,7 @@ class Keys(Rules):
         )
     )
     def test_one_id_for_an_order_and_its_refund_is_two_keys(self, bench: Bench) -> None:
-        """A shop may number both alike: what gives money back is never taken for a repetition of what has taken it."""
+        """A shop may number both alike; a refund is never taken for a repetition of its charge."""
         part = bench.part(bench.amount)
         with bench.open() as gateway:
             if "refund_charge" in self.info().operations:
@@ -215,7 +215,7 @@ class Keys(Rules):
     @essential
     @needs(ONE_CHARGE)
     def test_the_identical_call_is_one_charge_whatever_the_provider_s_clock_says(self, bench: Bench) -> None:
-        """A key that holds the time or the nonce is another key when the call is made again."""
+        """A key that includes the time or the nonce changes when the call is repeated."""
         lifetime = self.info().key_lifetime or _SOON
         order_id = bench.new_order()
         request = self.request(order_id, bench.amount, **bench.usual_fields())
@@ -230,7 +230,7 @@ class Keys(Rules):
     @essential
     @needs(ONE_CHARGE)
     def test_one_order_is_one_charge_whatever_page_the_shopper_comes_from(self, bench: Bench) -> None:
-        """The key is made of the order id alone: another page or another text is a second tab, and no second order."""
+        """The key depends on the order id alone: another page or text is a second tab, not a second order."""
         order_id = bench.new_order()
         request = self.request(order_id, bench.amount, **bench.usual_fields())
         pages = [f"https://shop.example/session/{number}" for number in (1, 2)]
@@ -247,7 +247,7 @@ class Keys(Rules):
 
     @essential
     def test_a_refused_create_is_sent_once_and_a_repeated_one_is_the_same(self, bench: Bench) -> None:
-        """Hooks never send again by themselves: the core does, and the same bytes with the same key."""
+        """Hooks never retry; the core does, with the same bytes and the same key."""
         answers: dict[str, Fault] = {"an HTML page": faults.HTML(), "an empty object": faults.Answer(b"{}")}
         answers |= {each.name: faults.Answer(each.body, each.status, each.headers) for each in self.refusals}
         steps = bench.steps("create_charge")
@@ -268,7 +268,7 @@ class Keys(Rules):
                 )
 
     def test_an_idempotent_create_declares_how_long_its_key_lives(self, bench: Bench) -> None:
-        """What is repeated after that is a second charge; and the tests of keys are for those that declare it."""
+        """After that time, a repetition is a second charge."""
         unsafe = [each for each in bench.steps("create_charge") if not each.safe]
         idempotent, info = all(each.idempotent for each in unsafe), self.info()
         allowed = {
@@ -285,5 +285,5 @@ class Keys(Rules):
 
 
 def _by(field: str, order_id: str, provider_id: str) -> Reference:
-    """The charge, named by one of its ids."""
+    """Return a reference with one of the two ids."""
     return Reference(order_id) if field == "order_id" else Reference(provider_id=provider_id)

@@ -1,4 +1,4 @@
-"""Money moves as it was asked for, and only so: to the last digit, in every currency, and never a second time."""
+"""Check that money moves exactly as requested, in every currency, and never twice."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _FOREIGN: Final = "一杯茶 é"
 
 
 class Movements(Rules):
-    """The gateway's own books are held against what was asked for."""
+    """Compare the gateway's books with the requests."""
 
     # To the last digit.
 
     @essential
     @needs(ASKED)
     def test_no_digit_is_lost_on_the_way_back(self, bench: Bench) -> None:
-        """A paid charge whose amount is misread is never confirmed, or confirmed as something else."""
+        """A paid charge whose amount is misread is not confirmed, or confirmed as another amount."""
         with bench.open() as gateway:
             for asked in self._amounts(bench):
                 order_id = bench.new_order()
@@ -62,7 +62,7 @@ class Movements(Rules):
     @essential
     @needs(REFUNDS)
     def test_no_digit_of_a_refund_is_lost_in_any_currency(self, bench: Bench) -> None:
-        """Of amounts on which floating point stumbles, and of currencies without decimals or with three."""
+        """Use amounts that floats misrepresent, and currencies without decimals or with three."""
         with bench.open() as gateway:
             for currency in self._currencies():
                 whole = bench.amount_in(currency)
@@ -86,7 +86,7 @@ class Movements(Rules):
     @essential
     @needs(CAPTURES)
     def test_a_part_is_captured_and_no_more(self, bench: Bench) -> None:
-        """And a part is not told as the whole: the goods are paid in part only."""
+        """A partial capture is not reported as full payment."""
         whole = bench.amount
         with bench.open() as gateway:
             for asked in (bench.part(whole), *self._treacherous(whole)):
@@ -108,19 +108,19 @@ class Movements(Rules):
                     )
 
     def _amounts(self, bench: Bench) -> list[Money]:
-        """The usual one of every currency, and some on which floating point stumbles."""
+        """Return the usual amount of every currency, and some that floats misrepresent."""
         usual = [bench.amount_in(currency) for currency in self._currencies()]
         return usual + [each for whole in usual for each in self._treacherous(whole)]
 
     def _currencies(self) -> list[str]:
-        """Those without decimals, or with three, where mistakes are made; and a few of the others."""
+        """Return the currencies without two decimals, where mistakes are made, and a few others."""
         declared = sorted(self.info().currencies)
         return [each for each in declared if CURRENCY_EXPONENTS[each] != 2] + [
             each for each in declared if CURRENCY_EXPONENTS[each] == 2
         ][:4]
 
     def _treacherous(self, whole: Money) -> list[Money]:
-        """A few amounts below this one, and above a quarter of it, on which floats stumble, in the first currency of its exponent."""
+        """Return a few amounts that floats misrepresent, between a quarter of this one and the whole."""
         scale = 10**whole.exponent
         alike = [each for each in sorted(self.info().currencies) if CURRENCY_EXPONENTS[each] == whole.exponent]
         if scale == 1 or whole.currency != alike[0]:
@@ -135,7 +135,7 @@ class Movements(Rules):
 
     @essential
     def test_text_is_text(self, bench: Bench) -> None:
-        """Quotes, ampersands and other alphabets in a product's name change neither the amount nor anything else."""
+        """Quotes, ampersands and other alphabets in a description change nothing else."""
         with bench.open() as gateway:
             for text in (*_TEXTS, _FOREIGN):
                 order_id = bench.new_order()
@@ -154,7 +154,7 @@ class Movements(Rules):
     @essential
     @needs(HOLDS)
     def test_no_method_takes_money_that_was_to_be_held(self, bench: Bench) -> None:
-        """capture=False is kept, or refused, by every method that is declared."""
+        """Every declared method honours capture=False, or refuses it."""
         with bench.open() as gateway:
             for method in self.info().methods:
                 order_id = bench.new_order()
@@ -174,7 +174,7 @@ class Movements(Rules):
     @essential
     @needs(CANCELS, ASKED)
     def test_a_cancelled_charge_can_no_longer_be_paid(self, bench: Bench) -> None:
-        """The shop has sold the goods to somebody else."""
+        """The shop has sold the goods to another customer."""
         with bench.open() as gateway:
             order_id = bench.new_order()
             reference = bench.reference(bench.create(gateway, order_id), order_id)
@@ -191,7 +191,7 @@ class Movements(Rules):
     @essential
     @needs(CANCELS, HOLDS)
     def test_a_cancellation_takes_no_money_that_is_held(self, bench: Bench) -> None:
-        """It gives it free, or is refused."""
+        """It releases the money, or is refused."""
         with bench.open() as gateway:
             order_id = bench.new_order()
             reference = bench.reference(bench.authorizable(gateway, order_id), order_id)
@@ -203,7 +203,7 @@ class Movements(Rules):
     @essential
     @needs(CANCELS, ASKED)
     def test_a_cancellation_that_came_too_late_is_told_as_it_is(self, bench: Bench) -> None:
-        """A paid charge that is called cancelled is money without goods; and cancelling gives none back."""
+        """A paid charge reported as cancelled is money without goods; cancelling does not refund it."""
         with bench.open() as gateway:
             order_id = bench.new_order()
             reference = bench.reference(bench.paid(gateway, order_id), order_id)
@@ -218,7 +218,7 @@ class Movements(Rules):
 
 
 def _is_payment(charge: Charge, order_id: str, amount: Money, provider_id: str) -> bool:
-    """As a shop sees it."""
+    """Return True if a shop would call the charge paid."""
     try:
         return charge.require(order_id, amount, provider_id=provider_id).is_paid
     except Mismatch:

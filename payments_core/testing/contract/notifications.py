@@ -1,4 +1,4 @@
-"""Notifications on their way: when and how they arrive, what of them is signed, and what is answered."""
+"""Check deliveries: how they arrive, what their signature covers, and how they are acknowledged."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _OLD_KEY: Final = "the-key-before-this-one"
 
 
 class Notifications(Rules):
-    """What a shop relies on when a delivery arrives."""
+    """Check what a shop relies on when a delivery arrives."""
 
     # How it arrives.
 
     @needs(NOTIFIES)
     def test_a_delivery_without_its_time_of_receipt_is_believed(self, bench: Bench) -> None:
-        """`received_at` is optional, and most shops do not give it."""
+        """`received_at` is optional, and most shops leave it out."""
         with bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
             signed = genuine.with_(genuine.signed(at=FrozenClock().now()))
@@ -39,7 +39,7 @@ class Notifications(Rules):
     @essential
     @needs(NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE)
     def test_a_delivery_without_its_time_of_receipt_is_judged_by_the_core_s_clock(self, bench: Bench) -> None:
-        """A clock of the provider's own believes what was recorded long ago, or refuses what has waited in a queue."""
+        """A clock of the provider's own would accept old recordings, or refuse deliveries that waited in a queue."""
         tolerance = self.webhook_tolerance or 0.0
         clock = FrozenClock(ahead=tolerance + 3600)
         with bench.open() as gateway, bench.open(clock=clock) as later:
@@ -76,7 +76,7 @@ class Notifications(Rules):
     @essential
     @needs(NOTIFIES)
     def test_a_genuine_delivery_is_acknowledged(self, bench: Bench) -> None:
-        """What is answered otherwise is delivered for ever; and no secret is in the answer, or in an event."""
+        """Otherwise it is delivered for ever; neither the acknowledgement nor an event holds a secret."""
         with bench.open() as gateway:
             notification = gateway.parse_webhook(Genuine.paid(bench, gateway).with_())
         answer = notification.acknowledgement
@@ -89,7 +89,7 @@ class Notifications(Rules):
     @essential
     @needs(NOTIFIES, SIGNED)
     def test_nobody_is_told_the_right_signature(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-        """Who reads it in a log or in an error can forge the next delivery."""
+        """Anyone who reads it in a log or an error can forge the next delivery."""
         with caplog.at_level(logging.DEBUG), bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
             body = genuine.delivery.body + b" "
@@ -105,7 +105,7 @@ class Notifications(Rules):
     @essential
     @needs(NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE, HAS_OLD_KEY)
     def test_a_stale_delivery_of_the_previous_key_is_refused(self, bench: Bench) -> None:
-        """The key that was changed because it leaked has signed deliveries that anybody may hold."""
+        """A key replaced after a leak has signed deliveries that anyone may hold."""
         with bench.open(config=bench.config | {self.previous_webhook_key_field: _OLD_KEY}) as gateway:
             genuine = Genuine.paid(bench, gateway)
             at = genuine.now - timedelta(seconds=(self.webhook_tolerance or 0.0) + 2)
@@ -128,7 +128,7 @@ class Notifications(Rules):
     @essential
     @needs(NOTIFIES, SIGNED)
     def test_nothing_is_read_before_it_is_verified(self, bench: Bench) -> None:
-        """A reader of bytes that anybody may have sent is a way in: a body that nobody signed has a wrong signature first."""
+        """Parsing unverified bytes is an attack surface, so an unsigned body fails by its signature first."""
         with bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
             reasons = {"signature"} if genuine.covers_bytes() else {"signature", "malformed"}

@@ -1,4 +1,4 @@
-"""A hook is pure: it keeps nothing, asks nobody but the gateway, and does the same in every process and on every loop."""
+"""Check that hooks are pure: stateless, without I/O, and the same in every process and event loop."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _SEEDS: Final = ("1", "2")
 
 
 class Purity(Rules):
-    """Same arguments, same requests: whatever was called before, wherever it is called, whoever else is there."""
+    """Check that equal arguments make equal requests, whatever happened before."""
 
     @essential
     def test_every_hook_is_marked(self) -> None:
-        """Without `@hookimpl` nobody calls it, and the tests that are about it are left out."""
+        """Without `@hookimpl` a hook is never called, and its tests are left out."""
         names = [name for name in vars(ProviderHooks) if not name.startswith("_")]
         methods = {name: getattr(self.provider, name, None) for name in names}
         lost = [name for name, each in methods.items() if callable(each) and not hasattr(each, "payments_core_impl")]
         assert not lost, f"nobody calls {', '.join(lost)}: mark each hook with @hookimpl"
 
     def test_a_hook_keeps_nothing(self, bench: Bench) -> None:
-        """One provider serves every thread of a shop: what a call keeps is met by another call."""
+        """One provider serves every thread of a shop, so state kept by one call reaches another."""
         with bench.open() as gateway:
             provider = self._instance(gateway)
             before = dict(self._kept(provider))
@@ -54,12 +54,12 @@ class Purity(Rules):
         assert not changed, f"the hooks have changed {', '.join(changed)}: a hook keeps nothing"
 
     def _instance(self, gateway: Any) -> object:
-        """The provider behind a gateway: whoever answers its creates, and is no wrapper."""
+        """Return the provider behind a gateway: the one that answers its creates, not a wrapper."""
         hooks = gateway._hooks._manager.hook.create_charge.get_hookimpls()  # noqa: SLF001 - the core shows it to nobody
         return next(each.plugin for each in hooks if isinstance(each.plugin, self.provider))
 
     def test_two_accounts_do_not_touch_each_other(self, bench: Bench) -> None:
-        """A platform opens one gateway for each of its shops, in one process."""
+        """A platform opens a gateway for each of its shops, in one process."""
         with bench.open() as alone:
             bench.create(alone)
         with (
@@ -82,13 +82,13 @@ class Purity(Rules):
                     raise AssertionError("of two accounts in one process, one verifies with the other's key") from None
 
     def test_no_hook_reads_the_environment_or_does_io(self, bench: Bench) -> None:
-        """I/O in a hook holds up every call of an event loop, and a switch in the environment is one that nobody sees."""
+        """I/O in a hook blocks the event loop, and nobody sees a switch in the environment."""
         with bench.open() as gateway, watched(self.provider) as seen:
             self._everything(bench, gateway)
         assert not seen, f"{'; '.join(sorted(seen))}: a hook computes, and context has the only clock"
 
     def _everything(self, bench: Bench, gateway: Any) -> None:
-        """Every operation, a question about a charge that has ended, and a notification."""
+        """Call every operation, query a charge that has ended, and read a notification."""
         for name in bench.operations():
             bench.prepare(name, gateway).call()
         if self.has("get_status"):
@@ -98,7 +98,7 @@ class Purity(Rules):
             gateway.parse_webhook(Genuine.paid(bench, gateway).with_())
 
     def _kept(self, provider: object) -> Iterator[tuple[str, str]]:
-        """What an instance, its classes and their modules keep; not what a `cached_property` has computed from them."""
+        """Yield the state of an instance, its classes and their modules, without `cached_property` values."""
         classes = [each for each in type(provider).__mro__ if each is not object]
         cached = {name for kind in classes for name, each in vars(kind).items() if _is_cached(each)}
         slots = [name for kind in classes for name in _slots(kind)]
@@ -113,7 +113,7 @@ class Purity(Rules):
                     yield f"{module}.{name}", _text(value)
 
     def test_another_process_on_another_day_sends_the_same_bytes(self, bench: Bench) -> None:
-        """After a crash the same call is made by another process: a key of another one is another charge."""
+        """After a crash another process repeats the call; with another key it would be another charge."""
         recorder, clock = Recorder(), FrozenClock()
         request = self.request(bench.new_order(), bench.amount, **bench.usual_fields())
         with contextlib.closing(recorder), bench.open(transport=recorder, clock=clock) as gateway:
@@ -137,7 +137,7 @@ class Purity(Rules):
                 )
 
     def test_sync_and_async_are_one_in_every_operation(self, bench: Bench) -> None:
-        """What a sync gateway sent and got, replayed to an async one, operation by operation."""
+        """An async gateway gets the answers of a sync one, operation by operation."""
         for name in bench.operations():
             recorded = bench.record(name, FrozenClock())
             replayed = bench.replay(recorded)
@@ -165,7 +165,7 @@ def _first_difference(ours: list[Any], theirs: list[Any]) -> str:
 
 
 def _revealed(value: object) -> str:
-    """Through a pipe to our own child, and nowhere else."""
+    """Reveal a secret, to be piped to the subprocess and nowhere else."""
     if isinstance(value, Secret):
         return value.reveal()
     raise NotImplementedError

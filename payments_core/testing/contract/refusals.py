@@ -1,4 +1,4 @@
-"""What an answer's words are taken for: a strange word is no status, a no is no success, and a stranger's no is none at all."""
+"""Check how statuses and refusals are read: unknown statuses, documented refusals, and answers of strangers."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _STRANGER: Final = b'{"message": "no Route matched with those values", "request_
 
 
 class Refusals(Rules):
-    """Unheard of words, refusals, and what is not there."""
+    """Check unknown statuses, refusals, and charges that do not exist."""
 
     # Words.
 
     @essential
     def test_an_unheard_of_word_is_unknown_in_every_answer(self, bench: Bench) -> None:
-        """Of every operation, refunds too: what nobody understands is neither paid nor failed."""
+        """Whatever the operation, an unknown status is neither paid nor failed."""
         with bench.open() as gateway:
             for name in bench.operations():
                 genuine = bench.prepare(name, gateway).call()
@@ -81,7 +81,7 @@ class Refusals(Rules):
     # Noes.
 
     def test_a_stranger_s_4xx_is_no_documented_answer(self, bench: Bench) -> None:
-        """A proxy answers in JSON too, and knows nothing about any charge."""
+        """A proxy may answer in JSON too, and knows nothing about the charge."""
         with bench.open() as gateway:
             for status in (400, 404, 409, 422):
                 for name in bench.operations():
@@ -94,7 +94,7 @@ class Refusals(Rules):
 
     @essential
     def test_no_operation_succeeds_where_the_gateway_says_no(self, bench: Bench) -> None:
-        """A refused capture that is told as a payment is goods for nothing."""
+        """A refused capture reported as a payment gives the goods away."""
         with bench.open() as gateway:
             for refusal in self.refusals:
                 answer = faults.Answer(refusal.body, refusal.status, refusal.headers)
@@ -113,7 +113,7 @@ class Refusals(Rules):
     @essential
     @needs(ASKED)
     def test_what_is_not_there_has_not_failed(self, bench: Bench) -> None:
-        """Its create may still be on the way: a final status of a charge that is not found is a second charge tomorrow."""
+        """Its create may still be in flight: a final status would invite a second charge."""
         with bench.open() as gateway:
             order_id, missing = bench.new_order(), bench.new_order()
             charge = bench.paid(gateway, order_id)
@@ -135,7 +135,7 @@ class Refusals(Rules):
 
 
 def _unheard_of(body: bytes, *, raw: str) -> bytes:
-    """The body with another word in place of a raw status; or of each part of one that was put together."""
+    """Replace a raw status in the body by an unknown word, or each part of one that was composed."""
     for words in ([raw], re.split(r"\W+", raw)):
         changed = body
         for word in filter(None, words):

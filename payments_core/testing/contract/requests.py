@@ -1,4 +1,4 @@
-"""What a shop asks for is what is sent: methods, options, and the address where it wants to be told."""
+"""Check that a create sends what the shop asked for: method, options and notification address."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _VALUES: Final[dict[str, tuple[Any, ...]]] = {
 
 
 class Requests(Rules):
-    """The requests of a create, held against what it was asked for."""
+    """Compare the requests of a create with its arguments."""
 
     @needs(Condition("there is one method", lambda cls: len(cls.info().methods) > 1))
     def test_each_method_is_asked_for(self, bench: Bench) -> None:
-        """Two buttons that send the same are one, and the shopper pays with what was not chosen."""
+        """Two methods that send the same request let the shopper pay with the wrong one."""
         order_id = bench.new_order()
         for currency, channel in sorted(self._places(bench)):
             fitting = [bench.fields_for(each, currency=currency, channel=channel) for each in self.info().methods]
@@ -47,13 +47,13 @@ class Requests(Rules):
                     sent[made] = method
 
     def _places(self, bench: Bench) -> set[tuple[str, Channel]]:
-        """A currency and a channel of each method, in which it is compared with the others that take them."""
+        """Return a currency and a channel of each method, in which to compare it with the others."""
         found = [bench.fields_for(method) for method in self.info().methods]
         return {(each[0].currency, each[1]["channel"]) for each in found if each is not None}
 
     @needs(Condition("no charge_options are declared", lambda cls: bool(cls.info().charge_options)))
     def test_every_charge_option_that_is_declared_is_sent(self, bench: Bench) -> None:
-        """A shop that asks for a shorter time, or for money to be held, is not told that nobody listened."""
+        """An option that is silently ignored misleads the shop."""
         order_id = bench.new_order()
         asked = [each for each in map(bench.fields_for, self.info().methods) if each is not None]
         told: dict[str, dict[str, bool]] = {option: {} for option in self.info().charge_options}
@@ -71,7 +71,7 @@ class Requests(Rules):
             assert enough, f"{option} is declared in charge_options, and changes nothing that is sent with {alike}"
 
     def _answers(self, bench: Bench, asked: tuple[Money, dict[str, Any]]) -> list[Exchange]:
-        """What the gateway answers to a new charge; given to others, only what is asked for makes a difference."""
+        """Record the answers to a new charge, to give them to all requests that are compared."""
         amount, fields = asked
         recorder = Recorder()
         with contextlib.closing(recorder), bench.open(transport=recorder, clock=FrozenClock()) as gateway:
@@ -83,7 +83,7 @@ class Requests(Rules):
     def _sent(
         self, bench: Bench, answers: list[Exchange], request: ChargeRequest
     ) -> tuple[tuple[Any, ...], ...] | None:
-        """What a create sends that is given these answers; None where it is not taken."""
+        """Return what a create sends when it gets these answers, or None if it is refused."""
         recorded = Recorded("create_charge", (request,), answers, None, FrozenClock())
         return tuple(_revealed(each) for each in bench.replay(recorded).sent) or None
 
@@ -92,7 +92,7 @@ class Requests(Rules):
         Condition("an endpoint is registered with the gateway", lambda cls: not cls.sandbox_has("register_endpoint")),
     )
     def test_the_notify_url_is_sent(self, bench: Bench) -> None:
-        """Where it is not sent, no notification ever arrives. A gateway with registered endpoints has `register_endpoint`."""
+        """Otherwise no notification ever arrives. A gateway with registered endpoints has `register_endpoint`."""
         if hasattr(bench.sandbox, "register_endpoint"):
             return  # the factory did not say of which class its sandbox is
         address = "https://shop.example/notify?a=1&b=2"
@@ -113,7 +113,7 @@ class Requests(Rules):
         )
     )
     def test_a_notification_arrives_at_the_notify_url(self, bench: Bench) -> None:
-        """Where another address is sent in its place, none does."""
+        """None does if another address is sent in its place."""
         from payments_core.testing.server import WebhookListener
 
         with WebhookListener() as listener, bench.open() as gateway:
@@ -132,7 +132,7 @@ class Requests(Rules):
 
 
 def _decoded(requests: Iterable[Request]) -> str:
-    """What JSON bodies say, however their text is escaped."""
+    """Return the text of JSON bodies, without escapes."""
     found = []
     for request in requests:
         with contextlib.suppress(ValueError):
@@ -141,7 +141,7 @@ def _decoded(requests: Iterable[Request]) -> str:
 
 
 def _revealed(request: Request) -> tuple[Any, ...]:
-    """All that is sent, for comparing and for nothing else."""
+    """Return everything that is sent, for comparison only."""
     return request.method, request.target, tuple(map(_pair, request.headers)), request.body
 
 

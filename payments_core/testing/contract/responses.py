@@ -1,7 +1,7 @@
-"""Answers that are changed on their way: overheard, given once more, without a field, or with another word in them.
+"""Record a gateway's answers, and give them again: unchanged, without a field, or with another value.
 
-Bodies are changed as the text that they are, so that JSON, forms and XML are served alike. In a body of any other kind no
-field is known, and an answer to a call is then only given once more as a whole.
+Bodies are changed as text, so that JSON, forms and XML are served alike. No field is recognized in a body of any other
+kind, and such an answer is only given again as a whole.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class Given(NamedTuple):
 
 
 class Heard:
-    """The answers to all requests of one call; given once more, they are given in the same order."""
+    """The answers to all requests of one call, to be given again in the same order."""
 
     def __init__(self, answers: Sequence[Given]) -> None:
         self._answers = answers
 
     @property
     def body(self) -> bytes:
-        """What the last one says."""
+        """Return the body of the last one."""
         return self._answers[-1].body
 
     def again(self, body: bytes) -> Fault:
-        """A fault that plays all of them, the last one with this body."""
+        """Return a fault that gives all of them, the last one with this body."""
         last = self._answers[-1]._replace(body=body)
         return _InTurn([faults.Answer(each.body, each.status, each.headers) for each in (*self._answers[:-1], last)])
 
@@ -66,7 +66,7 @@ class _InTurn:
 
 
 class Rewrite:
-    """A fault that forwards, changes the body of the answer, and keeps each answer as the gateway gave it."""
+    """Forward a request, change the body of the answer, and keep the original answer, as a fault."""
 
     def __init__(self, change: Callable[[bytes], bytes] = bytes) -> None:
         self._change = change
@@ -74,7 +74,7 @@ class Rewrite:
         self.changed = 0
 
     def play(self, exchange: Exchange) -> bool:
-        """Let the client have the changed answer."""
+        """Give the client the changed answer."""
         status, headers, body = exchange.fetch()
         if any((name.lower(), value.lower()) == ("content-encoding", "gzip") for name, value in headers):
             body = gzip.decompress(body)
@@ -86,7 +86,7 @@ class Rewrite:
 
 
 def overheard(bench: Bench, gateway: Gateway, call: Callable[[], T]) -> tuple[Heard, T]:
-    """What the gateway answered to a call, and what the call returned."""
+    """Return the gateway's answers to a call, and the call's result."""
     if bench.contract.has("authorize"):
         gateway.authorize()  # so that the answers are to the call alone
     rewrite = Rewrite()
@@ -97,7 +97,7 @@ def overheard(bench: Bench, gateway: Gateway, call: Callable[[], T]) -> tuple[He
 
 
 def answered(bench: Bench, heard: Heard, call: Callable[[], T], body: bytes | None = None) -> T | PaymentError:
-    """What a call returns, or raises, that is given these answers, the last one with another body."""
+    """Return the result or error of a call that gets these answers, the last one with another body."""
     with bench.inject(heard.again(heard.body if body is None else body)):
         try:
             return call()
@@ -106,14 +106,14 @@ def answered(bench: Bench, heard: Heard, call: Callable[[], T], body: bytes | No
 
 
 def at_last(bench: Bench, operation: str, fault: Fault) -> AtStep:
-    """The fault, played at the last request of an operation."""
+    """Return the fault, to be played at the last request of an operation."""
     steps = bench.steps(operation)
     assert steps, f"{operation} sends nothing"
     return AtStep(fault, len(steps) - 1)
 
 
 def lacking(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """The names of the fields in a body, each with the body without that field."""
+    """Yield the name of each field in a body, and the body without it."""
     try:
         whole = json.loads(body)
     except ValueError:
@@ -125,13 +125,13 @@ def lacking(body: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def with_word(body: bytes, word: str, other: str) -> bytes:
-    """The body with another word wherever this one is a whole value of it, and not a part of one, or a name."""
+    """Replace a value of the body wherever it is the whole value, and neither a part of one nor a name."""
     value = rb"""(?:(?<=["'>=\[,:])|(?<=[:,] ))%b(?=["'<&,\]}\s]|$)(?!["']\s*:)""" % re.escape(word.encode())
     return re.sub(value, other.encode().replace(b"\\", rb"\\"), body)
 
 
 def other_id(provider_id: str, number: int = 0) -> str:
-    """An id of the same form that nothing has; another one for each number."""
+    """Return an unused id of the same form, another one for each number."""
     digits = random.Random(number)  # noqa: S311 - no secret
     tail = "".join(digits.choice("0123456789") if each.isdigit() else each for each in provider_id[-12:])
     changed = provider_id[:-12] + tail

@@ -1,4 +1,4 @@
-"""What a contract test class is made of: its attributes, and the rules about leaving a test out."""
+"""Define a contract class: its attributes, and the rules for leaving out a test."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _ESSENTIAL: Final = "_contract_essential"
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer with which the gateway documents that it refuses a create, and the error that it must become.
+    """A documented answer that refuses a create, and the error it must become.
 
     * `name`: the text that is shown when the test fails
     * `status`: the HTTP status of the answer
@@ -139,7 +139,7 @@ def essential(test: F) -> F:
 
 
 class Rules:
-    """The attributes of a contract test class. `ProviderContract` documents them for those who write one."""
+    """Hold the attributes of a contract class; `ProviderContract` documents them."""
 
     provider: ClassVar[type]
     make_sandbox: ClassVar[Callable[..., ContractSandbox]]
@@ -154,7 +154,7 @@ class Rules:
     not_applicable: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse a class that changes what is proved, or leaves something out without saying why."""
+        """Refuse a class that overrides a test, or leaves one out without a reason."""
         super().__init_subclass__(**kwargs)
         own = [name for name in vars(cls) if name.startswith("test_")]
         if inherited := [name for name in own for base in cls.__mro__[1:] if name in vars(base)]:
@@ -176,31 +176,31 @@ class Rules:
     # What a class may override: how the gateway is asked.
 
     def request(self, order_id: str, amount: Money, **fields: Any) -> ChargeRequest:
-        """Return a charge request that the gateway takes; override it to add what it demands, such as a return_url."""
+        """Return a charge request that the gateway accepts; override it to add what it requires, such as a return_url."""
         return ChargeRequest(order_id, amount, "A cup of tea", **fields)
 
     def amount(self, currency: str) -> Money:
-        """Return an amount in this currency that the gateway takes, whole in major units and a multiple of four."""
+        """Return an amount in this currency that the gateway accepts, whole in major units and a multiple of four."""
         return Money.of("88", currency)
 
     def fields_for_status(self, raw_status: str) -> Mapping[str, Any]:
-        """Return fields of the request whose charge can have this raw status, where not every charge can."""
+        """Return request fields with which a charge can reach this raw status, if not every charge can."""
         return {}
 
     def order_id(self, number: int) -> str:
-        """Return a new merchant order id; override it where the gateway wants a pattern."""
+        """Return a new merchant order id; override it if the gateway requires a pattern."""
         return f"ORDER{number:05d}"
 
     def returned(self, sandbox: Any, provider_id: str) -> Any:
-        """Return what the shopper comes back with, for `complete_charge`."""
+        """Return the parameters with which the shopper comes back, for `complete_charge`."""
         return ()
 
     def batch(self, sandbox: Any) -> tuple[WebhookDelivery, int]:
-        """Return a genuine delivery of at least three events, and how many they are."""
+        """Return a genuine delivery of at least three events, and their number."""
         raise NotImplementedError("override `batch`, or name the test in `not_applicable` with the reason")
 
     def foreign(self, sandbox: Any) -> WebhookDelivery:
-        """A genuine delivery about a payment of the account that this shop has not made."""
+        """Return a genuine delivery about a payment that this shop did not make."""
         raise NotImplementedError("override `foreign`, where the account takes payments of other shops too")
 
     @classmethod
@@ -212,7 +212,7 @@ class Rules:
 
     @classmethod
     def sandbox_has(cls, member: str) -> bool:
-        """Whether the class of sandbox that `make_sandbox` names has this member."""
+        """Return True if the sandbox class that `make_sandbox` names has this member."""
         make: Any = cls.make_sandbox
         try:
             sandbox = make if isinstance(make, type) else typing.get_type_hints(make).get("return")
@@ -222,17 +222,17 @@ class Rules:
 
     @classmethod
     def config_type(cls) -> type[msgspec.Struct]:
-        """Return the configuration's type of the class under test."""
+        """Return the type of the provider's configuration."""
         return cls.provider.config_type  # type: ignore[attr-defined, no-any-return]
 
     @classmethod
     def has(cls, hook: str) -> bool:
-        """Return True where the provider implements a hook."""
+        """Return True if the provider implements a hook."""
         return hook in implemented_hooks(cls.info().id, cls.provider)
 
 
 def applies(cls: type[Rules], test_name: str) -> str:
-    """Why a test is left out for this class; `""` where it is to be run."""
+    """Return the reason why a test is left out for this class, or `""` if it runs."""
     if reason := cls.not_applicable.get(test_name, ""):
         return reason
     needed = getattr(getattr(cls, test_name, None), _NEEDS, ())
@@ -240,5 +240,5 @@ def applies(cls: type[Rules], test_name: str) -> str:
 
 
 def is_essential(cls: type[Rules], test_name: str) -> bool:
-    """Whether a class can leave this test out only by what its provider declares."""
+    """Return True if only the provider's declaration can leave this test out."""
     return bool(getattr(getattr(cls, test_name, None), _ESSENTIAL, False))

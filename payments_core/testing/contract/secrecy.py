@@ -1,4 +1,4 @@
-"""The same request makes the same bytes; sync and async are one; and no secret is anywhere."""
+"""Check that requests are reproducible, and that no secret leaks."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ __all__ = ["Secrecy"]
 
 
 class Secrecy(Rules):
-    """Determinism, one behaviour in both worlds, and secrecy."""
+    """Check determinism and secrecy."""
 
     def test_the_same_request_makes_the_same_bytes(self, bench: Bench) -> None:
-        """Of one provider and of another instance of it: nothing in a hook is random or looks at a clock.
+        """Two instances of the provider agree: no hook is random or reads a clock.
 
-        The second run gets the answers of the first one, so both start from equal states of the gateway.
+        The second run gets the answers of the first, so both see the same state of the gateway.
         """
         create, *others = bench.operations()
         clock = FrozenClock()
@@ -56,7 +56,7 @@ class Secrecy(Rules):
 
     @essential
     def test_no_secret_is_in_a_repr(self, bench: Bench) -> None:
-        """Of the configuration, the provider, all that it keeps, its requests and a charge."""
+        """Check the configuration, the provider and its attributes, its requests, and a charge."""
         seen = Tap()
         with bench.open(plugins=[seen]) as gateway:
             charge = bench.create(gateway)
@@ -71,14 +71,14 @@ class Secrecy(Rules):
             assert leaks == [], f"{leaks[0].secret} is in a repr: {text[:40]}..."
 
     def test_every_secret_of_the_configuration_is_a_secret(self, bench: Bench) -> None:
-        """Text is in every repr of a configuration, and nobody masks it."""
+        """Plain text appears in every repr of a configuration, and is never masked."""
         values = msgspec.structs.asdict(bench.typed_config)
         public = [name for name, value in values.items() if isinstance(value, str) and _names_a_secret(name)]
         assert not public, f"{', '.join(public)} of the configuration is text: declare it as a Secret"
 
     @essential
     def test_no_secret_is_in_a_url_or_sent_as_text(self, bench: Bench) -> None:
-        """Addresses and headers are shown in logs, but for what is a Secret; and the key of notifications is for nobody."""
+        """URLs and plain headers are logged; the webhook key is sent to nobody."""
         known, seen = bench.secrets, Tap()
         with bench.open(plugins=[seen, _Tokens(known)]) as gateway:
             for operation in bench.operations():
@@ -102,7 +102,7 @@ class Secrecy(Rules):
         capfd: pytest.CaptureFixture[str],
         recwarn: pytest.WarningsRecorder,
     ) -> None:
-        """By an answer, a refusal, an event, a log, a warning or on the terminal; a good part of a secret is one too."""
+        """Check results, refusals, events, logs, warnings and the terminal, for parts of a secret too."""
         known = bench.secrets
         known |= {
             f"a part of {name}": value[: max(12, len(value) // 3)] for name, value in known.items() if len(value) >= 24
@@ -123,7 +123,7 @@ class Secrecy(Rules):
         assert leaks == [], f"{leaks[0].secret} is in a result, an error, a log, a warning or on the terminal"
 
     def _mishaps(self, bench: Bench, known: dict[str, str]) -> Iterator[Callable[[], object]]:
-        """Everything that can be asked, with each documented refusal, and a token call that goes wrong; tokens become known."""
+        """Yield every call, with each documented refusal and a failing token call; add the tokens to `known`."""
         refused: list[Fault] = [faults.Answer(each.body, each.status, each.headers) for each in self.refusals]
         for operation in bench.operations():
             with bench.open(plugins=[_Tokens(known)]) as gateway:
@@ -164,7 +164,7 @@ class Secrecy(Rules):
 
     @essential
     def test_no_secret_is_in_an_error_or_a_log(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-        """Whatever goes wrong, with every logger at DEBUG."""
+        """Check every failure, with every logger at DEBUG."""
         broken: list[Fault | None] = [
             None, faults.Reset(), faults.HTML(), faults.HTML(status=500), faults.Truncate(), faults.BadGzip(),
             faults.Unauthorized(), faults.TooManyRequests(), faults.Answer(b"{}"), faults.Answer(b'{"error": 1}', 400),
@@ -199,7 +199,7 @@ class Secrecy(Rules):
 
     @essential
     def test_no_secret_gets_into_a_cassette(self, bench: Bench) -> None:
-        """A charge recorded with the class's `cassette_policy`, scanned, and replayed by another account."""
+        """Record a charge with the class's `cassette_policy`, scan the file, and replay it with another account."""
         order_id, clock = bench.new_order(), FrozenClock()
         known = bench.secrets
         request = self.request(order_id, bench.amount, **bench.usual_fields())
@@ -229,7 +229,7 @@ class Secrecy(Rules):
                     gateway.get_status(bench.reference(charge, order_id))
 
     def _replaying(self, bench: Bench, clock: FrozenClock) -> Any:
-        """Another account, at the address that cassettes have."""
+        """Open another account, at the address that cassettes use."""
         other = {
             name: f"another-{name}-than-recorded" if isinstance(value, Secret) and value else _shown(value)
             for name, value in msgspec.structs.asdict(bench.typed_config).items()
@@ -238,14 +238,14 @@ class Secrecy(Rules):
 
 
 class _Tokens:
-    """A wrapper plugin that makes each token known, as it is handed to the hooks."""
+    """Add each token that the hooks get to the known secrets, as a wrapper plugin."""
 
     def __init__(self, known: dict[str, str]) -> None:
         self._known = known
 
     @hookimpl(wrapper=True)
     def authorize(self) -> Any:
-        """Watch it."""
+        """Watch for a token."""
         return self._see((yield))
 
     def _see(self, outcome: Any) -> Any:
@@ -255,7 +255,7 @@ class _Tokens:
 
 
 def _names_a_secret(field: str) -> bool:
-    """By its last word: `client_secret`, `api_key`, `token`; an id, a path, or a key that is public, is none."""
+    """Judge a field by its last word: `client_secret`, `api_key`, `token`; not an id, a path or a public key."""
     *before, last = field.lower().split("_")
     if last in {"secret", "password", "passphrase", "token", "credential", "credentials"}:
         return True
@@ -267,6 +267,6 @@ def _shown(value: object) -> object:
 
 
 def _attributes(value: object) -> list[tuple[str, object]]:
-    """What an object keeps, in its `__dict__` and in its slots."""
+    """Return an object's attributes, from its `__dict__` and its slots."""
     names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
     return [*vars(value).items()] + [(name, getattr(value, name, None)) for name in names if name != "__dict__"]

@@ -1,4 +1,4 @@
-"""Unsigned notifications: anybody can send one, so none says anything but that it is time to ask."""
+"""Check unsigned notifications: anyone can send one, so it may only prompt a query."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _FLOOD: Final = 25
 
 
 class _Raw:
-    """A wrapper plugin that keeps what the hook returned, before the core refuses it."""
+    """Keep the hook's result before the core refuses it, as a wrapper plugin."""
 
     def __init__(self) -> None:
         self.notifications: list[Notification] = []
 
     @hookimpl(wrapper=True)
     def parse_webhook(self) -> Any:
-        """Watch it."""
+        """Keep the notification."""
         outcome = yield
         if isinstance(outcome, Notification):
             self.notifications.append(outcome)
@@ -45,12 +45,12 @@ class _Raw:
 
 
 class Unsigned(Rules):
-    """What keeps a shop safe from deliveries that anybody can send."""
+    """Check that a shop is safe from deliveries that anyone can send."""
 
     @essential
     @needs(NOTIFIES, UNSIGNED)
     def test_an_unsigned_notification_carries_no_status(self, bench: Bench) -> None:
-        """It could come from the shopper: a charge in it would be a payment that nobody has made."""
+        """The shopper could send it: a charge in it would be a payment that was never made."""
         raw = _Raw()
         with bench.open(plugins=[raw]) as gateway:
             for move in (None, bench.sandbox.pay, bench.sandbox.cancel):
@@ -69,7 +69,7 @@ class Unsigned(Rules):
     @essential
     @needs(NOTIFIES, UNSIGNED)
     def test_malformed_bytes_are_refused(self, bench: Bench) -> None:
-        """What names no charge is refused with `WebhookRejected`, and with no other error."""
+        """A body that names no charge raises `WebhookRejected`, and no other error."""
         with bench.open() as gateway:
             delivery, provider_id = self._paid(bench, gateway)
             bodies = [*_MALFORMED, delivery.body.replace(provider_id.encode(), b"")]
@@ -86,7 +86,7 @@ class Unsigned(Rules):
     @essential
     @needs(NOTIFIES, UNSIGNED)
     def test_an_unknown_id_is_answered_exactly_like_a_known_one(self, bench: Bench) -> None:
-        """Where the answers differ, anybody can find out which payments there are."""
+        """If the answers differed, anyone could find out which payments exist."""
         with bench.open() as gateway:
             delivery, provider_id = self._paid(bench, gateway)
             known = gateway.parse_webhook(delivery)
@@ -101,7 +101,7 @@ class Unsigned(Rules):
     @essential
     @needs(NOTIFIES, UNSIGNED)
     def test_a_flood_of_invented_ids_costs_a_query_each_and_changes_nothing(self, bench: Bench) -> None:
-        """Whoever finds the endpoint can send a million of them."""
+        """Anyone who finds the endpoint can send a million of them."""
         with bench.open() as gateway:
             delivery, provider_id = self._paid(bench, gateway)
             order_id = bench.new_order()
@@ -120,7 +120,7 @@ class Unsigned(Rules):
         assert not found.is_paid
 
     def _paid(self, bench: Bench, gateway: Gateway) -> tuple[WebhookDelivery, str]:
-        """A delivery about a new charge that is paid, and the gateway's id in it; the token is obtained."""
+        """Return a delivery about a new paid charge, and the gateway's id in it, with the token obtained."""
         if self.has("authorize"):
             gateway.authorize()
         provider_id = bench.paid(gateway).reference.provider_id
@@ -128,7 +128,7 @@ class Unsigned(Rules):
 
 
 def _about(delivery: WebhookDelivery, known: str, other: str) -> WebhookDelivery:
-    """The same delivery about another id."""
+    """Return the delivery with another id in place of the known one."""
     body = delivery.body.replace(known.encode(), other.encode())
     changed = replace(delivery, body=body, url=delivery.url.replace(quote(known, safe=""), quote(other, safe="")))
     assert changed != delivery, f"the notification names no charge: {known} is neither in its body nor in its url"

@@ -1,4 +1,4 @@
-"""Notifications: the genuine are believed, the forged are not, and no event of a batch is lost."""
+"""Check notifications: accept genuine ones, refuse forged ones, and keep every event of a batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Webhooks"]
 
 
 class Webhooks(Rules):
-    """The forgery suite, and what a genuine delivery says."""
+    """Run the forgeries, and check the content of a genuine delivery."""
 
     def _genuine(self, bench: Bench, gateway: Gateway) -> Genuine:
         return Genuine.paid(bench, gateway)
@@ -32,7 +32,7 @@ class Webhooks(Rules):
     @essential
     @needs(NOTIFIES)
     def test_a_genuine_delivery_is_believed(self, bench: Bench) -> None:
-        """It names the order; where webhooks are authoritative, a paid one says paid, and else no event has a status."""
+        """It names the order; only an authoritative one carries a status, and confirms a paid charge."""
         with bench.open() as gateway:
             order_id = bench.new_order()
             charge = bench.paid(gateway, order_id)
@@ -53,7 +53,7 @@ class Webhooks(Rules):
 
     @needs(NOTIFIES)
     def test_the_same_delivery_has_the_same_events(self, bench: Bench) -> None:
-        """Deliveries repeat; `event_id` is how a platform tells."""
+        """Deliveries repeat, and platforms recognize them by `event_id`."""
         with bench.open() as gateway:
             genuine = self._genuine(bench, gateway)
             first, second = (gateway.parse_webhook(genuine.with_()) for _ in range(2))
@@ -66,14 +66,14 @@ class Webhooks(Rules):
     @needs(NOTIFIES, SIGNED)
     @pytest.mark.parametrize("forgery", FORGERIES)
     def test_a_forged_delivery_is_refused(self, bench: Bench, forgery: str) -> None:
-        """One change from a genuine one that is accepted in the same breath."""
+        """Each differs in one thing from a genuine delivery that is accepted just before."""
         self._refuse(bench, forgery)
 
     @essential
     @needs(NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE)
     @pytest.mark.parametrize("forgery", TIMED)
     def test_a_delivery_of_another_time_is_refused(self, bench: Bench, forgery: str) -> None:
-        """Too old and too new; well within the tolerance it is accepted."""
+        """Too old and too new are refused; well within the tolerance is accepted."""
         self._refuse(bench, forgery)
         tolerance = timedelta(seconds=(self.webhook_tolerance or 0.0) - 2)
         with bench.open() as gateway:
@@ -89,7 +89,7 @@ class Webhooks(Rules):
         Condition("its tolerance is documented (webhook_tolerance)", lambda cls: not TOLERANCE.holds(cls)),
     )
     def test_a_signed_time_without_a_tolerance_is_believed_and_cannot_be_changed(self, bench: Bench) -> None:
-        """A gateway that says nothing of the age of a delivery may deliver it days later; the time is signed all the same."""
+        """Without a documented age limit a delivery may arrive days later; its time is signed all the same."""
         self._refuse(bench, "time-changed-alone")
         with bench.open() as gateway:
             genuine = self._genuine(bench, gateway)
@@ -119,7 +119,7 @@ class Webhooks(Rules):
         ),
     )
     def test_a_digest_in_another_case_is_refused(self, bench: Bench) -> None:
-        """In base64 it is another digest."""
+        """In base64 it is a different digest."""
         with bench.open() as gateway:
             genuine = self._genuine(bench, gateway)
             error = error_of(lambda: gateway.parse_webhook(genuine.with_(genuine.changed(str.swapcase))))
@@ -128,7 +128,7 @@ class Webhooks(Rules):
     @essential
     @needs(NOTIFIES, SIGNED)
     def test_anything_at_all_is_refused_and_never_crashes(self, bench: Bench) -> None:
-        """Signed rubbish: by whoever has the key, and still no event that nobody understands."""
+        """Even with a genuine signature, garbage never becomes an authoritative event."""
         rubbish = [
             b"", b"null", b"[]", b"{}", b"0", b'""', b"\xff\xfe", b"{", b"[" * 5000, b'{"type": {}}', b"a=b&c=d",
         ]  # fmt: skip
@@ -143,7 +143,7 @@ class Webhooks(Rules):
 
     @needs(NOTIFIES, SIGNED, HAS_OLD_KEY)
     def test_a_previous_key_is_believed_while_it_is_configured(self, bench: Bench) -> None:
-        """Keys are changed without losing what is under way."""
+        """A key is rotated without losing deliveries in flight."""
         old = "the-key-before-this-one"
         with bench.open() as gateway:
             genuine = self._genuine(bench, gateway)
@@ -156,7 +156,7 @@ class Webhooks(Rules):
     @essential
     @needs(NOTIFIES, SIGNED)
     def test_a_blank_key_opens_no_gateway(self, bench: Bench) -> None:
-        """An empty secret accepts what anybody has signed with an empty secret."""
+        """A blank key would accept anything signed with a blank key."""
         for blank in ("", " "):
             config = bench.config | {self.webhook_key_field: blank}
 
@@ -168,7 +168,7 @@ class Webhooks(Rules):
 
     @needs(NOTIFIES)
     def test_every_event_of_a_batch_survives(self, bench: Bench) -> None:
-        """`batch` of the test class: a delivery of three events or more. One that is dropped is a payment nobody sees."""
+        """The test class's `batch` has three events or more; a dropped one is a payment nobody sees."""
         delivery, count = bench.batch()
         assert count >= 3, "a batch has three events at least"
         with bench.open() as gateway:
@@ -179,7 +179,7 @@ class Webhooks(Rules):
 
     @needs(NOTIFIES)
     def test_both_gateways_read_a_delivery_alike(self, bench: Bench) -> None:
-        """The sync and the async one."""
+        """Compare the sync and the async gateway."""
         signed = SIGNED.holds(type(self))
         with bench.open() as gateway:
             genuine = self._genuine(bench, gateway)
