@@ -10,7 +10,7 @@ from typing import Any, Final
 
 __all__ = ["Checked", "check_fault", "check_rule"]
 
-_LEAST: Final = {"missing": 1, "depth": 1, "size": 2, "interval": 0, "seconds": 0}
+_MINIMUM: Final = {"missing": 1, "depth": 1, "size": 2, "interval": 0, "seconds": 0}
 
 
 class Checked:
@@ -27,8 +27,8 @@ class Checked:
         value: Any = getattr(self, name)
         if name in {"status", "code"} and not 100 <= value <= 599:
             raise ValueError(f"{type(self).__name__}: {name} is an HTTP status from 100 to 599, not {value}")
-        if name in _LEAST and not _LEAST[name] <= value < math.inf:
-            raise ValueError(f"{type(self).__name__}: {name} is at least {_LEAST[name]}, and finite, not {value}")
+        if name in _MINIMUM and not _MINIMUM[name] <= value < math.inf:
+            raise ValueError(f"{type(self).__name__}: {name} is at least {_MINIMUM[name]}, and finite, not {value}")
 
 
 def check_fault(fault: object) -> None:
@@ -92,7 +92,7 @@ def _is(what: str, *types: type) -> Callable[[object], str]:
     return lambda value: "" if type(value) in types else f"must be {what}"
 
 
-# By the annotation, as it is written.
+# By annotation, as written.
 _PROBLEMS: Final[dict[str, Callable[[object], str]]] = {
     "bytes": _is("bytes", bytes),
     "int": _is("a whole number", int),

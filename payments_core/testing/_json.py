@@ -11,7 +11,7 @@ import msgspec
 __all__ = ["DuplicateKey", "JSONValue", "NotJSON", "Number", "differences", "parse", "render"]
 
 JSONValue: TypeAlias = Any
-"""What `parse` returns: dict, list, str, Number, bool or None."""
+"""The result of `parse`: dict, list, str, Number, bool or None."""
 
 _WIDTH: Final = 100
 _SHOWN: Final = 120
@@ -46,7 +46,7 @@ def parse(body: bytes) -> JSONValue:
     except (ValueError, RecursionError):
         raise NotJSON("is not JSON") from None
     if not isinstance(value, dict | list):
-        raise NotJSON("is no JSON object or array")
+        raise NotJSON("is not a JSON object or array")
     return value
 
 
@@ -105,7 +105,7 @@ def _line(value: JSONValue) -> str:
 
 def _text(text: str) -> str:
     plain = json.dumps(text, ensure_ascii=False)
-    # A lone surrogate is JSON, and is not UTF-8.
+    # A lone surrogate is valid JSON, but not UTF-8.
     return plain if plain.isprintable() else json.dumps(text)
 
 

@@ -55,7 +55,7 @@ def _headers(request: Request) -> dict[str, str]:
 
 
 def _pairs(query: str) -> dict[str, list[str]]:
-    # Not vcrpy's own reading, which drops parameters without a value.
+    # Unlike vcrpy, keep parameters without a value.
     pairs: dict[str, list[str]] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         pairs.setdefault(name, []).append(value)

@@ -18,9 +18,9 @@ from ._matching import name_of
 __all__ = ["CassetteError", "Exchange", "Kind", "Provenance", "Recording", "parse", "read", "render", "write"]
 
 Exchange: TypeAlias = tuple[Request, dict[str, Any]]
-"""vcrpy's request, and its dict of an answer."""
+"""A request and an answer, as vcrpy represents them."""
 Kind: TypeAlias = Literal["documentation", "sandbox", "live"]
-"""Who answered: the gateway's own pages, its stand-in on this machine, or the gateway."""
+"""The origin of an answer: the gateway's documentation, its sandbox on this machine, or the gateway."""
 
 
 class CassetteError(Exception):
@@ -129,11 +129,11 @@ def _problem(responses: list[dict[str, Any]], metadata: Any) -> str:
     parameters = metadata.get("parameters", {})
     texts = [metadata.get("command", ""), *parameters.keys(), *parameters.values()]
     if any(type(text) is not str for text in texts):
-        return "its command and parameters are texts"
+        return "its command and parameters must be strings"
     for response in responses:
         body, status = response["body"]["string"], response["status"]["code"]
         if type(body) is not bytes or type(status) is not int or not isinstance(response["headers"], dict):
-            return "has an answer that is none"
+            return "has an invalid answer"
     return ""
 
 
@@ -145,7 +145,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    # PyYAML reads Unicode's line ends back as \n, unless they are escaped.
+    # PyYAML reads Unicode line ends back as \n, unless they are escaped.
     style = '"' if set(text) & {"\x85", "\u2028", "\u2029"} else "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 

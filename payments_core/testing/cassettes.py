@@ -85,12 +85,12 @@ def record(
     """
     target = Path(path)
     recording = Recording(provenance, dict(parameters or {}), command, ())
-    shelf = _Shelf()
+    persister = _Persister()
     refused: list[str] = []
     hosts: list[str] = []
     trial = Masker(policy, base_url)
-    with _alone():
-        with _cassette(shelf, RecordMode.ALL) as cassette:
+    with _exclusive():
+        with _cassette(persister, RecordMode.ALL) as cassette:
 
             def admit(request: Request) -> bool:
                 try:
@@ -112,7 +112,7 @@ def record(
             raise CassetteError(f"{target.name}: {refused[0]}")
         _check_answered(target, len(hosts), len(cassette))
         if provenance.kind == "live" and any(is_this_machine(host) for host in set(hosts)):
-            raise CassetteError(f"{target.name}: what this machine answered is not live: record it as sandbox")
+            raise CassetteError(f"{target.name}: answers from this machine are not live: record it as sandbox")
         exchanges = list(zip(cassette.requests, cassette.responses, strict=True))
         masker = Masker(policy, base_url)
         text = render(recording, _masked_exchanges(target, exchanges, masker, repeats))
@@ -134,9 +134,9 @@ def replay(path: Path | str, policy: CassettePolicy, *, base_url: str = BASE_URL
     source = Path(path)
     masker = Masker(policy, base_url)
     misses: list[str] = []
-    with _alone():
+    with _exclusive():
         recording, exchanges = _load(source, policy)
-        with _cassette(_Shelf(exchanges), RecordMode.NONE, masker) as cassette:
+        with _cassette(_Persister(exchanges), RecordMode.NONE, masker) as cassette:
             playable = cassette.can_play_response_for
 
             def answer(request: Request) -> bool:
@@ -148,7 +148,7 @@ def replay(path: Path | str, policy: CassettePolicy, *, base_url: str = BASE_URL
                 else:
                     if playable(request):
                         return True
-                    problem = _explained(sent, cassette)
+                    problem = _describe_miss(sent, cassette)
                 misses.append(problem)
                 raise _Halt
 
@@ -181,10 +181,10 @@ def is_this_machine(host: str) -> bool:
     return False
 
 
-# vcrpy, which does the recording.
+# Using vcrpy.
 
 
-class _Shelf:
+class _Persister:
     """Persist nothing: exchanges are taken from the cassette, since vcrpy saves before it restores the transport."""
 
     def __init__(self, exchanges: list[Exchange] | None = None) -> None:
@@ -199,13 +199,13 @@ class _Shelf:
         pass
 
 
-def _cassette(shelf: _Shelf, mode: RecordMode, masker: Masker | None = None) -> Any:
+def _cassette(persister: _Persister, mode: RecordMode, masker: Masker | None = None) -> Any:
     def masked(request: Request) -> Request:
         return request if masker is None else _as_vcr(_masked(masker, request))
 
     recorder = vcr.VCR(record_mode=mode, match_on=("strictly",), before_record_request=masked)
     recorder.register_matcher("strictly", _match)
-    recorder.register_persister(shelf)
+    recorder.register_persister(persister)
     return recorder.use_cassette("cassette")
 
 
@@ -219,7 +219,7 @@ _open: Final = threading.Lock()
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
+def _exclusive() -> Iterator[None]:
     """Allow one cassette at a time, and silence vcrpy's loggers: they print whole URLs, secrets included."""
     if not _open.acquire(blocking=False):
         raise CassetteError("a cassette is open already: two at once would answer each other's requests")
@@ -227,7 +227,7 @@ def _alone() -> Iterator[None]:
         with contextlib.ExitStack() as restored:
             top = logging.getLogger("vcr")
             restored.callback(top.setLevel, top.level)
-            top.setLevel(logging.CRITICAL + 1)  # for those that come into being meanwhile
+            top.setLevel(logging.CRITICAL + 1)  # for loggers created meanwhile
             for name, logger in list(logging.root.manager.loggerDict.items()):
                 if f"{name}.".startswith("vcr.") and isinstance(logger, logging.Logger):
                     restored.callback(setattr, logger, "disabled", logger.disabled)
@@ -268,7 +268,7 @@ def _masked_exchanges(
         wanted = _as_vcr(shown)
         if shown.rule.path not in repeats and any(not list(differences(earlier, wanted)) for earlier, _ in made):
             raise CassetteError(
-                f"{target.name}: {name_of(wanted)} was sent again: say so with `repeats`, if it is no retry"
+                f"{target.name}: {name_of(wanted)} was sent again: declare it in `repeats`, unless it is a retry"
             )
         status = response["status"]["code"]
         answer = masker.response(shown.rule, status, response["headers"], response["body"]["string"])
@@ -308,7 +308,7 @@ def _load(source: Path, policy: CassettePolicy) -> tuple[Recording, list[Exchang
     return recording, exchanges
 
 
-def _explained(sent: MaskedRequest, cassette: Any) -> str:
+def _describe_miss(sent: MaskedRequest, cassette: Any) -> str:
     """Describe how the request differs from the nearest recorded one that is left."""
     wanted = _as_vcr(sent)
     found = [(list(differences(each, wanted)), number) for number, each in enumerate(cassette.requests)]
@@ -322,7 +322,7 @@ def _explained(sent: MaskedRequest, cassette: Any) -> str:
         lines.append(f"the nearest that is left, number {number + 1}, {name_of(cassette.requests[number])}, differs in")
         lines += [f"  {problem}" for problem in problems]
     elif not spent:
-        lines.append("all that was recorded was played already")
+        lines.append("every recorded request was played already")
     return "\n    ".join(lines)
 
 

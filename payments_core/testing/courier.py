@@ -154,20 +154,20 @@ class Courier:
         task = loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        # Whoever waits must not wait for a delivery that close() prevented.
+        # Nobody may wait for a delivery that close() prevented.
         task.add_done_callback(lambda _: made.cancel())
 
     async def _schedule(self, message: Message, first: Future[Delivery]) -> None:
         for attempt, delay in enumerate((0, *self._delays), start=1):
             await asyncio.sleep(delay * self._time_scale)
-            delivery = await self._made_by(message, attempt, first if attempt == 1 else None)
+            delivery = await self._deliver_to(message, attempt, first if attempt == 1 else None)
             if delivery is None or delivery.acknowledged or not self._may_call(message.url):
                 return
 
     async def _once(self, message: Message, made: Future[Delivery]) -> None:
-        await self._made_by(message, 0, made)
+        await self._deliver_to(message, 0, made)
 
-    async def _made_by(self, message: Message, attempt: int, waited_for: Future[Delivery] | None) -> Delivery | None:
+    async def _deliver_to(self, message: Message, attempt: int, waited_for: Future[Delivery] | None) -> Delivery | None:
         delivery, error = None, None
         try:
             delivery = await self._deliver(message, attempt)
@@ -247,7 +247,7 @@ async def _post(message: Message, ack_timeout: float) -> int:
             await writer.drain()
             status = await _final_status(reader)
         with contextlib.suppress(OSError):
-            async with asyncio.timeout(0.5):  # who is still writing its body should not see a reset
+            async with asyncio.timeout(0.5):  # a shop that is still writing its body should not see a reset
                 while await reader.read(65536):
                     pass
         return status

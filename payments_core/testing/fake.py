@@ -72,7 +72,7 @@ REFUSALS: Final = {  # Refusals: the gateway's code, ours, and whether it docume
     "insufficient_funds": (RejectionCode.INSUFFICIENT_FUNDS, True),
     "risk": (RejectionCode.RISK, True),
     "invalid": (RejectionCode.INVALID, True),
-    "duplicate": (RejectionCode.DUPLICATE, False),  # what was accepted is the order's first charge: ask about that
+    "duplicate": (RejectionCode.DUPLICATE, False),  # the order's first charge was accepted: query it
 }
 UNDOCUMENTED: Final = (RejectionCode.UNKNOWN, False)
 
@@ -86,7 +86,7 @@ class FakeConfig(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str = "https://fake.invalid"
 
 
-# The gateway's own shapes: an answer of another shape is not understood, and never taken for one of these.
+# The gateway's own shapes; an answer of any other shape is rejected.
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Word = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_]{1,32}\Z")]
 Page = Annotated[str, msgspec.Meta(pattern=r"\Ahttps?://[!-~]{1,500}\Z")]
@@ -231,7 +231,7 @@ class FakeProvider:
         """See Errors: every answer has the header, refusals too."""
         return response.header("fake-request-id") or ""
 
-    # What is sent.
+    # Requests.
 
     def _post(self, path: str, body: dict[str, Any], authorization: Authorization, *, key: str) -> Request:
         """See Keys: a repeated request has one effect. The key is hashed, because an id may not fit a header."""
@@ -249,7 +249,7 @@ class FakeProvider:
     def _money(self, amount: Money) -> dict[str, Any]:
         return {"amount": amount.minor, "currency": amount.currency}
 
-    # What is received.
+    # Answers.
 
     def _verify(self, context: Context, delivery: WebhookDelivery) -> None:
         """See Notifications: the key signs the body and a time, within five minutes of ours."""

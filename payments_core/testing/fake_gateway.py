@@ -214,7 +214,7 @@ async def _answer(gateway: FakeGateway, request: HTTPRequest) -> Response:
                 await request.body(),
             )
         )
-    except InvalidRequest:  # no path or method that the gateway could have
+    except InvalidRequest:  # not a path or method that a gateway can have
         return Response(404)
     except Unreachable:
         return Response(503)
@@ -255,4 +255,4 @@ POLICY: Final = CassettePolicy(
         _rule("/refunds", ("order_id", "id", "refund_id", *_MONEY), _REFUND, query=("refund_id", "id")),
     )
 )
-"""What a cassette of this gateway keeps: no token and no secret."""
+"""The parts that cassettes of this gateway keep: no token and no secret."""

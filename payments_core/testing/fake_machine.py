@@ -44,11 +44,11 @@ MAGIC: Final = (
 )
 REFUND_MAGIC: Final = ("pending-", "failed-")
 
-_KEYS_LIVE: Final = timedelta(hours=24)
-_TOKENS_LIVE: Final = timedelta(hours=1)
+_KEY_LIFETIME: Final = timedelta(hours=24)
+_TOKEN_LIFETIME: Final = timedelta(hours=1)
 _CURRENCIES: Final = ("HKD", "USD", "JPY", "KWD")
 _REFUSED: Final = {"declined-": "declined", "no-funds-": "insufficient_funds", "risk-": "risk"}
-_MOST_BYTES: Final = 65_536
+_MAX_BODY: Final = 65_536
 _PAGE: Final = b"<!doctype html><title>Maintenance</title><p>We are back soon.</p>"
 
 
@@ -60,7 +60,7 @@ class Unreachable(Exception):
     """The connection is refused: nothing was received."""
 
 
-class _No(Exception):
+class _ErrorAnswer(Exception):
     """The gateway answers with an error."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -94,7 +94,7 @@ class _Charge:
         self.status = "paid" if self.capture else "authorized"
         self.captured = self.amount if self.capture else 0
 
-    def given_back(self, *, also_pending: bool = False) -> int:
+    def refunded_amount(self, *, also_pending: bool = False) -> int:
         counted = {"succeeded", "pending"} if also_pending else {"succeeded"}
         return sum(refund.amount for refund in self.refunds if refund.status in counted)
 
@@ -130,7 +130,7 @@ class FakeGateway:
             status, body = 200, b""
             try:
                 body = json.dumps(self._dispatch(request)).encode()
-            except _No as no:
+            except _ErrorAnswer as no:
                 status, body = no.status, json.dumps({"error": {"code": no.code, "message": no.message}}).encode()
                 headers += [("retry-after", "2")] if status == 429 else []
             except _Maintenance:
@@ -144,43 +144,43 @@ class FakeGateway:
         if route == ("POST", "/token"):
             return self._token(headers)
         if self._tokens.get(headers.get("authorization", "").removeprefix("Bearer "), self.now) <= self.now:
-            raise _No(401, "unauthorized", "the token is missing, unknown or too old")
+            raise _ErrorAnswer(401, "unauthorized", "the token is missing, unknown or too old")
         if route == ("GET", "/charges"):
-            return self._asked(query)
+            return self._query(query)
         if route == ("GET", "/refunds"):
-            return _shown(self._refund(query))
+            return _as_json(self._refund(query))
         acts: dict[tuple[str, str], Callable[[dict[str, Any]], _Charge | _Refund]] = {
             ("POST", "/charges"): self._create,
             ("POST", "/captures"): self._capture,
             ("POST", "/cancellations"): self._cancel,
-            ("POST", "/refunds"): self._give_back,
+            ("POST", "/refunds"): self._create_refund,
         }
         if route not in acts:
-            raise _No(404, "no_such_call", "there is no such call")
+            raise _ErrorAnswer(404, "no_such_call", "there is no such call")
         body = _object(request.body)
         magic = _magic(body) if route == ("POST", "/charges") else ""
-        _before(magic)
+        _refuse_by_magic(magic)
         made = self._once(headers.get("idempotency-key", ""), request, lambda: acts[route](body))
-        shown = _shown(made)
-        _afterwards(made, magic)
+        shown = _as_json(made)
+        _apply_magic(made, magic)
         return shown
 
     def _token(self, headers: Mapping[str, str]) -> Mapping[str, Any]:
         pair = f"{self.client_id}:{self.client_secret.reveal()}".encode()
         if headers.get("authorization") != f"Basic {base64.b64encode(pair).decode()}":
-            raise _No(401, "unauthorized", "the client id or the client secret is wrong")
+            raise _ErrorAnswer(401, "unauthorized", "the client id or the client secret is wrong")
         token = self._hex(40)
-        self._tokens[token] = self.now + _TOKENS_LIVE
-        return {"access_token": token, "expires_in": _TOKENS_LIVE.total_seconds()}
+        self._tokens[token] = self.now + _TOKEN_LIFETIME
+        return {"access_token": token, "expires_in": _TOKEN_LIFETIME.total_seconds()}
 
     def _once(self, key: str, request: Request, act: Callable[[], _Charge | _Refund]) -> _Charge | _Refund:
         """See Keys: one key has one effect, for a day. A request without a key is always new."""
         sent = request.path.encode() + request.body
         if key in self._keys:
             at, earlier, made = self._keys[key]
-            if self.now - at < _KEYS_LIVE:
+            if self.now - at < _KEY_LIFETIME:
                 if earlier != sent:
-                    raise _No(402, "duplicate", "this idempotency key was used for another request")
+                    raise _ErrorAnswer(402, "duplicate", "this idempotency key was used for another request")
                 return made
         made = act()
         if key:
@@ -205,10 +205,10 @@ class FakeGateway:
         self._charges[charge.id] = charge
         return charge
 
-    def _asked(self, query: Mapping[str, str]) -> Mapping[str, Any]:
+    def _query(self, query: Mapping[str, str]) -> Mapping[str, Any]:
         if query.get("order_id", "").startswith("html-"):
             raise _Maintenance
-        return _shown_to_who_asks(self._charge(query))
+        return _answer_to_query(self._charge(query))
 
     def _capture(self, body: dict[str, Any]) -> _Charge:
         charge, (amount, currency) = self._charge(body), _amount(body)
@@ -223,10 +223,10 @@ class FakeGateway:
             charge.status = "cancelled"
         return charge
 
-    def _give_back(self, body: dict[str, Any]) -> _Refund:
+    def _create_refund(self, body: dict[str, Any]) -> _Refund:
         refund_id = _text(body, "refund_id", 64)
         charge, (amount, currency) = self._charge(body), _amount(body)
-        left = charge.captured - charge.given_back(also_pending=True)
+        left = charge.captured - charge.refunded_amount(also_pending=True)
         if charge.status != "paid" or currency != charge.currency or amount > left:
             raise _invalid("only a paid charge can be refunded, and at most what was captured")
         word = {"pending-": "pending", "failed-": "failed"}.get(_prefix(refund_id, REFUND_MAGIC), "succeeded")
@@ -242,7 +242,7 @@ class FakeGateway:
     def _refund(self, ids: Mapping[str, Any]) -> _Refund:
         return _newest(self._refunds, id=ids.get("id"), refund_id=ids.get("refund_id"))
 
-    # The shopper's moves, and the operator's.
+    # Actions of the shopper and the operator.
 
     def pay(self, provider_id: str) -> None:
         """Approve the charge as the shopper: paid, or authorized if it is to be captured later."""
@@ -277,7 +277,7 @@ class FakeGateway:
         with self._lock:
             try:
                 refund = self._refund({"refund_id": refund_id})
-            except _No:
+            except _ErrorAnswer:
                 raise NotPossible(f"there is no refund {refund_id!r}") from None
             refund.status = raw_status
 
@@ -291,7 +291,7 @@ class FakeGateway:
         """Return the time by the gateway's clock."""
         return self._clock() + self._ahead
 
-    # What a test looks at.
+    # State for tests.
 
     def charges(self, order_id: str) -> tuple[SandboxCharge, ...]:
         """Return every charge of this order id, oldest first."""
@@ -301,7 +301,7 @@ class FakeGateway:
                     each.id,
                     Money(minor=each.amount, currency=each.currency),
                     Money(minor=each.captured, currency=each.currency),
-                    Money(minor=each.given_back(), currency=each.currency),
+                    Money(minor=each.refunded_amount(), currency=each.currency),
                 )
                 for each in self._charges.values()
                 if each.order_id == order_id
@@ -328,11 +328,11 @@ class FakeGateway:
 
     def _event(self, provider_id: str) -> dict[str, Any]:
         if (refund := self._refunds.get(provider_id)) is not None:
-            kind, shown = "refund", _shown(refund)
+            kind, shown = "refund", _as_json(refund)
         else:
-            kind, shown = "charge", _shown_to_who_asks(self._known(provider_id))
+            kind, shown = "charge", _answer_to_query(self._known(provider_id))
         content = {"type": f"{kind}.{shown['status']}", kind: shown}
-        # The same state told twice is the same event.
+        # The same state has the same event id.
         identity = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
         return {"id": f"evt_{identity}", "at": int(self.now.timestamp()), **content}
 
@@ -365,19 +365,19 @@ def signature(key: Secret, body: bytes, at: datetime) -> tuple[tuple[str, str], 
     return ("Fake-Timestamp", timestamp), ("Fake-Signature", digest.hexdigest())
 
 
-def _before(magic: str) -> None:
+def _refuse_by_magic(magic: str) -> None:
     """Raise the outcome of an order id with which nothing is accepted."""
     if magic == "unavailable-":
         raise Unreachable
     if magic == "limited-":
-        raise _No(429, "too_many_requests", "wait two seconds")
+        raise _ErrorAnswer(429, "too_many_requests", "wait two seconds")
     if magic == "html-":
         raise _Maintenance
     if magic in _REFUSED:
-        raise _No(402, _REFUSED[magic], "the magic order id says so")
+        raise _ErrorAnswer(402, _REFUSED[magic], "the magic order id says so")
 
 
-def _afterwards(made: _Charge | _Refund, magic: str) -> None:
+def _apply_magic(made: _Charge | _Refund, magic: str) -> None:
     """Apply the shopper's action, and lose the answer, as the order id says."""
     if isinstance(made, _Charge) and made.status == "open":
         if magic in {"approved-", "mismatch-", "other-currency-"}:
@@ -387,10 +387,10 @@ def _afterwards(made: _Charge | _Refund, magic: str) -> None:
         elif magic == "failed-":
             made.status, made.failure = "failed", "declined"
     if magic == "lost-":
-        raise _No(504, "timeout", "a proxy in between has lost the answer")
+        raise _ErrorAnswer(504, "timeout", "a proxy in between has lost the answer")
 
 
-def _shown(made: _Charge | _Refund) -> dict[str, Any]:
+def _as_json(made: _Charge | _Refund) -> dict[str, Any]:
     if isinstance(made, _Refund):
         return {
             "id": made.id,
@@ -408,14 +408,14 @@ def _shown(made: _Charge | _Refund) -> dict[str, Any]:
         "amount": made.amount,
         "currency": made.currency,
         "captured": made.captured,
-        "refunded": made.given_back(),
+        "refunded": made.refunded_amount(),
         "pay_url": f"https://fake.invalid/pay/{made.id}" if made.status == "open" else None,
         "failure": made.failure,
     }
 
 
-def _shown_to_who_asks(charge: _Charge) -> dict[str, Any]:
-    shown, magic = _shown(charge), _prefix(charge.order_id, MAGIC)
+def _answer_to_query(charge: _Charge) -> dict[str, Any]:
+    shown, magic = _as_json(charge), _prefix(charge.order_id, MAGIC)
     if magic == "mismatch-":
         shown["amount"] += 1
     if magic == "other-currency-":
@@ -429,7 +429,7 @@ def _newest(held: Mapping[str, T], **wanted: object) -> T:
         raise _invalid("an id is needed")
     found = [each for each in held.values() if all(getattr(each, name) == given[name] for name in given)]
     if not found:
-        raise _No(404, "not_found", "there is nothing with these ids")
+        raise _ErrorAnswer(404, "not_found", "there is nothing with these ids")
     return found[-1]
 
 
@@ -444,7 +444,7 @@ def _prefix(text: str, known: tuple[str, ...]) -> str:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body) if len(body) <= _MOST_BYTES else None
+        found = json.loads(body) if len(body) <= _MAX_BODY else None
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
@@ -466,8 +466,8 @@ def _amount(body: Mapping[str, Any]) -> tuple[int, str]:
     return amount, currency
 
 
-def _invalid(message: str) -> _No:
-    return _No(402, "invalid", message)
+def _invalid(message: str) -> _ErrorAnswer:
+    return _ErrorAnswer(402, "invalid", message)
 
 
 def _plain(value: str | Secret) -> str:

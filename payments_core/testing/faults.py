@@ -69,7 +69,7 @@ _JSON: Final = (("content-type", "application/json"),)
 _MAX_HEAD: Final = 1_000_000
 _CHUNK: Final = 65_536
 _UPSTREAM_TIMEOUT: Final = 60.0
-# What belongs to one connection and is not passed on (RFC 9110, 7.6.1).
+# Headers of one connection, which are not passed on (RFC 9110, 7.6.1).
 _HOP_BY_HOP: Final = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade",
@@ -293,7 +293,7 @@ class FaultGateway:
             raise RuntimeError("the fault gateway is not open")
         self._stop()
         self._listener.close()
-        # Bound without listening: the kernel refuses connections, and nobody else is given the port.
+        # Bind without listening: the kernel refuses connections, and gives the port to nobody else.
         held = self._listener = _bound(self._port)
         self._cut()
         try:
@@ -328,7 +328,7 @@ class FaultGateway:
             clients = dict(self._clients)
         for client in clients:
             client.cut()
-        # A fault of the caller's own can be stuck; its thread is a daemon, so the process still ends.
+        # A caller's own fault can be stuck; its thread is a daemon, so the process still ends.
         deadline = time.monotonic() + 5
         for thread in clients.values():
             thread.join(timeout=max(0.0, deadline - time.monotonic()))
@@ -342,7 +342,7 @@ class FaultGateway:
                     sock, _ = listener.accept()
                 except BlockingIOError:
                     continue
-                except OSError:  # the client left before it was accepted, or there is no descriptor to be had
+                except OSError:  # the client left before it was accepted, or descriptors have run out
                     time.sleep(0.01)
                     continue
                 client = _Client(sock)
@@ -353,7 +353,7 @@ class FaultGateway:
 
     def _serve(self, client: _Client) -> None:
         try:
-            with contextlib.suppress(OSError):  # the client or the gateway has gone: nobody is there to tell
+            with contextlib.suppress(OSError):  # the client or the gateway is gone
                 while self._serve_one(client):
                     pass
                 client.finish()
@@ -399,7 +399,7 @@ class _Client:
     def cut(self) -> None:
         """Interrupt whatever the connection's thread is waiting for: a pause, a read, a write, the upstream."""
         self.gone.set()
-        with self._lock:  # a closed descriptor's number may belong to somebody else already
+        with self._lock:  # a closed descriptor's number may be in use again
             for sock in (self.sock, self._upstream):
                 if sock is not None:
                     with contextlib.suppress(OSError):
@@ -520,7 +520,7 @@ class _Client:
                 connection.close()
 
 
-# Answers that are whole, and wrong in one respect.
+# Complete answers with one thing wrong.
 
 
 @dataclass(frozen=True)
@@ -687,7 +687,7 @@ class Oversize(Checked):
         return True
 
 
-# Answers that never become whole, or take their time.
+# Incomplete and slow answers.
 
 
 @dataclass(frozen=True)

@@ -43,15 +43,14 @@ __all__ = [
     "scan_tree",
 ]
 
-SHORTEST: Final = 8  # characters; what is shorter turns up by chance
+MIN_LENGTH: Final = 8  # characters; a shorter secret would be found by chance
 
-_DEEPEST: Final = 5  # wrapped base64 of gzip of JSON of a URL
-# Bytes kept on both sides of a replacement. An encoder that changes one byte of a text changes the next one of its kind
-# much sooner, so nothing encoded is cut in two.
+_MAX_DEPTH: Final = 5  # wrapped base64 of gzip of JSON of a URL
+# Bytes kept on both sides of a replacement: more than the distance between two escapes of one encoded secret.
 _WINDOW: Final = 4096
 _MEMBER_CAP: Final = 32_000_000
 _TOTAL_CAP: Final = 256_000_000
-_MOST_OBJECTS: Final = 20_000
+_MAX_OBJECTS: Final = 20_000
 
 
 class ScanIncomplete(Exception):
@@ -60,7 +59,7 @@ class ScanIncomplete(Exception):
 
 @dataclass(frozen=True, order=True)
 class Leak:
-    """A secret that was found: its name, the form (outermost first, such as `base64/gzip`), the offset, and the file."""
+    """A secret that was found: its name, its form (outermost first, such as `base64/gzip`), offset and file."""
 
     secret: str
     form: str
@@ -78,8 +77,8 @@ def encodings(secret: str) -> dict[str, tuple[bytes, ...]]:
     The base64 texts are the digits that the secret alone determines within a longer encoded text, for each of its three
     possible alignments.
     """
-    if len(secret) < SHORTEST:
-        raise ValueError(f"a secret of fewer than {SHORTEST} characters would be found by chance")
+    if len(secret) < MIN_LENGTH:
+        raise ValueError(f"a secret of fewer than {MIN_LENGTH} characters would be found by chance")
     raw = _utf8(secret)
     percent = "".join(f"%{byte:02X}" for byte in raw)
     ascii_json, plain_json = json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]
@@ -87,7 +86,9 @@ def encodings(secret: str) -> dict[str, tuple[bytes, ...]]:
     escaped = "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))
     forms: dict[str, tuple[str | bytes, ...]] = {
         "raw": (raw, *([secret.encode("latin-1")] if all(ord(char) < 256 for char in secret) else [])),
-        "url": (quote(raw), quote(raw, safe=""), quote_plus(raw), _lower(quote(raw, safe="")), percent, percent.lower()),
+        "url": (
+            quote(raw), quote(raw, safe=""), quote_plus(raw), _lower(quote(raw, safe="")), percent, percent.lower(),
+        ),
         "json": (
             ascii_json, plain_json, plain_json.replace("/", "\\/"), ascii_json.replace("/", "\\/"),
             escaped, re.sub("[a-f]", lambda hexit: hexit[0].upper(), escaped),
@@ -133,7 +134,7 @@ def scan_tree(path: Path | str, secrets: Mapping[str, str]) -> list[Leak]:
     for number, file in enumerate(files, 1):
         name = file.name if file == root else file.relative_to(root).as_posix()
         in_name = scan(name, secrets)
-        # A name that holds the secret must not be repeated in the report.
+        # Do not repeat a name that contains the secret.
         where = f"file {number} of {len(files)}, by name" if in_name else name
         leaks += [Leak(leak.secret, leak.form, leak.offset, "the name of " + where) for leak in in_name]
         leaks += [Leak(leak.secret, leak.form, leak.offset, where) for leak in scan(file.read_bytes(), secrets)]
@@ -215,14 +216,14 @@ class _Walk:
     def __init__(self, caller: FrameType | None, without: frozenset[str]) -> None:
         self._caller = caller
         self._without = without
-        self._seen: dict[int, object] = {}  # the objects too, so that no id is used again
+        self._seen: dict[int, object] = {}  # holds the objects, so that no id is reused
         self._waiting: list[object] = []
 
     def add(self, *values: object) -> None:
         for value in values:
             if value is None or isinstance(value, _OPAQUE) or id(value) in self._seen:
                 continue
-            if len(self._seen) >= _MOST_OBJECTS:
+            if len(self._seen) >= _MAX_OBJECTS:
                 raise ScanIncomplete("the exception holds more objects than are looked at")
             self._seen[id(value)] = value
             self._waiting.append(value)
@@ -250,20 +251,20 @@ class _Walk:
                 self.add(*value.exceptions)
         elif isinstance(value, Mapping | list | tuple | AbstractSet | deque):
             held: list[object] = []
-            with contextlib.suppress(Exception):  # a container with a bug shows what it shows before
+            with contextlib.suppress(Exception):  # a broken container shows what it yields before the error
                 held.extend(value)
                 held.extend(value.values() if isinstance(value, Mapping) else ())
             self.add(*held)
-        with contextlib.suppress(TypeError):  # vars() of what has none
+        with contextlib.suppress(TypeError):  # an object without a __dict__
             self.add(*vars(value).values())
         for kind in type(value).__mro__:
             slots = vars(kind).get("__slots__", ())
             for name in (slots,) if isinstance(slots, str) else slots:
-                # Unmangled: a private slot is not reached, as nothing that prints an object reaches it.
+                # Not mangled: private slots are not reached, since nothing prints them.
                 self._attribute(value, name)
 
     def _described(self, exc: BaseException) -> None:
-        # Properties, and what C keeps outside of __dict__: OSError.filename, AttributeError.obj.
+        # Properties, and C attributes outside __dict__: OSError.filename, AttributeError.obj.
         for kind in type(exc).__mro__:
             for name, descriptor in list(vars(kind).items()):
                 if not name.startswith("__") and inspect.isdatadescriptor(descriptor):
@@ -357,15 +358,15 @@ class _Scan:
         if b"%" in data:
             yield _substituted(layer, "url", _PERCENT, lambda found: _BYTES[found[1]])
         if b"\\" in data:
-            yield _substituted(layer, "json", _ESCAPE, _unescaped)
+            yield _substituted(layer, "json", _ESCAPE, _from_escape)
             if _HIGH_BYTE.search(data):
-                yield _substituted(layer, "python", _ESCAPE, lambda found: _unescaped(found, byte=True))
+                yield _substituted(layer, "python", _ESCAPE, lambda found: _from_escape(found, byte=True))
         if _LATIN1_MAGIC in data:
             yield _substituted(
                 layer, "latin-1", _LATIN1, lambda found: bytes([(found[0][0] & 3) << 6 | found[0][1] & 63])
             )
         if b"&" in data:
-            yield _substituted(layer, "html", _ENTITY, _unentitled)
+            yield _substituted(layer, "html", _ENTITY, _from_entity)
         if self._quotes and b"''" in data:
             yield _substituted(layer, "quoted", _DOUBLED, lambda _: b"'")
         if b"\n" in data:
@@ -386,7 +387,7 @@ class _Scan:
             pieces: list[_Piece] = []
             position = 0
             for start, run in runs:
-                # Filled up to whole groups, so that one call decodes all runs; one group more is a fence between them.
+                # Pad to whole groups, so that one call decodes all runs, with a group more to separate them.
                 text = run[shift:]
                 text += digits.zero * (2 * digits.group - len(text) % digits.group)
                 texts.append(text)
@@ -415,7 +416,7 @@ class _Scan:
         for magic in _MAGIC.finditer(layer.data):
             start = magic.start()
             data = self._inflate(memoryview(layer.data)[start:])
-            if len(data) >= SHORTEST:
+            if len(data) >= MIN_LENGTH:
                 step = "gzip" if magic[0][0] == 0x1F else "zlib"
                 yield _Layer(data, (*layer.steps, step), layer, ((0, len(data), start, start),))
 
@@ -438,7 +439,7 @@ class _Scan:
                 del output[kept:]
                 if step == 1:
                     break
-                # What precedes the fault counts, and a faulty piece gives nothing: again, byte by byte.
+                # Read the faulty piece again byte by byte, up to the fault.
                 unpacker, step = before, 1
                 continue
             at += step
@@ -458,7 +459,7 @@ def _layers(data: bytes, secrets: Collection[str]) -> Iterator[_Layer]:
                 continue
             seen.add(digest)
             yield layer
-            if len(layer.steps) < _DEEPEST:
+            if len(layer.steps) < _MAX_DEPTH:
                 below += [found for found in scan_.below(layer) if found is not None]
         waiting = below
 
@@ -474,7 +475,7 @@ def _substituted(
     parts: list[bytes] = []
     pieces: list[_Piece] = []
     last = position = 0
-    reach = 0  # how much of what follows the last replacement is kept: nothing before the first
+    reach = 0  # how much to keep after the last replacement: nothing before the first
     for found in pattern.finditer(data):
         start, end = found.span()
         if start - last > reach + _WINDOW:
@@ -507,7 +508,7 @@ class _Digits:
 
 
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
-# The shortest runs are what 9 bytes make: a secret of 8, one of them escaped. (Plain ones have needles of their own.)
+# The shortest run is 9 bytes: a secret of 8, one of them escaped. (Plain secrets are searched for directly.)
 _BASE64: Final = _Digits(
     "base64",
     re.compile(rb"[A-Za-z0-9+/_-]{12,}"),
@@ -518,7 +519,7 @@ _BASE64: Final = _Digits(
 )
 _HEX: Final = _Digits("hex", re.compile(rb"[0-9A-Fa-f]{16,}"), 2, 1, b"0", binascii.unhexlify)
 _MAGIC: Final = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]")
-# Binary that was read as Latin-1 and written as UTF-8.
+# Binary data read as Latin-1 and written as UTF-8.
 _LATIN1_MAGIC: Final = b"\x1f\xc2\x8b\x08"
 _LATIN1: Final = re.compile(rb"[\xc2\xc3][\x80-\xbf]")
 _READABLE: Final = re.compile(
@@ -530,7 +531,7 @@ _BYTES: Final = {
     for high in "0123456789abcdefABCDEF"
     for low in "0123456789abcdefABCDEF"
 }
-# JSON's escapes, and those of Python and YAML; a backslash before a line's end folds it.
+# Escapes of JSON, Python and YAML; a backslash at the end of a line folds it.
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}"
     rb"|\r?\n[ \t]*|[\\\"'/bfnrtav0e ])"
@@ -540,12 +541,12 @@ _HIGH_BYTE: Final = re.compile(rb"\\x[89a-fA-F]")
 _ENTITY: Final = re.compile(rb"&(?:#([0-9]{1,7})|#[xX]([0-9A-Fa-f]{1,6})|(amp|lt|gt|quot|apos));")
 _NAMED: Final = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
 _DOUBLED: Final = re.compile(rb"''")
-# Only what has no spaces is wrapped anywhere, and that is base64 and hex; prose, as in YAML, is wrapped at a space.
+# Text without spaces, that is base64 and hex, may be wrapped anywhere; prose, as in YAML, only at a space.
 _HARD_FOLD: Final = re.compile(rb"(?<=[A-Za-z0-9+/_-]{12})\r?\n[ \t]*(?=[A-Za-z0-9+/_=-])")
 _SOFT_FOLD: Final = re.compile(rb"[ \t]*\r?\n[ \t]*")
 
 
-def _unescaped(found: re.Match[bytes], *, byte: bool = False) -> bytes:
+def _from_escape(found: re.Match[bytes], *, byte: bool = False) -> bytes:
     text = found[0][1:]
     if text[:1] in b"\r\n":
         return b""
@@ -559,7 +560,7 @@ def _unescaped(found: re.Match[bytes], *, byte: bool = False) -> bytes:
     return _character(code, found[0])
 
 
-def _unentitled(found: re.Match[bytes]) -> bytes:
+def _from_entity(found: re.Match[bytes]) -> bytes:
     decimal, hexadecimal, name = found.groups()
     if name:
         return _NAMED[name]
@@ -584,7 +585,7 @@ def _needles(secrets: Mapping[str, str]) -> list[tuple[str, tuple[str, ...], byt
 def _base64_cores(raw: bytes, *, urlsafe: bool = False) -> Iterator[bytes]:
     for shift in range(3):
         text = (base64.urlsafe_b64encode if urlsafe else base64.b64encode)(b"\0" * shift + raw)
-        # Only those digits whose 6 bits are all the secret's.
+        # Only digits whose 6 bits all belong to the secret.
         yield text[-(-shift * 8 // 6) : (shift + len(raw)) * 8 // 6]
 
 

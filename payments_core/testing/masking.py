@@ -30,15 +30,15 @@ __all__ = [
 ]
 
 MASK: Final = "MASKED"
-"""Stands in a cassette where a value was masked."""
+"""Replaces a masked value in a cassette."""
 BASE_URL: Final = "https://gateway.invalid"
-"""Where the gateway is, in a cassette: recordings do not depend on a sandbox's port or a deployment's domain."""
+"""The gateway's address in a cassette, so that recordings do not depend on a port or a domain."""
 
 _NUMBERED: Final = re.compile(r"MASKED-\d+")
-_LEAST: Final = 8  # characters: what is shorter turns up by chance, and is no secret
+_MIN_SECRET: Final = 8  # characters: a shorter value would be found by chance
 _DECODED_CAP: Final = 4_000_000
-# They describe the bytes that travelled, which are not those that are kept.
-_OF_THE_TRANSFER: Final = frozenset({"content-length", "content-encoding", "transfer-encoding"})
+# They describe the transferred bytes, not the ones that are kept.
+_TRANSFER_HEADERS: Final = frozenset({"content-length", "content-encoding", "transfer-encoding"})
 _FORM: Final = "application/x-www-form-urlencoded"
 
 Headers: TypeAlias = Mapping[str, Iterable[str]]
@@ -63,7 +63,7 @@ class Fields(msgspec.Struct, frozen=True):
 
 
 VERBATIM: Final = Fields(("*",))
-"""For a body: kept and compared byte for byte, whatever it is. For answers whose bytes are signed, and free of secrets."""
+"""Keep and compare a whole body, byte for byte: for answers whose bytes are signed, and free of secrets."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +155,7 @@ class Masker:
             given.setdefault(name.lower(), []).extend(values)
         plain = _decoded(body, given.get("content-encoding", []))
         fields = rule.response_headers
-        names = [name for name in _lower(fields.kept) if name in given and name not in _OF_THE_TRANSFER]
+        names = [name for name in _lower(fields.kept) if name in given and name not in _TRANSFER_HEADERS]
         shown = {name: given[name] for name in names}
         shown |= {
             name: [self._number(name, value) for value in given[name]]
@@ -179,7 +179,7 @@ class Masker:
             try:
                 pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
             except ValueError:
-                raise Refused("the body is not the form that it says it is") from None
+                raise Refused("the body is not a valid form") from None
             return urlencode(self._pairs(pairs, fields), quote_via=quote, safe="").encode()
         try:
             value = _json.parse(body)
@@ -221,7 +221,7 @@ class Masker:
             return [self._value(item, path, names, answer=answer) for item in value]
         if isinstance(value, dict):
             return self._object(value, path, names, answer=answer)
-        # A null in the place of an object is a shape and not a value.
+        # A null in place of an object is part of the shape, not a value.
         return value if path in names.kept or (value is None and path in names.inner) else MASK
 
     def _object(
@@ -249,13 +249,13 @@ class Masker:
 
     def _number(self, name: str, value: str) -> str:
         """Return the mask of a value that was answered."""
-        if value == MASK or _NUMBERED.fullmatch(value) or len(value) < _LEAST:
+        if value == MASK or _NUMBERED.fullmatch(value) or len(value) < _MIN_SECRET:
             return value if _NUMBERED.fullmatch(value) else MASK
         self._remember(name, value)
         return self._numbers.setdefault(value, f"{MASK}-{len(self._numbers) + 1}")
 
     def _remember(self, name: str, value: str) -> None:
-        if len(value) >= _LEAST and value != MASK and value not in self.hidden.values():
+        if len(value) >= _MIN_SECRET and value != MASK and value not in self.hidden.values():
             self.hidden[f"{name}, masked value {len(self.hidden) + 1}"] = value
 
 

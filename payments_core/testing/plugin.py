@@ -39,9 +39,9 @@ for _part in (
 
 _UNWRITTEN = re.compile(r"(?:[\w.]+: )*not written yet: (.+?, step \d)")
 _LEFT_OUT = pytest.StashKey[list[tuple[str, str]]]()
-# The contracts whose usual create has failed, each with how many tests were not run for it.
+# The contracts whose usual create has failed, with the number of tests not run because of it.
 _STOPPED = pytest.StashKey[dict[type, int]]()
-_IN_ITS_PLACE = "another class was put in its place (--contract-provider)"
+_REPLACED = "another class was put in its place (--contract-provider)"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,7 +75,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         name = getattr(item, "originalname", item.name)
         reason = applies(item.cls, name)  # type: ignore[attr-defined]
         if place and name == "test_the_entry_point_leads_to_the_provider":
-            reason = _IN_ITS_PLACE
+            reason = _REPLACED
         if reason:
             left_out.append(item)
             guards = " (this test guards money or secrets)" if is_essential(item.cls, name) else ""  # type: ignore[attr-defined]
@@ -100,7 +100,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Skip tests that need the usual create, once it has failed."""
+    """Deselect tests that need the usual create, once it has failed."""
     stopped = item.config.stash.get(_STOPPED, {})
     cls = getattr(item, "cls", None)
     if cls not in stopped or "bench" not in getattr(item, "fixturenames", ()):
@@ -133,7 +133,7 @@ def _unwritten(failed: Sequence[pytest.TestReport]) -> list[tuple[str, int]]:
 
 
 def _is_contract(cls: type | None) -> bool:
-    # Without importing the contract into every run of pytest on a machine that has payments-core.
+    # Do not import the contract into every run of pytest on a machine that has payments-core.
     module = sys.modules.get("payments_core.testing.contract")
     return cls is not None and module is not None and issubclass(cls, module.ProviderContract)
 
@@ -165,7 +165,7 @@ def _load(place: str) -> type:
         said = f"{type(exc).__name__}: {_first_line(exc)}"
         raise pytest.UsageError(f"--contract-provider {place} cannot be loaded: {said}") from None
     if not isinstance(found, type):
-        raise pytest.UsageError(f"--contract-provider: {place} is no class")
+        raise pytest.UsageError(f"--contract-provider: {place} is not a class")
     return found
 
 
@@ -198,7 +198,7 @@ def _contract_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 @pytest.fixture
 def bench(_contract_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """Return a contract's workbench: the sandbox of its class, with a healthy fault gateway in between."""
-    # Retries are made, and not waited for.
+    # Retry without waiting.
     monkeypatch.setattr("payments_core.engine._FIRST_PAUSE", 0.001)
     _contract_bench.heal()
     yield _contract_bench

@@ -31,8 +31,8 @@ from .stories import Actor, HumanActor, Published, ReplayActor, SandboxActor, St
 __all__ = ["Account", "record_live", "record_sandbox", "record_story", "sandbox_stories"]
 
 
-_UNIQUE: Final = 20
-_LEAST: Final = 8  # hexadecimal digits: a test account's recordings of years do not meet
+_UNIQUE_DIGITS: Final = 20
+_MIN_UNIQUE: Final = 8  # hexadecimal digits: enough for years of recordings on one test account
 
 
 class Sandbox(Protocol):
@@ -186,7 +186,7 @@ def record_story(
         except (AssertionError, PaymentError) as exc:
             problem = str(exc) or type(exc).__name__
         except EOFError:
-            problem = "nobody answered: it needs a terminal"
+            problem = "nobody answered: recording live needs a terminal"
         if not problem:
             write(path, unproved.read_text(encoding="utf-8"), provenance)
     if problem:
@@ -214,13 +214,14 @@ def _unique(story: Story, most: int) -> str:
     """Return a new value for `{unique}`: 20 characters, or as many as an order id has room for."""
     given = story.parameters.get("order_id", "")
     times = given.count("{unique}")
-    room = (most - len(given.replace("{unique}", ""))) // times if times else _UNIQUE
-    if room < _LEAST:
+    room = (most - len(given.replace("{unique}", ""))) // times if times else _UNIQUE_DIGITS
+    if room < _MIN_UNIQUE:
         raise CassetteError(
-            f"{story.name}: an order id of this gateway has at most {most} characters, which leaves {max(room, 0)} for the "
-            f"{{unique}} in {given!r}, and {_LEAST} are needed so that no two recordings meet: shorten the story's parameters"
+            f"{story.name}: an order id of this gateway has at most {most} characters, which leaves {max(room, 0)} "
+            f"for the {{unique}} in {given!r}, and {_MIN_UNIQUE} are needed so that no two recordings meet: "
+            "shorten the story's parameters"
         )
-    return secrets.token_hex(_UNIQUE)[: min(room, _UNIQUE)]
+    return secrets.token_hex(_UNIQUE_DIGITS)[: min(room, _UNIQUE_DIGITS)]
 
 
 def _chosen(stories: Sequence[Story], only: Collection[str]) -> list[Story]:

@@ -79,7 +79,7 @@ class ContractSandbox(Protocol):
 
 
 class Sign(Protocol):
-    """Sign `body` as a genuine notification of an account, at the time `at` if that matters; the type of `make.sign`."""
+    """Sign `body` as a notification of an account, at the time `at` if it is signed; the type of `make.sign`."""
 
     def __call__(self, config: Any, body: bytes, *, at: datetime | None = None) -> Sequence[tuple[str, str]]:
         """Return the header pairs."""

@@ -96,7 +96,7 @@ def control_route(method: str, path: str, act: Callable[[Request], Awaitable[obj
 
 
 async def fields_of(request: Request, *required: str, **types: type) -> Mapping[str, Any]:
-    """Return the fields of a control request: a JSON object with the types of `types`, all of `required`, and no others.
+    """Return the fields of a control request: a JSON object of these `types`, with all that are `required`.
 
     Raise `BadRequest` for anything else.
     """

@@ -32,7 +32,7 @@ class PortTaken(OSError):
 class _Protocol(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Secrets travel in query strings. Off for this server only: `access_log=False` would switch the host's logger.
+        # Query strings contain secrets. Off for this server only: `access_log=False` would disable the host's logger.
         self.access_log = False
 
 
@@ -42,7 +42,7 @@ class _Config(uvicorn.Config):
 
     def load(self) -> None:
         super().load()
-        self.loaded_app = self.app  # a host that logs everything would get each scope, query string included
+        self.loaded_app = self.app  # uvicorn would log each scope, with its query string
 
 
 class _Server(uvicorn.Server):
@@ -59,16 +59,16 @@ class _Server(uvicorn.Server):
         await self._stop.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn waits for whoever is still being answered; a test that hangs a client wants it gone.
-        # asyncio leaks what it accepted for a server that was closed before it handed the connection over. So accepting ends
-        # first; what was accepted by then is handed over within three turns of the loop, and dropped in one more.
+        # uvicorn waits for running answers; a test that hangs a client must not wait. asyncio leaks connections that it
+        # accepted for a server closed before it handed them over. So accepting ends first; connections accepted by
+        # then are handed over within three turns of the loop, and dropped in one more.
         for listening in sockets or []:
             asyncio.get_running_loop().remove_reader(listening)
         for _ in range(4):
             for connection in list(self.server_state.connections):
                 if isinstance(connection, _Protocol):
                     connection.transport.abort()
-            await asyncio.sleep(0)  # and each learns that it is lost, so that its task ends without a log line
+            await asyncio.sleep(0)  # each connection notices the loss, so that its task ends without a log line
         for server in self.servers:
             server.close()
         for listening in sockets or []:
@@ -109,7 +109,7 @@ class LoopbackServer:
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            # Longer than any client keeps a connection, so that none is closed at the moment it is used again.
+            # Longer than any client keeps a connection, so that none is closed just when it is reused.
             timeout_keep_alive=120,
         )
         self._server = _Server(config)

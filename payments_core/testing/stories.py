@@ -80,9 +80,9 @@ class Control(msgspec.Struct, frozen=True):
 
 
 Step: TypeAlias = Call | Move | Control
-"""What a script yields."""
+"""A step that a script yields."""
 Script: TypeAlias = Callable[[Mapping[str, str]], Generator[Step, Any, None]]
-"""The scene itself: given the parameters, it yields steps and is sent what came of them."""
+"""A generator function of the parameters that yields steps and is sent their results."""
 
 
 def call(operation: str, *arguments: Any, raises: type[PaymentError] | None = None, **keywords: Any) -> Call:
@@ -211,7 +211,7 @@ class HumanActor:
     def act(self, step: Move | Control) -> None:
         """Show where to pay, say what to do, and wait."""
         if isinstance(step, Control):
-            raise TypeError(f"{step.action} is a sandbox's and no person's: the story is not live")
+            raise TypeError(f"{step.action} needs a sandbox, not a person: the story is not live")
         charge = step.charge
         text = _payable(charge)
         if text:
@@ -232,8 +232,8 @@ def run(story: Story, gateway: Gateway, actor: Actor, parameters: Mapping[str, s
         try:
             result = _method(gateway, step)(*step.arguments, **step.keywords)
         except PaymentError as exc:
-            return _wanted(step, exc)
-        return _returned(step, result)
+            return _expected_error(step, exc)
+        return _checked_result(step, result)
 
     drive(story.script(parameters), perform)
 
@@ -248,26 +248,26 @@ async def run_async(story: Story, gateway: AsyncGateway, actor: Actor, parameter
         try:
             result = await _method(gateway, step)(*step.arguments, **step.keywords)
         except PaymentError as exc:
-            return _wanted(step, exc)
-        return _returned(step, result)
+            return _expected_error(step, exc)
+        return _checked_result(step, result)
 
     await drive_async(story.script(parameters), perform)
 
 
 def _method(gateway: Gateway | AsyncGateway, step: Call) -> Callable[..., Any]:
     if step.operation.startswith("_"):
-        raise ValueError(f"{step.operation} is no call of a gateway")
+        raise ValueError(f"{step.operation} is not a call of a gateway")
     method: Callable[..., Any] = getattr(gateway, step.operation)
     return method
 
 
-def _wanted(step: Call, error: PaymentError) -> PaymentError:
+def _expected_error(step: Call, error: PaymentError) -> PaymentError:
     if type(error) is not step.raises:
         raise error
     return error
 
 
-def _returned(step: Call, result: object) -> object:
+def _checked_result(step: Call, result: object) -> object:
     if step.raises is not None:
         raise AssertionError(f"{step.operation} was to raise {step.raises.__name__}, and returned {result!r}")
     return result

@@ -35,7 +35,7 @@ from payments_core.testing.contract.bench import Bench
 from payments_core.testing.contract.keys import Keys
 from payments_core.testing.contract.movements import Movements
 from payments_core.testing.contract.refusals import Refusals
-from payments_core.testing.contract.responses import Rewrite, lacking, with_word
+from payments_core.testing.contract.responses import Rewrite, with_word, without_each_field
 from payments_core.testing.contract.rules import applies
 from payments_core.testing.fake import FakeProvider
 from payments_core.testing.fake_gateway import make
@@ -288,7 +288,7 @@ class UnknownIsPaid(FakeProvider):
     [
         (CopiesTheReference, "test_an_answer_about_another_charge_is_a_mismatch"),
         (CopiesTheAmount, "test_nothing_in_a_charge_is_copied_from_the_request"),
-        (UnknownIsPaid, "test_an_unheard_of_word_is_unknown_in_every_answer"),
+        (UnknownIsPaid, "test_an_undocumented_status_is_unknown_in_every_answer"),
         (PaidWithoutAPage, "test_no_field_of_an_answer_is_made_up"),
     ],
 )
@@ -302,19 +302,19 @@ def test_a_mistake_is_noticed_whatever_the_body_is_made_of(kind, broken, test, m
 
 def test_a_body_without_each_of_its_fields():
     """JSON at every depth, forms and XML; of anything else no field is known."""
-    assert dict(lacking(b'{"a": {"b": 1, "c": [{"d": 2}]}}')) == {
+    assert dict(without_each_field(b'{"a": {"b": 1, "c": [{"d": 2}]}}')) == {
         "a": b"{}",
         "a.b": b'{"a": {"c": [{"d": 2}]}}',
         "a.c": b'{"a": {"b": 1}}',
         "a.c.0.d": b'{"a": {"b": 1, "c": [{}]}}',
     }
-    assert dict(lacking(b"a=1&b=&c=x%20y")) == {"a": b"b=&c=x%20y", "b": b"a=1&c=x%20y", "c": b"a=1&b="}
-    assert dict(lacking(b"<r><a x='1'>1</a><b><![CDATA[<]]></b></r>")) == {
+    assert dict(without_each_field(b"a=1&b=&c=x%20y")) == {"a": b"b=&c=x%20y", "b": b"a=1&c=x%20y", "c": b"a=1&b="}
+    assert dict(without_each_field(b"<r><a x='1'>1</a><b><![CDATA[<]]></b></r>")) == {
         "a": b"<r><b><![CDATA[<]]></b></r>",
         "b": b"<r><a x='1'>1</a></r>",
     }
-    assert list(lacking(b"\x00\x01 no text")) == []
-    assert list(lacking(b"")) == []
+    assert list(without_each_field(b"\x00\x01 no text")) == []
+    assert list(without_each_field(b"")) == []
 
 
 @pytest.mark.parametrize(

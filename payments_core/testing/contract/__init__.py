@@ -36,7 +36,7 @@ from .webhooks import Webhooks
 __all__ = ["ProviderContract", "Refusal"]
 
 
-# pytest begins with the last one: what names a mistake by itself comes first, and what many mistakes break comes last.
+# pytest runs the last base first: tests that pinpoint a mistake come before tests that many mistakes break.
 class ProviderContract(
     Secrecy,
     Purity,

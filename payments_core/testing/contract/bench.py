@@ -43,11 +43,10 @@ from payments_core.testing.sandbox import ContractSandbox
 
 from .rules import Rules
 
-__all__ = ["AtStep", "Bench", "Prepared", "Tap", "error_of", "says_paid", "told_as"]
+__all__ = ["AtStep", "Bench", "Prepared", "Tap", "error_of", "fail_on_error", "says_paid"]
 
-# A call that is to run into its deadline is given this many seconds.
+# Deadlines in seconds: of a call that must run into it, and of any other.
 SHORT: Final = 0.4
-# Any other.
 LONG: Final = 10.0
 
 
@@ -150,7 +149,7 @@ class Bench:
     def config(self) -> dict[str, Any]:
         """Return the configuration of a gateway that goes through the fault gateway."""
         config = dict(self.sandbox.config)
-        assert "base_url" in config, "the contract needs a configuration with a base_url, to put itself in between"
+        assert "base_url" in config, "the contract needs a configuration with a base_url, to insert its fault gateway"
         path = urlsplit(str(config["base_url"])).path.rstrip("/")
         return config | {"base_url": self.between.url + path}
 
@@ -166,7 +165,7 @@ class Bench:
         found = {name: value.reveal() for name, value in values.items() if isinstance(value, Secret) and value}
         short = [name for name, value in found.items() if len(value) < 12]
         assert not short, (
-            f"the sandbox's {', '.join(short)} must have 12 characters or more, to be told from other text"
+            f"the sandbox's {', '.join(short)} must have 12 characters or more, to be distinguishable from other text"
         )
         return found
 
@@ -181,7 +180,7 @@ class Bench:
         """Return an async gateway of the class under test, to be entered."""
         return open_provider(self.contract.provider, self.config, kind=AsyncGateway, deadline=deadline, **options)
 
-    # What the shop asks for.
+    # Charges.
 
     @property
     def currency(self) -> str:
@@ -203,7 +202,7 @@ class Bench:
         bounds += [(most, amount.minor > most.minor, "it is above") for most in limits.maximum]
         for bound, broken, how in bounds:
             assert not (broken and bound.currency == currency), (
-                f"{amount} cannot be asked for: {how} {bound} of info.limits; override `amount` in the test class"
+                f"{amount} cannot be charged: {how} {bound} of info.limits; override `amount` in the test class"
             )
         return amount
 
@@ -222,7 +221,7 @@ class Bench:
         fields = {**self.usual_fields(asked.currency), **fields}
         charge = gateway.create_charge(self.rules.request(order_id or self.new_order(), asked, **fields))
         assert charge.reference.provider_id, (
-            "the charge has no provider_id: the gateway's own id, by which it is paid here"
+            "the charge has no provider_id, the gateway's own id, with which the sandbox pays it"
         )
         return charge
 
@@ -319,7 +318,7 @@ class Bench:
     def last_unsafe(self, operation: str) -> int:
         """Return the index of the last request of an operation that is not safe."""
         places = [place for place, each in enumerate(self.steps(operation)) if not each.safe]
-        assert places, f"every request of {operation} is marked safe, and it moves money: one of them is not"
+        assert places, f"every request of {operation} is marked safe, but it moves money"
         return places[-1]
 
     def begin(self) -> None:
@@ -328,8 +327,8 @@ class Bench:
             with self.open() as gateway:
                 self.create(gateway)
         except Exception as exc:
-            if "not written yet" not in str(exc):  # a scaffold says by itself what is missing
-                raise AssertionError(f"the usual create fails, so nothing that needs it was run: {exc!r}") from exc
+            if "not written yet" not in str(exc):  # a scaffold names what is missing itself
+                raise AssertionError(f"the usual create fails, so no test that needs it was run: {exc!r}") from exc
         self.heal()
         self.works = True
 
@@ -421,11 +420,11 @@ def error_of(call: Callable[[], object]) -> PaymentError:
         result = call()
     except PaymentError as error:
         return error
-    raise AssertionError(f"it returned {result!r} and was to raise")
+    raise AssertionError(f"it returned {result!r} instead of raising")
 
 
 @contextlib.contextmanager
-def told_as(what: str, *, but: tuple[type[PaymentError], ...] = ()) -> Iterator[None]:
+def fail_on_error(what: str, *, but: tuple[type[PaymentError], ...] = ()) -> Iterator[None]:
     """Turn a `PaymentError` into a test failure with this message; let `but` and unsupported operations pass."""
     try:
         yield

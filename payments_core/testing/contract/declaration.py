@@ -30,15 +30,15 @@ from payments_core.discovery import find_provider
 from payments_core.info import OPTIONAL_OPERATIONS
 from payments_core.testing import faults
 
-from .bench import AtStep, Bench, Tap, error_of, says_paid, told_as
+from .bench import AtStep, Bench, Tap, error_of, fail_on_error, says_paid
 from .rules import ASKED, CAPTURES, HOLDS, REFUNDS, Condition, Rules, essential, needs
 
-__all__ = ["TREACHEROUS", "Declaration", "fractions"]
+__all__ = ["FLOAT_UNSAFE", "Declaration", "fractions"]
 
-# Amounts that go wrong in binary floating point: 1.15 * 100 is 114.99999999999999.
-TREACHEROUS: Final = ("0.29", "0.57", "1.15", "4.35", "8.20", "19.99", "1001.10", "4503.57", "999999.99")
-# The first whole number that a float cannot hold: rounding as well as cutting loses its last digit.
-_MOST_MINOR: Final = 10**17  # of a Money
+# Amounts that binary floats misrepresent: 1.15 * 100 is 114.99999999999999.
+FLOAT_UNSAFE: Final = ("0.29", "0.57", "1.15", "4.35", "8.20", "19.99", "1001.10", "4503.57", "999999.99")
+# The first integer that a float cannot hold: both rounding and truncation lose its last digit.
+_MOST_MINOR: Final = 10**17  # the limit of Money
 _BEYOND_FLOATS: Final = 9_007_199_254_740_993
 
 
@@ -85,7 +85,7 @@ class Declaration(Rules):
                     assert result.amount in {None, bench.part(bench.amount)}, name
 
     @needs(CAPTURES)
-    def test_the_captured_amount_is_the_one_that_was_asked_for(self, bench: Bench) -> None:
+    def test_the_captured_amount_is_the_requested_one(self, bench: Bench) -> None:
         """The gateway's books show it."""
         with bench.open() as gateway:
             prepared = bench.prepare("capture_charge", gateway)
@@ -93,11 +93,11 @@ class Declaration(Rules):
                 bench.settle(prepared.order_id)
             if self.has("get_status") and isinstance(captured, Charge):
                 found = gateway.get_status(captured.reference)
-                assert found.status is PaymentStatus.SUCCEEDED, f"captured, and settled: it is {found.status}"
+                assert found.status is PaymentStatus.SUCCEEDED, f"the captured and settled charge is {found.status}"
         assert [each.captured for each in bench.sandbox.charges(prepared.order_id)] == [bench.amount]
 
     @needs(REFUNDS)
-    def test_the_refunded_amount_is_the_one_that_was_asked_for(self, bench: Bench) -> None:
+    def test_the_refunded_amount_is_the_requested_one(self, bench: Bench) -> None:
         """The gateway's books show it."""
         with bench.open() as gateway:
             prepared = bench.prepare("refund_charge", gateway)
@@ -138,11 +138,11 @@ class Declaration(Rules):
                 for currency in sorted(method.currencies or ()):
                     order_id = bench.new_order()
                     amount, fields = bench.fields_for(method, currency=currency) or (bench.amount, {})
-                    with told_as(f"{method.id} declares {currency}, and it cannot be charged"):
+                    with fail_on_error(f"{method.id} declares {currency}, but it cannot be charged"):
                         bench.create(gateway, order_id, amount, **fields)
                     assert [each.amount for each in bench.sandbox.charges(order_id)] == [amount], method.id
 
-    def test_every_currency_arrives_as_the_amount_that_was_asked_for(self, bench: Bench) -> None:
+    def test_every_currency_arrives_as_the_requested_amount(self, bench: Bench) -> None:
         """The sandbox decides: an exponent that is wrong both ways shows only there."""
         wrong = []
         with bench.open() as gateway:
@@ -166,12 +166,12 @@ class Declaration(Rules):
         with bench.open(plugins=[seen]) as gateway:
             for exponent in (2, 3):
                 known = [each for each in sorted(self.info().currencies) if CURRENCY_EXPONENTS[each] == exponent]
-                amounts = [Money.of(text + "0" * (exponent - 2), known[0]) for text in TREACHEROUS if known]
+                amounts = [Money.of(text + "0" * (exponent - 2), known[0]) for text in FLOAT_UNSAFE if known]
                 amounts += [Money(minor=_BEYOND_FLOATS, currency=each) for each in known[:1]]
                 for asked in amounts:
                     order_id, answered = bench.new_order(), None
                     seen.requests.clear()
-                    # Less, or more, than this gateway takes: then it holds nothing, or what was asked for.
+                    # The gateway may refuse the amount: then it holds nothing, or the exact amount.
                     with contextlib.suppress(InvalidRequest, Rejected, OutcomeUnknown):
                         answered = bench.create(gateway, order_id, asked)
                     held = [each.amount for each in bench.sandbox.charges(order_id)]
@@ -183,8 +183,8 @@ class Declaration(Rules):
                 bench.create(gateway)
         assert taken >= 3 or not any(CURRENCY_EXPONENTS[each] in {2, 3} for each in self.info().currencies)
         assert not floats, (
-            f"{', '.join(sorted(floats))} is sent as a JSON number: a float. Write the digits of Money.text themselves "
-            "(msgspec.Raw), or text where the gateway takes it"
+            f"{', '.join(sorted(floats))} is sent as a JSON number: a float. Write Money.text verbatim "
+            "(msgspec.Raw), or as a string if the gateway accepts one"
         )
 
     def test_the_limits_are_the_gateway_s(self, bench: Bench) -> None:
@@ -193,8 +193,8 @@ class Declaration(Rules):
         order_id = bench.new_order()
         longest = order_id.ljust(limits.order_id_length, order_id[-1])
         assert not limits.order_id_pattern or re.fullmatch(limits.order_id_pattern, longest), (
-            f"{longest} is as long as info.limits allows, and not of its pattern: override `order_id` in the test class, "
-            "so that its last character can be repeated, or declare the length that the pattern has"
+            f"{longest} is as long as info.limits allows, but does not match its pattern: override `order_id` in "
+            "the test class, so that its last character can be repeated, or declare the pattern's length"
         )
         with bench.open() as gateway:
             bench.create(gateway, longest)
@@ -251,7 +251,7 @@ class Declaration(Rules):
     @essential
     def test_the_table_of_statuses_is_the_documented_one(self) -> None:
         """`raw_statuses` of the test class is a second reading of the gateway's pages."""
-        assert self.raw_statuses, "raw_statuses: write the gateway's table of statuses into the test class"
+        assert self.raw_statuses, "raw_statuses: write the gateway's status table into the test class"
         assert dict(self.info().raw_statuses) == dict(self.raw_statuses)
 
     @essential
@@ -264,7 +264,7 @@ class Declaration(Rules):
                 found = self._with_status(bench, gateway, word)
                 pending = {wanted} if wanted.is_final else {wanted, PaymentStatus.REQUIRES_ACTION}
                 if found.status not in pending or found.raw_status != word:
-                    wrong.append(f"{word} is read as {found.status} ({found.raw_status}), and is {wanted}")
+                    wrong.append(f"{word} is read as {found.status} ({found.raw_status}), not {wanted}")
                 if says_paid(found) and wanted is not PaymentStatus.SUCCEEDED:
                     wrong.append(f"{word} is read as paid")
         assert not wrong, "; ".join(wrong)
@@ -307,14 +307,14 @@ class Declaration(Rules):
             assert not _confirmed(gateway, order_id, bench.amount, charge).is_paid
 
     @needs(ASKED, Condition("its sandbox has no `decline_try`", lambda cls: cls.sandbox_has("decline_try")))
-    def test_a_declined_try_is_not_the_end(self, bench: Bench) -> None:
+    def test_a_declined_try_leaves_the_charge_open(self, bench: Bench) -> None:
         """The shopper may try again on the same page, and pay after all."""
         with bench.open() as gateway:
             order_id = bench.new_order()
             charge = bench.create(gateway, order_id)
             bench.sandbox.decline_try(charge.reference.provider_id)  # type: ignore[attr-defined]
             found = _confirmed(gateway, order_id, bench.amount, charge)
-            assert not found.status.is_final, f"a declined try is read as {found.status}, and the shopper may try again"
+            assert not found.status.is_final, f"a declined try is read as {found.status}, but the shopper may try again"
             bench.sandbox.pay(charge.reference.provider_id)
             assert _confirmed(gateway, order_id, bench.amount, charge).is_paid
 

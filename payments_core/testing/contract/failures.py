@@ -79,9 +79,9 @@ class Failures(Rules):
         for operation in bench.operations():
             flags = [request.safe for request in bench.steps(operation)]
             if operation in {"get_status", "get_refund"}:
-                assert all(flags), f"{operation} only asks: mark its requests safe=True"
+                assert all(flags), f"{operation} only queries: mark its requests safe=True"
             else:
-                assert not all(flags), f"{operation} moves money: a request of it is not safe"
+                assert not all(flags), f"{operation} moves money: one of its requests must not be marked safe"
 
     def test_a_safe_request_changes_nothing(self, bench: Bench) -> None:
         """A safe request is repeated whenever it fails; if it moved money, it would do so each time."""
@@ -94,8 +94,8 @@ class Failures(Rules):
                 bench.heal()
                 held.append(self._books(bench, prepared.order_id))
             assert held[0] == held[1], (
-                f"{operation}, request {place + 1} is marked safe, and it moves something: before it the gateway held "
-                f"{held[0]}, and afterwards {held[1]}"
+                f"{operation}, request {place + 1} is marked safe, but it changes something: the gateway held "
+                f"{held[0]} before it, and {held[1]} afterwards"
             )
 
     def _books(self, bench: Bench, order_id: str) -> list[object]:
@@ -141,13 +141,15 @@ class Failures(Rules):
         for each in exposed:
             if not each.idempotent:
                 same = [
-                    sent for sent in bench.between.requests if sent.method == each.method and _alike(sent.path, each)
+                    sent
+                    for sent in bench.between.requests
+                    if sent.method == each.method and _same_path(sent.path, each)
                 ]
-                assert len(same) == 1, f"{operation} is not idempotent, and was sent {len(same)} times"
+                assert len(same) == 1, f"{operation} is not idempotent, but was sent {len(same)} times"
 
     @essential
     def test_a_connection_that_is_refused_means_that_nothing_was_accepted(self, bench: Bench) -> None:
-        """This holds for the first request of every operation."""
+        """Refuse the first request of every operation."""
         for operation in bench.operations():
             with bench.open() as gateway:
                 prepared = bench.prepare(operation, gateway)
@@ -172,13 +174,13 @@ class Failures(Rules):
         """They are renewed if possible, then `AuthorizationRejected`; unknown if money may have moved."""
         for operation, place, steps in self._each(bench):
             error, prepared = self._fail(bench, operation, place, fault, deadline=SHORT)
-            doubtful = steps[:place] if self._decided_before(fault) else steps[: place + 1]
+            doubtful = steps[:place] if self._is_refusal_status(fault) else steps[: place + 1]
             exposed = [each for each in doubtful if not each.safe] if prepared.moves_money else []
             wanted = OutcomeUnknown if exposed else AuthorizationRejected
             assert type(error) is wanted, f"{operation}, request {place + 1}: {error!r}"
             self._check_unknown(bench, operation, error, exposed)
 
-    def _decided_before(self, fault: Fault) -> bool:
+    def _is_refusal_status(self, fault: Fault) -> bool:
         """Return True if the gateway documents this status as a refusal before anything is accepted."""
         return (401 if isinstance(fault, faults.Unauthorized) else 403) in self.info().refusal_statuses
 
@@ -203,7 +205,7 @@ class Failures(Rules):
     def test_a_refused_token_is_renewed_once_and_the_charge_is_made_once(self, bench: Bench, fault: Fault) -> None:
         """The flow restarts with the new token, unless the charge may have been made."""
         steps = bench.steps("create_charge")
-        if not (self._decided_before(fault) or steps[0].safe or steps[0].idempotent):
+        if not (self._is_refusal_status(fault) or steps[0].safe or steps[0].idempotent):
             error, prepared = self._fail(bench, "create_charge", 0, fault)
             assert type(error) is OutcomeUnknown, f"a create that was answered so may have been accepted: {error!r}"
             self._check_unknown(bench, "create_charge", error, steps[:1])
@@ -239,7 +241,7 @@ class Failures(Rules):
             assert list(bench.sandbox.charges(order_id)) == []
 
     @needs(AUTHORIZES)
-    def test_a_429_on_the_second_of_two_requests_keeps_what_the_first_one_was(self, bench: Bench) -> None:
+    def test_a_429_after_the_token_call_is_rate_limited(self, bench: Bench) -> None:
         """The token was issued and the create refused: `RateLimited`, and no charge."""
         order_id = bench.new_order()
         with bench.open() as gateway:
@@ -248,7 +250,7 @@ class Failures(Rules):
         assert type(error) is RateLimited
         assert list(bench.sandbox.charges(order_id)) == []
 
-    # What a lost answer leaves behind.
+    # Lost answers.
 
     @essential
     def test_a_create_whose_answer_is_lost_makes_one_charge(self, bench: Bench) -> None:
@@ -263,9 +265,9 @@ class Failures(Rules):
             except PaymentError as exc:
                 outcome = exc
             held = bench.sandbox.charges(prepared.order_id)
-            assert len(held) == 1, f"{len(held)} charges were made of one: a create that is idempotent only in name"
+            assert len(held) == 1, f"{len(held)} charges were made of one: the create is marked idempotent, but is not"
             if all(each.idempotent for each in bench.steps("create_charge") if not each.safe):
-                assert isinstance(outcome, Charge), f"an idempotent create was not made again: {outcome!r}"
+                assert isinstance(outcome, Charge), f"an idempotent create was not repeated: {outcome!r}"
                 return
             assert type(outcome) is OutcomeUnknown
             assert outcome.repeatable is False
@@ -285,7 +287,7 @@ class Failures(Rules):
             bench.inject(AtStep(faults.LoseAnswer(), last))
             error = error_of(prepared.call)
             assert type(error) is OutcomeUnknown, repr(error)
-            assert error.repeatable, "a key_lifetime is declared, and the create is not marked idempotent"
+            assert error.repeatable, "a key_lifetime is declared, but the create is not marked idempotent"
         bench.heal()
         bench.sandbox.advance(max(lifetime - 60, lifetime * 0.9))
         with bench.open() as gateway:
@@ -299,16 +301,16 @@ class Failures(Rules):
     @needs(CAPTURES)
     def test_a_capture_whose_answer_is_lost_takes_the_money_once(self, bench: Bench) -> None:
         """The gateway's books show it, whether or not it is sent again."""
-        order_id = self._lose(bench, "capture_charge")
+        order_id = self._lose_answer(bench, "capture_charge")
         assert [each.captured for each in bench.sandbox.charges(order_id)] == [bench.amount]
 
     @needs(REFUNDS)
     def test_a_refund_whose_answer_is_lost_gives_the_money_back_once(self, bench: Bench) -> None:
         """The gateway's books show it, whether or not it is sent again."""
-        order_id = self._lose(bench, "refund_charge")
+        order_id = self._lose_answer(bench, "refund_charge")
         assert [each.refunded for each in bench.sandbox.charges(order_id)] == [bench.part(bench.amount)]
 
-    def _lose(self, bench: Bench, operation: str) -> str:
+    def _lose_answer(self, bench: Bench, operation: str) -> str:
         last = bench.last_unsafe(operation)
         with bench.open() as gateway:
             prepared = bench.prepare(operation, gateway)
@@ -332,7 +334,7 @@ class Failures(Rules):
         assert len(bench.sandbox.charges(order_id)) == 1
 
 
-def _alike(path: str, request: Request) -> bool:
+def _same_path(path: str, request: Request) -> bool:
     """Return True if a path is the request's, apart from ids in it."""
     ours, theirs = path.split("/"), request.path.split("/")
     return len(ours) == len(theirs) and ours[-1] == theirs[-1]

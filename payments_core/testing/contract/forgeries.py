@@ -23,7 +23,7 @@ __all__ = ["FORGERIES", "TIMED", "Genuine", "flip", "forge"]
 
 Headers = Sequence[tuple[str, str]]
 
-# The part of a header's value that is a digest: hexadecimal or base64, and long.
+# A digest within a header's value: long, and hexadecimal or base64.
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{32,}|[A-Za-z0-9+/_-]{22,}={0,2}")
 
 
@@ -141,7 +141,7 @@ def _unkeyed(genuine: Genuine, kind: str) -> Headers:
     )
 
 
-# Of the signature's headers.
+# Change the signature's headers.
 _HEADERS: Final[dict[str, Forgery]] = {
     "header-missing": lambda g: g.with_([]),
     "header-empty": lambda g: g.with_([(name, "") for name, _ in g.signature]),
@@ -174,7 +174,7 @@ _HEADERS: Final[dict[str, Forgery]] = {
     "digest-empty-key": lambda g: g.with_(_unkeyed(g, "hmac-empty")),
 }
 
-# Of the key.
+# Change the key.
 _KEYS: Final[dict[str, Forgery]] = {
     "key-other": lambda g: g.with_(g.signed(key="another-key-of-another-account")),
     "key-one-character": lambda g: g.with_(g.signed(key=g.key()[:-1] + ("a" if g.key()[-1] != "a" else "b"))),
@@ -185,7 +185,7 @@ _KEYS: Final[dict[str, Forgery]] = {
     "key-space": lambda g: g.with_(g.signed(key=g.key() + " ")),
 }
 
-# Of the body, under the genuine signature.
+# Change the body, under the genuine signature.
 _BODIES: Final[dict[str, Forgery]] = {
     "body-empty": lambda g: g.with_(body=b""),
     "body-first-bit": lambda g: g.with_(body=_bit(g.delivery.body, 0)),
@@ -227,7 +227,7 @@ def _time_alone(genuine: Genuine) -> WebhookDelivery:
     return genuine.with_([(name, _DIGEST.sub(lambda _: digests.pop(0), value)) for name, value in later])
 
 
-# Where the gateway signs a time: seconds beyond its tolerance, to both sides.
+# Change the signed time, beyond the tolerance on both sides.
 TIMED: Final[dict[str, Forgery]] = {
     "time-stale": _at(-2),
     "time-yesterday": _at(-86_400),

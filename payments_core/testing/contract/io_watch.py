@@ -17,18 +17,18 @@ from typing import Any, Final
 
 __all__ = ["watched"]
 
-# Builtin functions and methods, by their qualified names: what reaches out of the process, or waits.
+# Builtins that reach out of the process or wait, by their qualified names.
 _IO: Final = {
-    "open", "socket.connect", "socket.connect_ex", "socket.sendto", "getaddrinfo", "gethostbyname", "fork_exec", "system",
-    "posix_spawn", "start_new_thread", "start_joinable_thread", "sleep",
+"open", "socket.connect", "socket.connect_ex", "socket.sendto", "getaddrinfo", "gethostbyname", "fork_exec",
+    "system", "posix_spawn", "start_new_thread", "start_joinable_thread", "sleep",
 }  # fmt: skip
-# What is another one in each call. Only where the plugin itself asks: its libraries may have their reasons.
+# Builtins whose result changes with each call: watched in the plugin's own modules, not in its libraries.
 _CLOCKS: Final = {
     "time", "time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today", "localtime", "gmtime",
     "urandom", "getpid", "getrandbits", "Random.random",
 }  # fmt: skip
 _MODULES_OF_CLOCKS: Final = {"time", "datetime", "posix", "nt", "random"}
-# Imports, logs, source lines and time zones are read from files by those who are asked for something else.
+# Modules that may read files on behalf of a caller: imports, logs, source lines and time zones.
 _ALLOWED: Final = ("importlib", "logging", "linecache", "tokenize", "traceback", "warnings", "zoneinfo", "encodings")
 _ENVIRONMENT: Final = os.environ.__class__.__getitem__.__code__
 _MAPPINGS: Final = ("os", "collections.abc", "_collections_abc")
@@ -44,7 +44,7 @@ def watched(provider: type) -> Iterator[set[str]]:
         yield watch.seen
     finally:
         sys.setprofile(earlier if callable(earlier) else None)
-        # Before Python 3.12 cProfile is such a profiler, and is no function.
+        # Before Python 3.12, cProfile is a profiler of this kind but not a function.
         getattr(earlier, "enable", lambda: None)()
 
 
@@ -70,7 +70,7 @@ class _Watch:
         name = getattr(arg, "__qualname__", "")
         if name in _IO:
             self._io(frame, name)
-        elif name in _CLOCKS and self._is_own(frame) and _home(arg) in _MODULES_OF_CLOCKS:
+        elif name in _CLOCKS and self._is_own(frame) and _module_of(arg) in _MODULES_OF_CLOCKS:
             self._note(frame, f"asks {name}()")
 
     def _io(self, frame: FrameType, name: str) -> None:
@@ -114,7 +114,7 @@ def _module(frame: FrameType) -> str:
     return "importlib" if frame.f_code.co_filename.startswith("<frozen importlib") else name
 
 
-def _home(function: Any) -> str:
+def _module_of(function: Any) -> str:
     """Return the module of a builtin, or of the class or object that it is a method of."""
     owner = getattr(function, "__self__", None)
     if isinstance(owner, type):

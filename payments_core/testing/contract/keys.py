@@ -28,15 +28,15 @@ from payments_core.testing import faults
 from payments_core.testing._exchanges import FrozenClock
 from payments_core.testing.faults import Fault
 
-from .bench import AtStep, Bench, Tap, error_of, told_as
+from .bench import AtStep, Bench, Tap, error_of, fail_on_error
 from .rules import ASKED, ASKS_REFUNDS, ONE_CHARGE, REFUNDS, Condition, Rules, essential, needs
 
 __all__ = ["Keys"]
 
-# Seconds after which a create is made again where no time is documented: of another tab, or of a shop started anew.
+# Seconds until a create is repeated, by another tab or a restarted shop, if no lifetime is documented.
 _SOON: Final = 3600.0
-# In whatever words a gateway refuses what it has had in another form, or is signed in its future.
-_SAID_NO: Final = (Rejected, AuthorizationRejected, OutcomeUnknown, ProtocolViolation)
+# Errors with which a gateway may refuse a changed request, or one signed in its future.
+_REFUSED: Final = (Rejected, AuthorizationRejected, OutcomeUnknown, ProtocolViolation)
 _OF_A_CHARGE: Final = frozenset({"capture_charge", "cancel_charge", "refund_charge"})
 
 
@@ -58,10 +58,12 @@ class Keys(Rules):
             order_id = bench.new_order()
             provider_id = bench.paid(gateway, order_id).reference.provider_id
             for field in sorted(self.info().query_by):
-                with told_as(f"query_by has {field}, and nothing is found by it alone"):
+                with fail_on_error(f"query_by has {field}, but a query by it alone finds nothing"):
                     found = gateway.get_status(_by(field, order_id, provider_id))
-                assert found.reference.provider_id in {"", provider_id}, f"by its {field} another charge is found"
-                assert found.status is PaymentStatus.SUCCEEDED, f"by its {field} the paid charge is {found.status}"
+                assert found.reference.provider_id in {"", provider_id}, f"a query by {field} finds another charge"
+                assert found.status is PaymentStatus.SUCCEEDED, (
+                    f"a query by {field} finds the paid charge as {found.status}"
+                )
 
     @needs(REFUNDS, ASKS_REFUNDS)
     def test_a_refund_is_found_by_each_of_its_ids(self, bench: Bench) -> None:
@@ -76,13 +78,13 @@ class Keys(Rules):
             refused = []
             for field, each in asked.items():
                 try:
-                    with told_as(f"a refund is not found by its {field} alone", but=(InvalidRequest,)):
+                    with fail_on_error(f"a refund is not found by its {field} alone", but=(InvalidRequest,)):
                         found = gateway.get_refund(each)
                 except InvalidRequest:
                     refused.append(field)
                 else:
-                    assert found.provider_id in {"", refund.provider_id}, f"by its {field} another refund is found"
-        assert len(refused) < len(asked), f"a refund can be asked about by none of its ids: {', '.join(refused)}"
+                    assert found.provider_id in {"", refund.provider_id}, f"a query by {field} finds another refund"
+        assert len(refused) < len(asked), f"a refund can be queried by none of its ids: {', '.join(refused)}"
 
     @needs(
         Condition(
@@ -97,8 +99,8 @@ class Keys(Rules):
                 for field in sorted(self.info().query_by):
                     order_id = bench.new_order()
                     try:
-                        with told_as(f"{name}, of a charge named by its {field} alone", but=(InvalidRequest,)):
-                            self._move(bench, gateway, name, order_id, field)
+                        with fail_on_error(f"{name}, of a charge named by its {field} alone", but=(InvalidRequest,)):
+                            self._run_on(bench, gateway, name, order_id, field)
                     except InvalidRequest:
                         continue
                     bench.settle(order_id)
@@ -110,7 +112,7 @@ class Keys(Rules):
                     found, wanted = moved.get(name, (0, 0))
                     assert found == wanted, f"{name}, of a charge named by its {field} alone: the gateway holds {held}"
 
-    def _move(self, bench: Bench, gateway: Gateway, operation: str, order_id: str, field: str) -> None:
+    def _run_on(self, bench: Bench, gateway: Gateway, operation: str, order_id: str, field: str) -> None:
         """Run the operation on a suitable charge, named by one of its ids."""
         if operation == "capture_charge":
             charge = bench.authorizable(gateway, order_id)
@@ -138,7 +140,7 @@ class Keys(Rules):
                 made: dict[str, str] = {}
                 for order_id in orders if len(orders) > 1 else ():
                     beside = f" beside {', '.join(made)}" if made else ""
-                    with told_as(f"info.limits allows {order_id}, and it cannot be made{beside}"):
+                    with fail_on_error(f"info.limits allows {order_id}, but it cannot be charged{beside}"):
                         bench.create(gateway, order_id)
                     held = [each.provider_id for each in bench.sandbox.charges(order_id)]
                     assert len(held) == 1, f"{order_id}, of {orders}: the gateway has {len(held)} charges of it"
@@ -176,12 +178,12 @@ class Keys(Rules):
                     gateway.refund_charge(first)
                 except (InvalidRequest, Rejected):
                     assert usual not in family, f"a refund of {part}, of a paid charge of {bench.amount}, is refused"
-                    continue  # it takes no ids of this form
-                with told_as(f"two refunds of {part}, {' and '.join(family)}, of one charge"):
+                    continue  # the gateway does not accept such ids
+                with fail_on_error(f"two refunds of {part}, {' and '.join(family)}, of one charge"):
                     gateway.refund_charge(second)
             held = [each.refunded for each in bench.sandbox.charges(order_id)]
             assert held == [Money(minor=2 * part.minor, currency=part.currency)], (
-                f"two refunds of {part} were asked for, and the gateway has given back {held}"
+                f"two refunds of {part} were requested, and the gateway has refunded {held}"
             )
 
     @needs(
@@ -197,18 +199,18 @@ class Keys(Rules):
             if "refund_charge" in self.info().operations:
                 order_id = bench.new_order()
                 reference = bench.reference(bench.paid(gateway, order_id), order_id)
-                with told_as("a refund that has its order's id cannot be made"):
+                with fail_on_error("a refund that has its order's id cannot be made"):
                     gateway.refund_charge(RefundRequest(reference, order_id, part))
                 held = [each.refunded for each in bench.sandbox.charges(order_id)]
-                assert held == [part], f"a refund of {part} that has its order's id: the gateway has given back {held}"
+                assert held == [part], f"a refund of {part} that has its order's id: the gateway has refunded {held}"
             if "capture_charge" in self.info().operations:
                 order_id = bench.new_order()
                 reference = bench.reference(bench.authorizable(gateway, order_id), order_id)
-                with told_as("a capture that has its order's id cannot be made"):
+                with fail_on_error("a capture that has its order's id cannot be made"):
                     gateway.capture_charge(CaptureRequest(reference, order_id, bench.amount))
                 bench.settle(order_id)
                 held = [each.captured for each in bench.sandbox.charges(order_id)]
-                assert held == [bench.amount], f"a capture that has its order's id: the gateway has taken {held}"
+                assert held == [bench.amount], f"a capture that has its order's id: the gateway has captured {held}"
 
     # Keys of creates.
 
@@ -222,10 +224,10 @@ class Keys(Rules):
         with bench.open(clock=_clock(0)) as gateway:
             gateway.create_charge(request)
         for ahead in (lifetime / 2, max(lifetime - 60, lifetime * 0.9)):
-            with bench.open(clock=_clock(ahead)) as gateway, contextlib.suppress(*_SAID_NO):
+            with bench.open(clock=_clock(ahead)) as gateway, contextlib.suppress(*_REFUSED):
                 gateway.create_charge(request)
             held = len(bench.sandbox.charges(order_id))
-            assert held == 1, f"{held} charges: made again {ahead:g} s later, it has another key"
+            assert held == 1, f"{held} charges: repeated {ahead:g} s later, the call has another key"
 
     @essential
     @needs(ONE_CHARGE)
@@ -238,11 +240,11 @@ class Keys(Rules):
         with bench.open() as gateway:
             gateway.create_charge(tabs[0])
             for again in (tabs[1], replace(request, amount=bench.part(bench.amount))):
-                with contextlib.suppress(*_SAID_NO):
+                with contextlib.suppress(*_REFUSED):
                     gateway.create_charge(again)
                 held = [str(each.amount) for each in bench.sandbox.charges(order_id)]
                 assert len(held) == 1, (
-                    f"one order is {len(held)} charges, {' and '.join(held)}: make the key of the order id alone"
+                    f"one order is {len(held)} charges, {' and '.join(held)}: derive the key from the order id alone"
                 )
 
     @essential
@@ -262,7 +264,7 @@ class Keys(Rules):
                     error_of(prepared.call)
                 sent = [each for each in seen.requests if not each.safe]
                 kinds = [each for place, each in enumerate(sent) if each not in sent[:place]]
-                assert len(kinds) <= wanted, f"after {name} the create was sent again, and not as the same request"
+                assert len(kinds) <= wanted, f"after {name} the create was sent again, but not as the same request"
                 assert len(sent) <= wanted or all(each.idempotent for each in sent), (
                     f"after {name} a create that is not idempotent was sent {len(sent)} times"
                 )
@@ -278,9 +280,9 @@ class Keys(Rules):
             Duplicates.UNDOCUMENTED: {False},
         }
         assert idempotent in allowed[info.duplicates or Duplicates.UNDOCUMENTED], (
-            f"the create is{'' if idempotent else ' not'} marked idempotent, and info.key_lifetime is {info.key_lifetime}, "
-            f"info.duplicates {info.duplicates}: declare what a second create does, and for how many seconds the gateway "
-            "makes one charge of the same create (for ever: some years)"
+            f"the create is{'' if idempotent else ' not'} marked idempotent, and info.key_lifetime is "
+            f"{info.key_lifetime}, info.duplicates {info.duplicates}: declare what a second create does, and for how "
+            "many seconds the gateway makes one charge of the same create (for ever: give some years)"
         )
 
 

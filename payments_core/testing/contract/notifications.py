@@ -26,7 +26,7 @@ _OLD_KEY: Final = "the-key-before-this-one"
 class Notifications(Rules):
     """Check what a shop relies on when a delivery arrives."""
 
-    # How it arrives.
+    # Arrival.
 
     @needs(NOTIFIES)
     def test_a_delivery_without_its_time_of_receipt_is_believed(self, bench: Bench) -> None:
@@ -34,7 +34,7 @@ class Notifications(Rules):
         with bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
             signed = genuine.with_(genuine.signed(at=FrozenClock().now()))
-            _believed(gateway, replace(signed, received_at=None), "a delivery without received_at is refused")
+            _accepted(gateway, replace(signed, received_at=None), "a delivery without received_at is refused")
 
     @essential
     @needs(NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE)
@@ -45,12 +45,18 @@ class Notifications(Rules):
         with bench.open() as gateway, bench.open(clock=clock) as later:
             genuine = Genuine.paid(bench, gateway)
             received = replace(genuine.with_(genuine.signed(at=clock.now())), received_at=clock.now())
-            _believed(gateway, received, "received_at is not taken for now: use context.now, and no other clock")
+            _accepted(
+                gateway, received, "received_at is not used as the present time: use context.now, and no other clock"
+            )
             unstamped = replace(received, received_at=None)
-            _believed(later, unstamped, "the core's clock is not taken for now: use context.now, and no other clock")
+            _accepted(
+                later,
+                unstamped,
+                "the core's clock is not used as the present time: use context.now, and no other clock",
+            )
             stale = clock.now() - timedelta(seconds=tolerance + 2)
             old = replace(genuine.with_(genuine.signed(at=stale)), received_at=None)
-            self._refused(later, old, "a delivery that is too old is believed where received_at is not given")
+            self._refused(later, old, "a delivery that is too old is accepted if received_at is missing")
 
     @needs(NOTIFIES, SIGNED)
     def test_headers_are_read_as_servers_give_them(self, bench: Bench) -> None:
@@ -69,9 +75,9 @@ class Notifications(Rules):
             }
             for shape, headers in shapes.items():
                 said = f"headers given as {shape} are not found: look them up with delivery.header"
-                assert _believed(gateway, replace(genuine.with_(), headers=headers), said) == wanted.events, said
+                assert _accepted(gateway, replace(genuine.with_(), headers=headers), said) == wanted.events, said
 
-    # What is answered.
+    # Acknowledgement.
 
     @essential
     @needs(NOTIFIES)
@@ -81,14 +87,14 @@ class Notifications(Rules):
             notification = gateway.parse_webhook(Genuine.paid(bench, gateway).with_())
         answer = notification.acknowledgement
         assert 200 <= answer.status < 300, (
-            f"what is believed is answered {answer.status}: it will be delivered for ever"
+            f"an accepted delivery is answered {answer.status}: it will be delivered for ever"
         )
         leaks = scan(f"{notification!r}".encode() + answer.body, bench.secrets)
-        assert leaks == [], f"{leaks[0].secret} is in what the gateway is answered, or in an event"
+        assert leaks == [], f"{leaks[0].secret} is in the acknowledgement, or in an event"
 
     @essential
     @needs(NOTIFIES, SIGNED)
-    def test_nobody_is_told_the_right_signature(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_expected_signature_is_never_revealed(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         """Anyone who reads it in a log or an error can forge the next delivery."""
         with caplog.at_level(logging.DEBUG), bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
@@ -97,10 +103,10 @@ class Notifications(Rules):
             error = error_of(lambda: gateway.parse_webhook(genuine.with_(body=body)))
         told = f"{''.join(traceback.format_exception(error))} {error!r} {vars(error)!r} {caplog.text}".lower()
         assert not any(each.lower() in told for each in right), (
-            "the signature that a forged body wants is in a log or an error"
+            "the expected signature of a forged body is in a log or an error"
         )
 
-    # What is signed.
+    # Signature.
 
     @essential
     @needs(NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE, HAS_OLD_KEY)
@@ -110,7 +116,7 @@ class Notifications(Rules):
             genuine = Genuine.paid(bench, gateway)
             at = genuine.now - timedelta(seconds=(self.webhook_tolerance or 0.0) + 2)
             old = genuine.with_(genuine.signed(key=_OLD_KEY, at=at))
-            self._refused(gateway, old, "what the previous key has signed long ago is believed")
+            self._refused(gateway, old, "an old delivery, signed with the previous key, is accepted")
 
     @essential
     @needs(NOTIFIES, SIGNED)
@@ -120,7 +126,7 @@ class Notifications(Rules):
             genuine = Genuine.paid(bench, gateway)
             sizes = [len(text.rstrip("=")) for text in genuine.digests()]
             assert sizes, "no digest is found in the signature headers"
-            # The last digit of base64 may have bits that nobody reads.
+            # The last digit of base64 may have unused bits.
             for at in range(max(sizes) - (0 if self.signature_is_hexadecimal else 1)):
                 forged = genuine.with_(genuine.changed(lambda text: flip(text, at % len(text))))  # noqa: B023
                 self._refused(gateway, forged, f"digit {at + 1} of the signature is not compared")
@@ -134,7 +140,7 @@ class Notifications(Rules):
             reasons = {"signature"} if genuine.covers_bytes() else {"signature", "malformed"}
             error = error_of(lambda: gateway.parse_webhook(genuine.with_(body=b"nobody has signed this")))
         assert isinstance(error, WebhookRejected)
-        assert error.reason in reasons, f"a body that nobody signed was read before it was verified: {error.reason}"
+        assert error.reason in reasons, f"an unsigned body was parsed before it was verified: {error.reason}"
 
     def _refused(self, gateway: Gateway, delivery: WebhookDelivery, said: str) -> None:
         try:
@@ -144,7 +150,7 @@ class Notifications(Rules):
         raise AssertionError(said)
 
 
-def _believed(gateway: Gateway, delivery: WebhookDelivery, said: str) -> tuple[WebhookEvent, ...]:
+def _accepted(gateway: Gateway, delivery: WebhookDelivery, said: str) -> tuple[WebhookEvent, ...]:
     try:
         return gateway.parse_webhook(delivery).events
     except WebhookRejected as exc:

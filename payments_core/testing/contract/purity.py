@@ -28,7 +28,7 @@ from .rules import Rules, essential
 
 __all__ = ["Purity"]
 
-# Two seeds of the order in which a set is gone through.
+# Two hash seeds, for two orders of a set.
 _SEEDS: Final = ("1", "2")
 
 
@@ -41,7 +41,7 @@ class Purity(Rules):
         names = [name for name in vars(ProviderHooks) if not name.startswith("_")]
         methods = {name: getattr(self.provider, name, None) for name in names}
         lost = [name for name, each in methods.items() if callable(each) and not hasattr(each, "payments_core_impl")]
-        assert not lost, f"nobody calls {', '.join(lost)}: mark each hook with @hookimpl"
+        assert not lost, f"never called: {', '.join(lost)}; mark each hook with @hookimpl"
 
     def test_a_hook_keeps_nothing(self, bench: Bench) -> None:
         """One provider serves every thread of a shop, so state kept by one call reaches another."""
@@ -51,7 +51,7 @@ class Purity(Rules):
             self._everything(bench, gateway)
             now = dict(self._kept(provider))
         changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-        assert not changed, f"the hooks have changed {', '.join(changed)}: a hook keeps nothing"
+        assert not changed, f"the hooks have changed {', '.join(changed)}: a hook must not keep state"
 
     def _instance(self, gateway: Any) -> object:
         """Return the provider behind a gateway: the one that answers its creates, not a wrapper."""
@@ -71,21 +71,21 @@ class Purity(Rules):
                 try:
                     bench.create(gateway)
                 except PaymentError as exc:
-                    raise AssertionError(
-                        f"of two accounts in one process, one is taken for the other: {exc!r}"
-                    ) from exc
+                    raise AssertionError(f"two accounts in one process are confused: {exc!r}") from exc
             if self.has("parse_webhook"):
                 genuine = Genuine.paid(bench, first)
                 try:
                     assert first.parse_webhook(genuine.with_()).events
                 except WebhookRejected:
-                    raise AssertionError("of two accounts in one process, one verifies with the other's key") from None
+                    raise AssertionError(
+                        "with two accounts in one process, one verifies with the other's key"
+                    ) from None
 
     def test_no_hook_reads_the_environment_or_does_io(self, bench: Bench) -> None:
         """I/O in a hook blocks the event loop, and nobody sees a switch in the environment."""
         with bench.open() as gateway, watched(self.provider) as seen:
             self._everything(bench, gateway)
-        assert not seen, f"{'; '.join(sorted(seen))}: a hook computes, and context has the only clock"
+        assert not seen, f"{'; '.join(sorted(seen))}: hooks only compute, and take the time from context"
 
     def _everything(self, bench: Bench, gateway: Any) -> None:
         """Call every operation, query a charge that has ended, and read a notification."""
@@ -132,11 +132,12 @@ class Purity(Rules):
         with ThreadPoolExecutor(len(_SEEDS)) as pool:
             for made in pool.map(functools.partial(_made_again, json.dumps(job)), _SEEDS):
                 assert made["sent"] == sent, (
-                    "another process encodes the same call in another way, so that after a crash it is another charge: "
+                    "another process encodes the same call differently, so repeating it after a crash makes another "
+                    "charge: "
                     f"{_first_difference(sent, made['sent'])} {made['error']}"
                 )
 
-    def test_sync_and_async_are_one_in_every_operation(self, bench: Bench) -> None:
+    def test_sync_and_async_agree_in_every_operation(self, bench: Bench) -> None:
         """An async gateway gets the answers of a sync one, operation by operation."""
         for name in bench.operations():
             recorded = bench.record(name, FrozenClock())

@@ -20,7 +20,7 @@ from .rules import NOTIFIES, Condition, Rules, needs
 
 __all__ = ["Requests"]
 
-# Values that gateways take; one that they refuse, or round to another one, is passed over.
+# Values that gateways accept; those that one refuses, or rounds to another, are passed over.
 _VALUES: Final[dict[str, tuple[Any, ...]]] = {
     "capture": (True, False),
     "expires_in": (None, 3600.0, 7200.0, 86_400.0, 3 * 86_400.0),
@@ -42,7 +42,9 @@ class Requests(Rules):
             for amount, fields in asked:
                 request = self.request(order_id, amount, **fields)
                 made, method = self._sent(bench, answers, request), fields["method"]
-                assert made is None or made not in sent, f"{sent[made]} and {method} are sent alike: methods of info"
+                assert made is None or made not in sent, (
+                    f"{sent[made]} and {method} send the same request: see info.methods"
+                )
                 if made is not None:
                     sent[made] = method
 
@@ -65,10 +67,10 @@ class Requests(Rules):
                 if len(taken) > 1:
                     differs[fields["method"]] = len(set(taken)) > 1
         for option, differs in sorted(told.items()):
-            # A token or a time may be of use to one method only; money that is held is not taken by any.
+            # A token or an expiry may concern one method only; capture=False concerns all.
             enough = all(differs.values()) if option == "capture" else any(differs.values()) or not differs
             alike = ", ".join(sorted(method for method, each in differs.items() if not each))
-            assert enough, f"{option} is declared in charge_options, and changes nothing that is sent with {alike}"
+            assert enough, f"{option} is declared in charge_options, but changes no request with {alike}"
 
     def _answers(self, bench: Bench, asked: tuple[Money, dict[str, Any]]) -> list[Exchange]:
         """Record the answers to a new charge, to give them to all requests that are compared."""
@@ -94,7 +96,7 @@ class Requests(Rules):
     def test_the_notify_url_is_sent(self, bench: Bench) -> None:
         """Otherwise no notification ever arrives. A gateway with registered endpoints has `register_endpoint`."""
         if hasattr(bench.sandbox, "register_endpoint"):
-            return  # the factory did not say of which class its sandbox is
+            return  # the factory does not annotate its sandbox's class
         address = "https://shop.example/notify?a=1&b=2"
         seen = Tap()
         with bench.open(plugins=[seen]) as gateway:
@@ -121,7 +123,7 @@ class Requests(Rules):
             addresses = {"notify_url": listener.url, "return_url": asked.return_url or "https://shop.example/back"}
             charge = gateway.create_charge(replace(asked, **addresses))
             bench.sandbox.pay(charge.reference.provider_id)
-            with contextlib.suppress(Exception):  # whatever this sandbox says of a charge without an address
+            with contextlib.suppress(Exception):  # the sandbox may refuse in its own way
                 bench.sandbox.deliver(charge.reference.provider_id)  # type: ignore[attr-defined]
             with contextlib.suppress(TimeoutError):
                 listener.wait(1, timeout=2.0)

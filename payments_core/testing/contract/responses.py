@@ -19,20 +19,30 @@ from payments_core.testing.faults import Exchange, Fault, Headers
 
 from .bench import AtStep, Bench
 
-__all__ = ["Given", "Heard", "Rewrite", "answered", "at_last", "lacking", "other_id", "overheard", "with_word"]
+__all__ = [
+    "RawAnswer",
+    "RecordedAnswers",
+    "Rewrite",
+    "at_last_request",
+    "other_id",
+    "record_answers",
+    "replay_answers",
+    "with_word",
+    "without_each_field",
+]
 
 T = TypeVar("T")
 
-# What is about the bytes of one answer, and not about what it says.
+# Headers about the transfer of an answer, not about its content.
 _FRAMING: Final = {"content-length", "content-encoding", "transfer-encoding", "connection"}
 # `name=text`, joined by `&`, and nothing else.
 _FORM: Final = re.compile(rb"[^=&\s<>{}]+=[^=&\s<>{}]*(?:&[^=&\s<>{}]+=[^=&\s<>{}]*)*")
 _PAIR: Final = re.compile(rb"(?:^|&)([^=&]+)=[^&]*")
-# An element that holds text and no other element.
+# An element that contains only text.
 _ELEMENT: Final = re.compile(rb"<([A-Za-z_][\w.:-]*)(?:\s[^<>]*)?>(?:<!\[CDATA\[.*?\]\]>|[^<]*)</\1>", re.DOTALL)
 
 
-class Given(NamedTuple):
+class RawAnswer(NamedTuple):
     """An answer as the gateway gave it."""
 
     status: int
@@ -40,10 +50,10 @@ class Given(NamedTuple):
     body: bytes
 
 
-class Heard:
+class RecordedAnswers:
     """The answers to all requests of one call, to be given again in the same order."""
 
-    def __init__(self, answers: Sequence[Given]) -> None:
+    def __init__(self, answers: Sequence[RawAnswer]) -> None:
         self._answers = answers
 
     @property
@@ -70,7 +80,7 @@ class Rewrite:
 
     def __init__(self, change: Callable[[bytes], bytes] = bytes) -> None:
         self._change = change
-        self.answers: list[Given] = []
+        self.answers: list[RawAnswer] = []
         self.changed = 0
 
     def play(self, exchange: Exchange) -> bool:
@@ -79,40 +89,42 @@ class Rewrite:
         if any((name.lower(), value.lower()) == ("content-encoding", "gzip") for name, value in headers):
             body = gzip.decompress(body)
         headers = tuple(pair for pair in headers if pair[0].lower() not in _FRAMING)
-        self.answers.append(Given(status, headers, body))
+        self.answers.append(RawAnswer(status, headers, body))
         changed = self._change(body)
         self.changed += changed != body
         return exchange.answer(status, headers, changed)
 
 
-def overheard(bench: Bench, gateway: Gateway, call: Callable[[], T]) -> tuple[Heard, T]:
+def record_answers(bench: Bench, gateway: Gateway, call: Callable[[], T]) -> tuple[RecordedAnswers, T]:
     """Return the gateway's answers to a call, and the call's result."""
     if bench.contract.has("authorize"):
-        gateway.authorize()  # so that the answers are to the call alone
+        gateway.authorize()  # so that the answers belong to the call alone
     rewrite = Rewrite()
     with bench.inject(rewrite):
         result = call()
     assert rewrite.answers, "it sent nothing"
-    return Heard(rewrite.answers), result
+    return RecordedAnswers(rewrite.answers), result
 
 
-def answered(bench: Bench, heard: Heard, call: Callable[[], T], body: bytes | None = None) -> T | PaymentError:
+def replay_answers(
+    bench: Bench, recorded: RecordedAnswers, call: Callable[[], T], body: bytes | None = None
+) -> T | PaymentError:
     """Return the result or error of a call that gets these answers, the last one with another body."""
-    with bench.inject(heard.again(heard.body if body is None else body)):
+    with bench.inject(recorded.again(recorded.body if body is None else body)):
         try:
             return call()
         except PaymentError as exc:
             return exc
 
 
-def at_last(bench: Bench, operation: str, fault: Fault) -> AtStep:
+def at_last_request(bench: Bench, operation: str, fault: Fault) -> AtStep:
     """Return the fault, to be played at the last request of an operation."""
     steps = bench.steps(operation)
     assert steps, f"{operation} sends nothing"
     return AtStep(fault, len(steps) - 1)
 
 
-def lacking(body: bytes) -> Iterator[tuple[str, bytes]]:
+def without_each_field(body: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the name of each field in a body, and the body without it."""
     try:
         whole = json.loads(body)

@@ -159,24 +159,24 @@ class Rules:
         own = [name for name in vars(cls) if name.startswith("test_")]
         if inherited := [name for name in own for base in cls.__mro__[1:] if name in vars(base)]:
             raise TypeError(
-                f"{cls.__name__} overrides {', '.join(sorted(set(inherited)))}: the contract's tests are the same for every "
-                "provider. Leave one out with a reason in `not_applicable`, or add tests under other names"
+                f"{cls.__name__} overrides {', '.join(sorted(set(inherited)))}: the contract's tests are the same "
+                "for every provider. Leave one out with a reason in `not_applicable`, or add tests under other names"
             )
         if not any("test_" in name for base in cls.__mro__[1:-1] for name in vars(base)):
-            return  # a part of the contract, and no contract yet
+            return  # a part of the contract
         for name, reason in cls.not_applicable.items():
             test = getattr(cls, name, None)
             if test is None or not name.startswith("test_"):
-                raise TypeError(f"{cls.__name__}.not_applicable names {name}, which is no test of the contract")
+                raise TypeError(f"{cls.__name__}.not_applicable names {name}, which is not a test of the contract")
             if getattr(test, _ESSENTIAL, False):
                 raise TypeError(f"{cls.__name__}.not_applicable names {name}, which no provider may leave out")
             if not isinstance(reason, str) or not reason.strip():
                 raise TypeError(f"{cls.__name__}.not_applicable gives no reason for {name}")
 
-    # What a class may override: how the gateway is asked.
+    # Methods that a class may override.
 
     def request(self, order_id: str, amount: Money, **fields: Any) -> ChargeRequest:
-        """Return a charge request that the gateway accepts; override it to add what it requires, such as a return_url."""
+        """Return a charge request that the gateway accepts; override it for required fields, such as a return_url."""
         return ChargeRequest(order_id, amount, "A cup of tea", **fields)
 
     def amount(self, currency: str) -> Money:

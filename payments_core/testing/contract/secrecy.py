@@ -83,7 +83,7 @@ class Secrecy(Rules):
         with bench.open(plugins=[seen, _Tokens(known)]) as gateway:
             for operation in bench.operations():
                 bench.prepare(operation, gateway).call()
-        # A key for everything may be sent; one that is named for notifications is for nothing else.
+        # An API key may be sent; a key that is named for webhooks may not.
         apart = {name: value for name, value in known.items() if name == self.webhook_key_field and "webhook" in name}
         for request in seen.requests:
             leaks = scan(request.path, known)
@@ -95,7 +95,7 @@ class Secrecy(Rules):
             assert leaks == [], f"{self.webhook_key_field} is sent in the body of {request!r}"
 
     @essential
-    def test_no_token_and_no_secret_is_told_whatever_happens(
+    def test_no_token_or_secret_leaks_from_any_call(
         self,
         bench: Bench,
         caplog: pytest.LogCaptureFixture,
@@ -109,12 +109,12 @@ class Secrecy(Rules):
         }
         told = [repr(bench.typed_config).encode()]
         with caplog.at_level(logging.DEBUG):
-            for call in self._mishaps(bench, known):
+            for call in self._failing_calls(bench, known):
                 try:
                     told.append(repr(call()).encode())
                 except PaymentError as exc:
                     told.append(exception_texts(exc))
-        # What the sandbox says to itself, in threads of its own, is not the provider's.
+        # Ignore the sandbox's own logs, which come from its threads.
         logged = [each for each in caplog.records if each.thread == threading.get_ident()]
         told += [f"{each.getMessage()} {each.__dict__!r}".encode() for each in logged]
         told += [f"{each.message}".encode() for each in recwarn]
@@ -122,7 +122,7 @@ class Secrecy(Rules):
         leaks = scan(b"\n".join(dict.fromkeys(told)), known)
         assert leaks == [], f"{leaks[0].secret} is in a result, an error, a log, a warning or on the terminal"
 
-    def _mishaps(self, bench: Bench, known: dict[str, str]) -> Iterator[Callable[[], object]]:
+    def _failing_calls(self, bench: Bench, known: dict[str, str]) -> Iterator[Callable[[], object]]:
         """Yield every call, with each documented refusal and a failing token call; add the tokens to `known`."""
         refused: list[Fault] = [faults.Answer(each.body, each.status, each.headers) for each in self.refusals]
         for operation in bench.operations():
@@ -192,7 +192,7 @@ class Secrecy(Rules):
                         forged = forge(genuine, name)
                         sinks.append(exception_texts(error_of(functools.partial(gateway.parse_webhook, forged))))
         sinks.append("\n".join(f"{each.getMessage()} {each.__dict__!r}" for each in caplog.records).encode())
-        assert caplog.records, "nothing was logged at all: this test hears nothing"
+        assert caplog.records, "nothing was logged at all: this test checks nothing"
         for sink in sinks:
             leaks = scan(sink, known)
             assert leaks == [], f"{leaks[0].secret} is in an error or a log"

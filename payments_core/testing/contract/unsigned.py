@@ -19,7 +19,7 @@ __all__ = ["Unsigned"]
 _MALFORMED: Final = (
     b"", b" ", b"null", b"[]", b"{}", b"0", b'""', b"\xff\xfe", b"{", b"[" * 5000, b"a=b&c=d", b"<a/>", b"\0" * 64,
 )  # fmt: skip
-# As many invented ids as a test can wait for; what one of them costs, a million of them cost a million times.
+# A number of invented ids that a test can wait for; the cost of each is what matters.
 _FLOOD: Final = 25
 
 
@@ -76,12 +76,12 @@ class Unsigned(Rules):
             bodies += [delivery.body.replace(provider_id.encode(), each) for each in (b"\x00", b"\xff", b"a" * 300)]
             for body in bodies:
                 if body == delivery.body:
-                    continue  # the id stands elsewhere
+                    continue  # the id is elsewhere
                 try:
                     notification = gateway.parse_webhook(replace(delivery, body=body))
                 except WebhookRejected:
                     continue
-                raise AssertionError(f"{body[:40]!r} is believed, and says {len(notification.events)} event(s)")
+                raise AssertionError(f"{body[:40]!r} is accepted, with {len(notification.events)} event(s)")
 
     @essential
     @needs(NOTIFIES, UNSIGNED)
@@ -93,10 +93,12 @@ class Unsigned(Rules):
             try:
                 unknown = gateway.parse_webhook(_about(delivery, provider_id, other_id(provider_id)))
             except PaymentError as exc:
-                raise AssertionError(f"an unknown id is answered otherwise than a known one: {exc!r}") from None
-        assert unknown.acknowledgement == known.acknowledgement, "an unknown id is answered otherwise than a known one"
+                raise AssertionError(f"an unknown id is answered differently from a known one: {exc!r}") from None
+        assert unknown.acknowledgement == known.acknowledgement, (
+            "an unknown id is answered differently from a known one"
+        )
         kinds = [[(event.subject, event.raw_kind) for event in each.events] for each in (known, unknown)]
-        assert kinds[0] == kinds[1], f"an unknown id is told as {kinds[1]}, and a known one as {kinds[0]}"
+        assert kinds[0] == kinds[1], f"an unknown id is reported as {kinds[1]}, and a known one as {kinds[0]}"
 
     @essential
     @needs(NOTIFIES, UNSIGNED)
