@@ -25,22 +25,9 @@ __all__ = ["MAGIC", "REFUND_MAGIC", "FakeGateway", "NotPossible", "Unreachable",
 
 T = TypeVar("T")
 
-MAGIC: Final = (
-    "paid-",
-    "approved-",
-    "cancelled-",
-    "expired-",
-    "failed-",
-    "strange-",
-    "mismatch-",
-    "other-currency-",
-    "declined-",
-    "no-funds-",
-    "risk-",
-    "limited-",
-    "unavailable-",
-    "lost-",
-    "html-",
+MAGIC: Final = tuple(
+    "paid- approved- cancelled- expired- failed- strange- mismatch- other-currency- declined- no-funds- risk- limited- "
+    "unavailable- lost- html-".split()
 )
 REFUND_MAGIC: Final = ("pending-", "failed-")
 

@@ -261,6 +261,10 @@ class Bench:
             for held in self.sandbox.charges(order_id):
                 settle(held.provider_id)
 
+    def taken(self, order_id: str) -> list[Money]:
+        """Return the amounts that the gateway has captured for this order."""
+        return [each.captured for each in self.sandbox.charges(order_id) if each.captured and each.captured.minor]
+
     def reference(self, charge: Charge, order_id: str = "") -> Reference:
         """Return both ids, as a shop has stored them."""
         return Reference(order_id or charge.reference.order_id, charge.reference.provider_id)

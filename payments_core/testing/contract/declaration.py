@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any, Final
 
-import msgspec
+from msgspec.structs import replace
 
 from payments_core import (
     CURRENCY_EXPONENTS,
@@ -15,6 +15,7 @@ from payments_core import (
     Channel,
     Charge,
     ChargeRequest,
+    Gateway,
     InvalidRequest,
     Money,
     OutcomeUnknown,
@@ -115,15 +116,9 @@ class Declaration(Rules):
                     amount, fields = bench.fields_for(method, channel=channel) or (bench.amount, {})
                     bench.create(gateway, order_id, amount, **fields)
                     assert len(bench.sandbox.charges(order_id)) == 1, f"{method.id}, {channel}"
-            bench.between.clear()
-            strangers: list[dict[str, Any]] = [
-                {"method": "no-such-method"},
-                *({"channel": each} for each in set(Channel) - info.channels),
-            ]
-            for fields in strangers:
-                error = error_of(lambda fields=fields: bench.create(gateway, **fields))  # type: ignore[misc]
-                assert type(error) is InvalidRequest, fields
-        assert bench.between.requests == []
+            _refused_unsent(bench, gateway, method="no-such-method")
+            for undeclared in set(Channel) - info.channels:
+                _refused_unsent(bench, gateway, channel=undeclared)
 
     @needs(
         Condition(
@@ -153,11 +148,8 @@ class Declaration(Rules):
                 if held != [asked] or charge.amount not in {None, asked}:
                     wrong.append(f"asked {asked}, the gateway holds {held}, the answer says {charge.amount}")
             assert not wrong, "; ".join(wrong)
-            bench.between.clear()
             for currency in sorted(set(CURRENCY_EXPONENTS) - self.info().currencies)[:5]:
-                asked = self.amount(currency)
-                assert type(error_of(lambda asked=asked: bench.create(gateway, amount=asked))) is InvalidRequest  # type: ignore[misc]
-        assert bench.between.requests == []
+                _refused_unsent(bench, gateway, amount=self.amount(currency))
 
     def test_no_digit_of_an_amount_is_lost(self, bench: Bench) -> None:
         """Use amounts that floats misrepresent; a JSON number with a fraction must have the amount's exact digits."""
@@ -199,24 +191,14 @@ class Declaration(Rules):
         with bench.open() as gateway:
             bench.create(gateway, longest)
             assert len(bench.sandbox.charges(longest)) == 1
-            bench.between.clear()
             if limits.order_id_length < 255:
-                error = error_of(lambda: bench.create(gateway, longest + longest[-1]))
-                assert type(error) is InvalidRequest
-            assert bench.between.requests == []
-        with bench.open() as gateway:
+                _refused_unsent(bench, gateway, order_id=longest + longest[-1])
             for least in limits.minimum:
                 bench.create(gateway, amount=least)
-                bench.between.clear()
                 if least.minor > 1:
-                    less = Money(minor=least.minor - 1, currency=least.currency)
-                    assert type(error_of(lambda less=less: bench.create(gateway, amount=less))) is InvalidRequest  # type: ignore[misc]
-                assert bench.between.requests == []
+                    _refused_unsent(bench, gateway, amount=replace(least, minor=least.minor - 1))
             for most in (each for each in limits.maximum if each.minor < _MOST_MINOR):
-                more = Money(minor=most.minor + 1, currency=most.currency)
-                bench.between.clear()
-                assert type(error_of(lambda more=more: bench.create(gateway, amount=more))) is InvalidRequest  # type: ignore[misc]
-                assert bench.between.requests == []
+                _refused_unsent(bench, gateway, amount=replace(most, minor=most.minor + 1))
 
     @needs(
         Condition(
@@ -251,7 +233,7 @@ class Declaration(Rules):
     @essential
     def test_the_table_of_statuses_is_the_documented_one(self) -> None:
         """`raw_statuses` of the test class is a second reading of the gateway's pages."""
-        assert self.raw_statuses, "raw_statuses: write the gateway's status table into the test class"
+        assert self.raw_statuses, "raw_statuses: write the gateway's table of statuses into the test class"
         assert dict(self.info().raw_statuses) == dict(self.raw_statuses)
 
     @essential
@@ -344,8 +326,15 @@ def _confirmed(gateway: Any, order_id: str, amount: Money, charge: Charge) -> Ch
     return gateway.confirm(order_id, amount, provider_id=charge.reference.provider_id)  # type: ignore[no-any-return]
 
 
+def _refused_unsent(bench: Bench, gateway: Gateway, **fields: Any) -> None:
+    """Check that a create with these fields is refused before anything is sent."""
+    bench.between.clear()
+    assert type(error_of(lambda: bench.create(gateway, **fields))) is InvalidRequest, fields
+    assert bench.between.requests == []
+
+
 def _described(request: ChargeRequest, description: str) -> ChargeRequest:
-    return msgspec.structs.replace(request, description=description)
+    return replace(request, description=description)
 
 
 def fractions(body: bytes, exact: str) -> list[str]:

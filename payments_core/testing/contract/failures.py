@@ -115,12 +115,7 @@ class Failures(Rules):
     @pytest.mark.parametrize("fault", _LOST.values(), ids=_LOST)
     def test_a_lost_answer_is_unknown_where_money_may_have_moved(self, bench: Bench, fault: Fault) -> None:
         """Elsewhere it is unavailable. A request that is not idempotent is sent once."""
-        for operation, place, steps in self._each(bench):
-            error, prepared = self._fail(bench, operation, place, fault, deadline=SHORT)
-            exposed = [each for each in steps[: place + 1] if not each.safe] if prepared.moves_money else []
-            wanted = OutcomeUnknown if exposed else GatewayUnavailable
-            assert type(error) is wanted, f"{operation}, request {place + 1}: {error!r}"
-            self._check_unknown(bench, operation, error, exposed)
+        self._check_each(bench, fault, GatewayUnavailable, deadline=SHORT)
 
     @essential
     @pytest.mark.parametrize("fault", _UNREADABLE.values(), ids=_UNREADABLE)
@@ -128,10 +123,16 @@ class Failures(Rules):
         self, bench: Bench, fault: Fault
     ) -> None:
         """A maintenance page is neither a refusal nor a missing charge."""
+        self._check_each(bench, fault, ProtocolViolation)
+
+    def _check_each(
+        self, bench: Bench, fault: Fault, otherwise: type[PaymentError], *, counts: bool = True, **options: Any
+    ) -> None:
+        """Play a fault at each request: unknown if one may have moved money, which the failing one `counts` among."""
         for operation, place, steps in self._each(bench):
-            error, prepared = self._fail(bench, operation, place, fault)
-            exposed = [each for each in steps[: place + 1] if not each.safe] if prepared.moves_money else []
-            wanted = OutcomeUnknown if exposed else ProtocolViolation
+            error, prepared = self._fail(bench, operation, place, fault, **options)
+            exposed = [each for each in steps[: place + counts] if not each.safe] if prepared.moves_money else []
+            wanted = OutcomeUnknown if exposed else otherwise
             assert type(error) is wanted, f"{operation}, request {place + 1}: {error!r}"
             self._check_unknown(bench, operation, error, exposed)
 
@@ -172,13 +173,8 @@ class Failures(Rules):
     @pytest.mark.parametrize("fault", _REFUSED.values(), ids=_REFUSED)
     def test_refused_credentials_are_no_refused_charge(self, bench: Bench, fault: Fault) -> None:
         """They are renewed if possible, then `AuthorizationRejected`; unknown if money may have moved."""
-        for operation, place, steps in self._each(bench):
-            error, prepared = self._fail(bench, operation, place, fault, deadline=SHORT)
-            doubtful = steps[:place] if self._is_refusal_status(fault) else steps[: place + 1]
-            exposed = [each for each in doubtful if not each.safe] if prepared.moves_money else []
-            wanted = OutcomeUnknown if exposed else AuthorizationRejected
-            assert type(error) is wanted, f"{operation}, request {place + 1}: {error!r}"
-            self._check_unknown(bench, operation, error, exposed)
+        counts = not self._is_refusal_status(fault)
+        self._check_each(bench, fault, AuthorizationRejected, counts=counts, deadline=SHORT)
 
     def _is_refusal_status(self, fault: Fault) -> bool:
         """Return True if the gateway documents this status as a refusal before anything is accepted."""

@@ -14,12 +14,12 @@ from typing import Any, Final
 
 import msgspec
 
-from payments_core import Gateway, Secret, WebhookDelivery
+from payments_core import Gateway, Secret, WebhookDelivery, WebhookEvent, WebhookRejected
 
 from .bench import Bench
 from .rules import SIGNED
 
-__all__ = ["FORGERIES", "TIMED", "Genuine", "flip", "forge"]
+__all__ = ["FORGERIES", "TIMED", "Genuine", "accepted", "flip", "forge", "refuse"]
 
 Headers = Sequence[tuple[str, str]]
 
@@ -102,6 +102,23 @@ class Genuine(msgspec.Struct, frozen=True):
     def key(self) -> str:
         """Return the genuine key."""
         return str(getattr(self.bench.typed_config, self.bench.contract.webhook_key_field).reveal())
+
+
+def accepted(gateway: Gateway, delivery: WebhookDelivery, message: str) -> tuple[WebhookEvent, ...]:
+    """Return the events of a delivery; if it is refused, fail with this message."""
+    try:
+        return gateway.parse_webhook(delivery).events
+    except WebhookRejected as exc:
+        raise AssertionError(f"{message} ({exc.reason})") from None
+
+
+def refuse(gateway: Gateway, delivery: WebhookDelivery, message: str) -> None:
+    """Check that a delivery is refused; fail with this message if it is accepted."""
+    try:
+        events = gateway.parse_webhook(delivery).events
+    except WebhookRejected:
+        return
+    raise AssertionError(f"{message}, with {len(events)} event(s)")
 
 
 Forgery = Callable[[Genuine], WebhookDelivery]

@@ -97,10 +97,9 @@ class Keys(Rules):
         with bench.open() as gateway:
             for name in sorted(_OF_A_CHARGE & self.info().operations):
                 for field in sorted(self.info().query_by):
-                    order_id = bench.new_order()
                     try:
                         with fail_on_error(f"{name}, of a charge named by its {field} alone", but=(InvalidRequest,)):
-                            self._run_on(bench, gateway, name, order_id, field)
+                            order_id = self._run_on(bench, gateway, name, field)
                     except InvalidRequest:
                         continue
                     bench.settle(order_id)
@@ -112,21 +111,14 @@ class Keys(Rules):
                     found, wanted = moved.get(name, (0, 0))
                     assert found == wanted, f"{name}, of a charge named by its {field} alone: the gateway holds {held}"
 
-    def _run_on(self, bench: Bench, gateway: Gateway, operation: str, order_id: str, field: str) -> None:
-        """Run the operation on a suitable charge, named by one of its ids."""
-        if operation == "capture_charge":
-            charge = bench.authorizable(gateway, order_id)
-        elif operation == "cancel_charge":
-            charge = bench.create(gateway, order_id)
-        else:
-            charge = bench.paid(gateway, order_id)
-        reference = _by(field, order_id, charge.reference.provider_id)
-        if operation == "capture_charge":
-            gateway.capture_charge(CaptureRequest(reference, f"capture-{order_id}", bench.amount))
-        elif operation == "cancel_charge":
-            gateway.cancel_charge(reference)
-        else:
-            gateway.refund_charge(RefundRequest(reference, f"refund-{order_id}", bench.part(bench.amount)))
+    def _run_on(self, bench: Bench, gateway: Gateway, operation: str, field: str) -> str:
+        """Run the operation on a suitable charge, named by one of its ids, and return its order id."""
+        prepared = bench.prepare(operation, gateway)
+        (argument,) = prepared.arguments
+        ids = argument if isinstance(argument, Reference) else argument.reference
+        named = _by(field, ids.order_id, ids.provider_id)
+        getattr(gateway, operation)(named if argument is ids else replace(argument, reference=named))
+        return prepared.order_id
 
     def test_ids_that_are_alike_are_different_orders(self, bench: Bench) -> None:
         """Truncated, case-folded or stripped ids would merge two orders into one charge."""

@@ -10,12 +10,12 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from payments_core import Gateway, WebhookDelivery, WebhookEvent, WebhookRejected
+from payments_core import WebhookRejected
 from payments_core.testing._exchanges import FrozenClock
 from payments_core.testing.leaks import scan
 
 from .bench import Bench, error_of
-from .forgeries import Genuine, flip
+from .forgeries import Genuine, accepted, flip, refuse
 from .rules import HAS_OLD_KEY, NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE, Rules, essential, needs
 
 __all__ = ["Notifications"]
@@ -34,7 +34,7 @@ class Notifications(Rules):
         with bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
             signed = genuine.with_(genuine.signed(at=FrozenClock().now()))
-            _accepted(gateway, replace(signed, received_at=None), "a delivery without received_at is refused")
+            accepted(gateway, replace(signed, received_at=None), "a delivery without received_at is refused")
 
     @essential
     @needs(NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE)
@@ -45,18 +45,18 @@ class Notifications(Rules):
         with bench.open() as gateway, bench.open(clock=clock) as later:
             genuine = Genuine.paid(bench, gateway)
             received = replace(genuine.with_(genuine.signed(at=clock.now())), received_at=clock.now())
-            _accepted(
+            accepted(
                 gateway, received, "received_at is not used as the present time: use context.now, and no other clock"
             )
             unstamped = replace(received, received_at=None)
-            _accepted(
+            accepted(
                 later,
                 unstamped,
                 "the core's clock is not used as the present time: use context.now, and no other clock",
             )
             stale = clock.now() - timedelta(seconds=tolerance + 2)
             old = replace(genuine.with_(genuine.signed(at=stale)), received_at=None)
-            self._refused(later, old, "a delivery that is too old is accepted if received_at is missing")
+            refuse(later, old, "a delivery that is too old is accepted if received_at is missing")
 
     @needs(NOTIFIES, SIGNED)
     def test_headers_are_read_as_servers_give_them(self, bench: Bench) -> None:
@@ -75,7 +75,7 @@ class Notifications(Rules):
             }
             for shape, headers in shapes.items():
                 said = f"headers given as {shape} are not found: look them up with delivery.header"
-                assert _accepted(gateway, replace(genuine.with_(), headers=headers), said) == wanted.events, said
+                assert accepted(gateway, replace(genuine.with_(), headers=headers), said) == wanted.events, said
 
     # Acknowledgement.
 
@@ -116,7 +116,7 @@ class Notifications(Rules):
             genuine = Genuine.paid(bench, gateway)
             at = genuine.now - timedelta(seconds=(self.webhook_tolerance or 0.0) + 2)
             old = genuine.with_(genuine.signed(key=_OLD_KEY, at=at))
-            self._refused(gateway, old, "an old delivery, signed with the previous key, is accepted")
+            refuse(gateway, old, "an old delivery, signed with the previous key, is accepted")
 
     @essential
     @needs(NOTIFIES, SIGNED)
@@ -129,7 +129,7 @@ class Notifications(Rules):
             # The last digit of base64 may have unused bits.
             for at in range(max(sizes) - (0 if self.signature_is_hexadecimal else 1)):
                 forged = genuine.with_(genuine.changed(lambda text: flip(text, at % len(text))))  # noqa: B023
-                self._refused(gateway, forged, f"digit {at + 1} of the signature is not compared")
+                refuse(gateway, forged, f"digit {at + 1} of the signature is not compared")
 
     @essential
     @needs(NOTIFIES, SIGNED)
@@ -141,17 +141,3 @@ class Notifications(Rules):
             error = error_of(lambda: gateway.parse_webhook(genuine.with_(body=b"nobody has signed this")))
         assert isinstance(error, WebhookRejected)
         assert error.reason in reasons, f"an unsigned body was parsed before it was verified: {error.reason}"
-
-    def _refused(self, gateway: Gateway, delivery: WebhookDelivery, said: str) -> None:
-        try:
-            gateway.parse_webhook(delivery)
-        except WebhookRejected:
-            return
-        raise AssertionError(said)
-
-
-def _accepted(gateway: Gateway, delivery: WebhookDelivery, said: str) -> tuple[WebhookEvent, ...]:
-    try:
-        return gateway.parse_webhook(delivery).events
-    except WebhookRejected as exc:
-        raise AssertionError(f"{said} ({exc.reason})") from None

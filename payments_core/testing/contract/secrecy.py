@@ -67,8 +67,7 @@ class Secrecy(Rules):
             shown += [repr(each) for each in seen.requests] + [repr(gateway), repr(vars(gateway))]
         assert_controls(known)
         for text in shown:
-            leaks = scan(text, known)
-            assert leaks == [], f"{leaks[0].secret} is in a repr: {text[:40]}..."
+            _check(text, known, f"in a repr: {text[:40]}...")
 
     def test_every_secret_of_the_configuration_is_a_secret(self, bench: Bench) -> None:
         """Plain text appears in every repr of a configuration, and is never masked."""
@@ -86,13 +85,11 @@ class Secrecy(Rules):
         # An API key may be sent; a key that is named for webhooks may not.
         apart = {name: value for name, value in known.items() if name == self.webhook_key_field and "webhook" in name}
         for request in seen.requests:
-            leaks = scan(request.path, known)
-            assert leaks == [], f"{leaks[0].secret} is in the path of {request!r}: paths are logged everywhere"
+            _check(request.path, known, f"in the path of {request!r}: paths are logged everywhere")
             for name, value in (*request.query, *request.headers):
-                leaks = scan(value, known) if isinstance(value, str) else []
-                assert leaks == [], f"{leaks[0].secret} is sent as text in {name} of {request!r}: keep it a Secret"
-            leaks = scan(request.body, apart)
-            assert leaks == [], f"{self.webhook_key_field} is sent in the body of {request!r}"
+                if isinstance(value, str):
+                    _check(value, known, f"sent as text in {name} of {request!r}: keep it a Secret")
+            _check(request.body, apart, f"sent in the body of {request!r}")
 
     @essential
     def test_no_token_or_secret_leaks_from_any_call(
@@ -109,18 +106,13 @@ class Secrecy(Rules):
         }
         told = [repr(bench.typed_config).encode()]
         with caplog.at_level(logging.DEBUG):
-            for call in self._failing_calls(bench, known):
-                try:
-                    told.append(repr(call()).encode())
-                except PaymentError as exc:
-                    told.append(exception_texts(exc))
+            told += [_outcome(call) for call in self._failing_calls(bench, known)]
         # Ignore the sandbox's own logs, which come from its threads.
         logged = [each for each in caplog.records if each.thread == threading.get_ident()]
         told += [f"{each.getMessage()} {each.__dict__!r}".encode() for each in logged]
         told += [f"{each.message}".encode() for each in recwarn]
         told += [each.encode() for each in capfd.readouterr()]
-        leaks = scan(b"\n".join(dict.fromkeys(told)), known)
-        assert leaks == [], f"{leaks[0].secret} is in a result, an error, a log, a warning or on the terminal"
+        _check(b"\n".join(dict.fromkeys(told)), known, "in a result, an error, a log, a warning or on the terminal")
 
     def _failing_calls(self, bench: Bench, known: dict[str, str]) -> Iterator[Callable[[], object]]:
         """Yield every call, with each documented refusal and a failing token call; add the tokens to `known`."""
@@ -179,10 +171,7 @@ class Secrecy(Rules):
                         prepared = bench.prepare(operation, gateway)
                         if fault is not None:
                             bench.inject(AtStep(fault, 0))
-                        try:
-                            sinks.append(repr(prepared.call()).encode())
-                        except PaymentError as exc:
-                            sinks.append(exception_texts(exc))
+                        sinks.append(_outcome(prepared.call))
             if self.has("parse_webhook"):
                 bench.heal()
                 with bench.open() as gateway:
@@ -194,8 +183,7 @@ class Secrecy(Rules):
         sinks.append("\n".join(f"{each.getMessage()} {each.__dict__!r}" for each in caplog.records).encode())
         assert caplog.records, "nothing was logged at all: this test checks nothing"
         for sink in sinks:
-            leaks = scan(sink, known)
-            assert leaks == [], f"{leaks[0].secret} is in an error or a log"
+            _check(sink, known, "in an error or a log")
 
     @essential
     def test_no_secret_gets_into_a_cassette(self, bench: Bench) -> None:
@@ -252,6 +240,19 @@ class _Tokens:
         authorization = yield from tap(outcome)
         self._known[f"token {len(self._known)}"] = authorization.token.reveal()
         return authorization
+
+
+def _check(data: bytes | str, known: dict[str, str], where: str) -> None:
+    leaks = scan(data, known)
+    assert leaks == [], f"{leaks[0].secret} is {where}"
+
+
+def _outcome(call: Callable[[], object]) -> bytes:
+    """Return everything that a call's result or error can show."""
+    try:
+        return repr(call()).encode()
+    except PaymentError as exc:
+        return exception_texts(exc)
 
 
 def _names_a_secret(field: str) -> bool:

@@ -10,14 +10,13 @@ import pytest
 
 from payments_core import (
     ConfigurationError,
-    Gateway,
     Notification,
     Subject,
     WebhookRejected,
 )
 
 from .bench import Bench, error_of
-from .forgeries import FORGERIES, TIMED, Genuine, forge
+from .forgeries import FORGERIES, TIMED, Genuine, accepted, forge, refuse
 from .rules import HAS_OLD_KEY, NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE, Condition, Rules, essential, needs
 
 __all__ = ["Webhooks"]
@@ -25,9 +24,6 @@ __all__ = ["Webhooks"]
 
 class Webhooks(Rules):
     """Run the forgeries, and check the content of a genuine delivery."""
-
-    def _genuine(self, bench: Bench, gateway: Gateway) -> Genuine:
-        return Genuine.paid(bench, gateway)
 
     @essential
     @needs(NOTIFIES)
@@ -55,10 +51,10 @@ class Webhooks(Rules):
     def test_the_same_delivery_has_the_same_events(self, bench: Bench) -> None:
         """Deliveries repeat, and platforms recognize them by `event_id`."""
         with bench.open() as gateway:
-            genuine = self._genuine(bench, gateway)
+            genuine = Genuine.paid(bench, gateway)
             first, second = (gateway.parse_webhook(genuine.with_()) for _ in range(2))
             assert first == second
-            other = self._genuine(bench, gateway)
+            other = Genuine.paid(bench, gateway)
             ids = {event.event_id for event in gateway.parse_webhook(other.with_()).events}
             assert ids.isdisjoint(event.event_id for event in first.events), "two events share an event_id"
 
@@ -77,7 +73,7 @@ class Webhooks(Rules):
         self._refuse(bench, forgery)
         tolerance = timedelta(seconds=(self.webhook_tolerance or 0.0) - 2)
         with bench.open() as gateway:
-            genuine = self._genuine(bench, gateway)
+            genuine = Genuine.paid(bench, gateway)
             for offset in (tolerance, -tolerance):
                 assert gateway.parse_webhook(genuine.with_(genuine.signed(at=genuine.now + offset))).events
 
@@ -92,26 +88,17 @@ class Webhooks(Rules):
         """Without a documented age limit a delivery may arrive days later; its time is signed all the same."""
         self._refuse(bench, "time-changed-alone")
         with bench.open() as gateway:
-            genuine = self._genuine(bench, gateway)
+            genuine = Genuine.paid(bench, gateway)
             late = genuine.with_(genuine.signed(at=genuine.now - timedelta(days=1)))
-            try:
-                assert gateway.parse_webhook(late).events
-            except WebhookRejected as exc:
-                raise AssertionError(
-                    f"a delivery signed a day ago is refused, but no age limit is documented: {exc}"
-                ) from None
+            assert accepted(gateway, late, "a delivery signed a day ago is refused, but no age limit is documented")
 
     def _refuse(self, bench: Bench, forgery: str) -> None:
         with bench.open() as gateway:
-            genuine = self._genuine(bench, gateway)
+            genuine = Genuine.paid(bench, gateway)
             assert gateway.parse_webhook(genuine.with_()).events
             forged = forge(genuine, forgery)
             assert forged != genuine.with_(), f"{forgery} changed nothing"
-            try:
-                believed = gateway.parse_webhook(forged)
-            except WebhookRejected:
-                return
-            raise AssertionError(f"{forgery}: a forged delivery is accepted, with {len(believed.events)} event(s)")
+            refuse(gateway, forged, f"{forgery}: a forged delivery is accepted")
 
     @needs(
         NOTIFIES,
@@ -123,9 +110,8 @@ class Webhooks(Rules):
     def test_a_digest_in_another_case_is_refused(self, bench: Bench) -> None:
         """In base64 it is a different digest."""
         with bench.open() as gateway:
-            genuine = self._genuine(bench, gateway)
-            error = error_of(lambda: gateway.parse_webhook(genuine.with_(genuine.changed(str.swapcase))))
-            assert type(error) is WebhookRejected
+            genuine = Genuine.paid(bench, gateway)
+            refuse(gateway, genuine.with_(genuine.changed(str.swapcase)), "a digest in another case is accepted")
 
     @essential
     @needs(NOTIFIES, SIGNED)
@@ -135,7 +121,7 @@ class Webhooks(Rules):
             b"", b"null", b"[]", b"{}", b"0", b'""', b"\xff\xfe", b"{", b"[" * 5000, b'{"type": {}}', b"a=b&c=d",
         ]  # fmt: skip
         with bench.open() as gateway:
-            genuine = self._genuine(bench, gateway)
+            genuine = Genuine.paid(bench, gateway)
             for body in rubbish:
                 try:
                     notification = gateway.parse_webhook(genuine.with_(genuine.signed(body=body), body))
@@ -148,9 +134,9 @@ class Webhooks(Rules):
         """A key is rotated without losing deliveries in flight."""
         old = "the-key-before-this-one"
         with bench.open() as gateway:
-            genuine = self._genuine(bench, gateway)
+            genuine = Genuine.paid(bench, gateway)
             delivery = genuine.with_(genuine.signed(key=old))
-            assert type(error_of(lambda: gateway.parse_webhook(delivery))) is WebhookRejected
+            refuse(gateway, delivery, "a key that is not configured is accepted")
         with bench.open(config=bench.config | {self.previous_webhook_key_field: old}) as gateway:
             assert gateway.parse_webhook(delivery).events
             assert gateway.parse_webhook(genuine.with_()).events
@@ -184,7 +170,7 @@ class Webhooks(Rules):
         """Compare the sync and the async gateway."""
         signed = SIGNED.holds(type(self))
         with bench.open() as gateway:
-            genuine = self._genuine(bench, gateway)
+            genuine = Genuine.paid(bench, gateway)
             delivery = genuine.with_()
             forged = forge(genuine, "digest-first-digit") if signed else genuine.with_(body=b"\xff\xfe")
             here = gateway.parse_webhook(delivery)
