@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from payments_alipayhk.provider import AlipayHKProvider
 from payments_core import Notifications
+from payments_core.testing import plugin
 from payments_core.testing.contract import ProviderContract
 from payments_core.testing.contract.forgeries import FORGERIES, TIMED
 from payments_core.testing.contract.rules import applies
@@ -147,6 +149,14 @@ def test_another_class_can_be_put_in_the_provider_s_place(tmp_path: Path) -> Non
     assert "another class was put in its place" in done.stdout
 
 
+def usage_error(place: str) -> str:
+    """Return the error with which a run ends that puts this class in the provider's place."""
+    config = SimpleNamespace(getoption=lambda _: place)
+    with pytest.raises(pytest.UsageError) as caught:
+        plugin.pytest_collection_modifyitems(config, [SimpleNamespace(cls=inheriting())])
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(
     "place",
     [
@@ -160,10 +170,9 @@ def test_another_class_can_be_put_in_the_provider_s_place(tmp_path: Path) -> Non
     ],
 )
 def test_a_class_that_is_not_there_is_said_to_be(place: str) -> None:
-    done = run("-q", f"--contract-provider={place}")
-    assert done.returncode == 4
-    assert "--contract-provider" in done.stderr
-    assert "Traceback" not in done.stderr
+    said = usage_error(place)
+    assert "--contract-provider" in said
+    assert "\n" not in said
 
 
 FAKE = "from payments_core.testing.fake import FakeProvider\n\n\n"
@@ -179,13 +188,22 @@ UNUSABLE = {
 
 @pytest.mark.parametrize(("source", "said"), UNUSABLE.items(), ids=UNUSABLE.values())
 def test_untestable_class_is_reported_in_one_line(tmp_path: Path, source: str, said: str) -> None:
-    """And not by a traceback through pytest, or by a hundred tests that fail for one reason."""
+    broken = tmp_path / "a breakage.py"
+    broken.write_text(source)
+    line = usage_error(f"{broken}:Broken")
+    assert said in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("source", ["class Broken(", "class Broken: pass"])
+def test_usage_error_ends_the_run_without_a_traceback(tmp_path: Path, source: str) -> None:
+    """And without a hundred tests that fail for one reason."""
     broken = tmp_path / "a breakage.py"
     broken.write_text(source)
     done = run("-q", f"--contract-provider={broken}:Broken")
-    assert done.returncode == 4, done.stdout
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-    assert said in line
+    assert UNUSABLE[source] in line
     assert "Traceback" not in done.stdout + done.stderr
 
 
