@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from payments_core import Request, Response, Secret
-from payments_core.transport import HTTPTransport
 
 __all__ = ["AsyncPlayer", "Exchange", "FrozenClock", "Player", "Recorder", "as_secret", "masked"]
 
@@ -41,6 +40,8 @@ class Recorder:
     """Send requests over HTTP, and keep each one with its answer."""
 
     def __init__(self) -> None:
+        from payments_core import HTTPTransport  # not at the top: the subprocess needs no HTTP
+
         self._inner = HTTPTransport()
         self.exchanges: list[Exchange] = []
 

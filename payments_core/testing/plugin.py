@@ -200,9 +200,9 @@ def bench(_contract_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[B
     """Return a contract's workbench: the sandbox of its class, with a healthy fault gateway in between."""
     # Retry without waiting.
     monkeypatch.setattr("payments_core.engine._FIRST_PAUSE", 0.001)
-    _contract_bench.heal()
+    _contract_bench.reset()
     yield _contract_bench
-    _contract_bench.heal()
+    _contract_bench.reset()
 
 
 @pytest.fixture

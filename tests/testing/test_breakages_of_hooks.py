@@ -934,7 +934,7 @@ def test_what_is_honest_passes(provider, run, monkeypatch, tmp_path):
     with benched(provider) as (contract, bench):
         ran = [name for name in TESTS if not applies(contract, name.partition("[")[0])]
         for name in ran:
-            bench.heal()
+            bench.reset()
             run(contract, bench, name)
     assert len(ran) >= len(TESTS) - 9, set(TESTS) - set(ran)
 

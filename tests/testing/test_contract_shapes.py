@@ -179,7 +179,7 @@ def test_an_honest_provider_passes(shape):
         bench = Bench(contract, sandbox, between)
         ran = [test for test in TESTS if applies(contract, test) == ""]
         for test in ran:
-            bench.heal()
+            bench.reset()
             getattr(contract(), test)(bench)
     assert len(ran) >= 10
 
@@ -244,7 +244,7 @@ def speaking(kind, provider, monkeypatch):
 def test_an_honest_provider_of_another_kind_of_body_passes(kind, monkeypatch):
     with speaking(kind, FakeProvider, monkeypatch) as (contract, bench):
         for test in TESTS:
-            bench.heal()
+            bench.reset()
             getattr(contract, test)(bench)
 
 

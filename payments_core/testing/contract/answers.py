@@ -53,7 +53,7 @@ class Answers(Rules):
     def test_nothing_in_a_charge_is_copied_from_the_request(self, bench: Bench) -> None:
         """Copied fields always agree, so an answer about another amount would go unnoticed."""
         amount = bench.amount
-        for told, asked in ((bench.part(amount), amount), (amount, bench.part(amount))):
+        for told, asked in ((bench.quarter(amount), amount), (amount, bench.quarter(amount))):
             self._answer_of_other_money(bench, told, asked)
         for currency in sorted(self.info().currencies - {amount.currency})[:1]:
             # The same digits in another currency, in minor and in major units, if the gateway accepts that much.
@@ -115,7 +115,7 @@ class Answers(Rules):
             charge = bench.create(gateway, order_id)
             ask = functools.partial(gateway.get_status, bench.reference(charge, order_id))
             recorded, found = record_answers(bench, gateway, ask)
-            amount, less = found.amount, bench.part(bench.amount)
+            amount, less = found.amount, bench.quarter(bench.amount)
             moved = {str(bench.amount.minor): str(less.minor), bench.amount.text: less.text}
             longer = {each: f"{each}7" if "." in each else f"{each}.7" for each in moved}
             # A difference too small for a float: only for an answer with a JSON number that has a fraction.
@@ -139,8 +139,8 @@ class Answers(Rules):
     def test_a_refund_is_read_from_the_answer(self, bench: Bench) -> None:
         """A partial refund reported as a full one is money that the shopper never gets."""
         told, asked = (
-            bench.part(bench.amount),
-            Money(minor=2 * bench.part(bench.amount).minor, currency=bench.amount.currency),
+            bench.quarter(bench.amount),
+            Money(minor=2 * bench.quarter(bench.amount).minor, currency=bench.amount.currency),
         )
         with bench.open() as gateway:
             order_id = bench.new_order()

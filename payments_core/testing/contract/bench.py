@@ -132,11 +132,11 @@ class Replayed(NamedTuple):
 class Bench:
     """The sandbox of one contract class, and the operations on it."""
 
-    def __init__(self, contract: type[Rules], sandbox: ContractSandbox, between: FaultGateway) -> None:
+    def __init__(self, contract: type[Rules], sandbox: ContractSandbox, fault_gateway: FaultGateway) -> None:
         self.contract = contract
         self.rules = contract()
         self.sandbox = sandbox
-        self.between = between
+        self.fault_gateway = fault_gateway
         self._numbers = itertools.count(1)
         self._steps: dict[str, list[Request]] = {}
         self._injected: list[faults.Rule] = []
@@ -151,7 +151,7 @@ class Bench:
         config = dict(self.sandbox.config)
         assert "base_url" in config, "the contract needs a configuration with a base_url, to insert its fault gateway"
         path = urlsplit(str(config["base_url"])).path.rstrip("/")
-        return config | {"base_url": self.between.url + path}
+        return config | {"base_url": self.fault_gateway.url + path}
 
     @property
     def typed_config(self) -> Any:
@@ -286,7 +286,7 @@ class Bench:
             self._batch = self.rules.batch(self.sandbox)
         return self._batch
 
-    def part(self, amount: Money) -> Money:
+    def quarter(self, amount: Money) -> Money:
         """Return a quarter of the amount, which is whole in every currency."""
         return Money(minor=amount.minor // 4, currency=amount.currency)
 
@@ -300,12 +300,12 @@ class Bench:
 
     def prepare(self, operation: str, gateway: Gateway) -> Prepared:
         """Do everything up to the operation itself, over a working network."""
-        self.heal()
+        self.reset()
         order_id = self.new_order()
         if self.contract.has("authorize"):
             gateway.authorize()
         arguments = getattr(self, f"_{operation}")(gateway, order_id)
-        self.between.clear()
+        self.fault_gateway.clear()
         return Prepared(operation, order_id, arguments, gateway)
 
     def steps(self, operation: str) -> list[Request]:
@@ -333,7 +333,7 @@ class Bench:
         except Exception as exc:
             if "not written yet" not in str(exc):  # a scaffold names what is missing itself
                 raise AssertionError(f"the usual create fails, so no test that needs it was run: {exc!r}") from exc
-        self.heal()
+        self.reset()
         self.works = True
 
     # Recorded calls.
@@ -389,7 +389,7 @@ class Bench:
 
     def _refund_charge(self, gateway: Gateway, order_id: str) -> tuple[RefundRequest]:
         reference = self.reference(self.paid(gateway, order_id), order_id)
-        return (RefundRequest(reference, f"refund-{order_id}", self.part(self.amount)),)
+        return (RefundRequest(reference, f"refund-{order_id}", self.quarter(self.amount)),)
 
     def _get_refund(self, gateway: Gateway, order_id: str) -> tuple[RefundReference]:
         (request,) = self._refund_charge(gateway, order_id)
@@ -400,16 +400,16 @@ class Bench:
 
     def inject(self, fault: Fault, **where: Any) -> faults.Rule:
         """Inject a fault until the test ends."""
-        rule = self.between.inject(fault, **where)
+        rule = self.fault_gateway.inject(fault, **where)
         self._injected.append(rule)
         return rule
 
-    def heal(self) -> None:
+    def reset(self) -> None:
         """Remove the injected faults, and forget the requests."""
         for rule in self._injected:
             rule.remove()
         self._injected.clear()
-        self.between.clear()
+        self.fault_gateway.clear()
 
 
 def says_paid(charge: Charge) -> bool:

@@ -68,7 +68,7 @@ class Declaration(Rules):
             assert set(calls) == OPTIONAL_OPERATIONS
             for name in sorted(OPTIONAL_OPERATIONS - self.info().operations):
                 assert type(error_of(calls[name])) is UnsupportedOperation, name
-        assert bench.between.requests == []
+        assert bench.fault_gateway.requests == []
 
     def test_every_declared_operation_works(self, bench: Bench) -> None:
         """Each is called on a suitable charge, and its result is about that charge."""
@@ -76,14 +76,14 @@ class Declaration(Rules):
             for name in bench.operations():
                 prepared = bench.prepare(name, gateway)
                 result = prepared.call()
-                assert bench.between.requests, f"{name} sent nothing"
+                assert bench.fault_gateway.requests, f"{name} sent nothing"
                 if isinstance(result, Charge):
                     assert result.reference.order_id in {"", prepared.order_id}, name
                     assert result.amount in {None, bench.amount}, name
                 else:
                     assert isinstance(result, Refund), name
                     assert result.refund_id in {"", f"refund-{prepared.order_id}"}, name
-                    assert result.amount in {None, bench.part(bench.amount)}, name
+                    assert result.amount in {None, bench.quarter(bench.amount)}, name
 
     @needs(CAPTURES)
     def test_the_captured_amount_is_the_requested_one(self, bench: Bench) -> None:
@@ -103,7 +103,7 @@ class Declaration(Rules):
         with bench.open() as gateway:
             prepared = bench.prepare("refund_charge", gateway)
             prepared.call()
-        assert [each.refunded for each in bench.sandbox.charges(prepared.order_id)] == [bench.part(bench.amount)]
+        assert [each.refunded for each in bench.sandbox.charges(prepared.order_id)] == [bench.quarter(bench.amount)]
 
     def test_every_method_and_channel_takes_a_charge(self, bench: Bench) -> None:
         """Declared ones work; undeclared ones are refused before anything is sent."""
@@ -212,10 +212,10 @@ class Declaration(Rules):
         with bench.open() as gateway:
             asked = self.request(bench.new_order(), bench.amount, **bench.usual_fields())
             gateway.create_charge(_described(asked, longest))
-            bench.between.clear()
+            bench.fault_gateway.clear()
             asked = self.request(bench.new_order(), bench.amount, **bench.usual_fields())
             assert type(error_of(lambda: gateway.create_charge(_described(asked, longest + "d")))) is InvalidRequest
-        assert bench.between.requests == []
+        assert bench.fault_gateway.requests == []
 
     @needs(HOLDS)
     def test_a_charge_that_is_not_captured_is_authorized_and_not_paid(self, bench: Bench) -> None:
@@ -328,9 +328,9 @@ def _confirmed(gateway: Any, order_id: str, amount: Money, charge: Charge) -> Ch
 
 def _refused_unsent(bench: Bench, gateway: Gateway, **fields: Any) -> None:
     """Check that a create with these fields is refused before anything is sent."""
-    bench.between.clear()
+    bench.fault_gateway.clear()
     assert type(error_of(lambda: bench.create(gateway, **fields))) is InvalidRequest, fields
-    assert bench.between.requests == []
+    assert bench.fault_gateway.requests == []
 
 
 def _described(request: ChargeRequest, description: str) -> ChargeRequest:

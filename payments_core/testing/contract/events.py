@@ -56,7 +56,7 @@ class Events(Rules):
             if "refund_charge" in self.info().operations:
                 for each in ("a", "b"):
                     gateway.refund_charge(
-                        RefundRequest(reference, f"refund-{order_id}{each}", bench.part(bench.part(bench.amount)))
+                        RefundRequest(reference, f"refund-{order_id}{each}", bench.quarter(bench.quarter(bench.amount)))
                     )
                     told += _notified(bench, gateway, reference.provider_id)
         # A hint that only names the charge may repeat: it is not a duplicate, and prompts a query each time.

@@ -91,7 +91,7 @@ class Failures(Rules):
             held = []
             for fault in (faults.TooManyRequests("3600"), faults.ForwardThen(faults.TooManyRequests("3600"))):
                 _, prepared = self._fail(bench, operation, place, fault)
-                bench.heal()
+                bench.reset()
                 held.append(self._books(bench, prepared.order_id))
             assert held[0] == held[1], (
                 f"{operation}, request {place + 1} is marked safe, but it changes something: the gateway held "
@@ -143,7 +143,7 @@ class Failures(Rules):
             if not each.idempotent:
                 same = [
                     sent
-                    for sent in bench.between.requests
+                    for sent in bench.fault_gateway.requests
                     if sent.method == each.method and _same_path(sent.path, each)
                 ]
                 assert len(same) == 1, f"{operation} is not idempotent, but was sent {len(same)} times"
@@ -154,7 +154,7 @@ class Failures(Rules):
         for operation in bench.operations():
             with bench.open() as gateway:
                 prepared = bench.prepare(operation, gateway)
-                with bench.between.refusing():
+                with bench.fault_gateway.refusing():
                     error = error_of(prepared.call)
             assert type(error) is GatewayUnavailable, f"{operation}: {error!r}"
 
@@ -186,15 +186,15 @@ class Failures(Rules):
     def test_a_token_is_obtained_once_and_used_again(self, bench: Bench) -> None:
         """One token serves any number of calls."""
         steps = bench.steps("create_charge")
-        bench.heal()
+        bench.reset()
         with bench.open() as gateway:
             gateway.authorize()
-            asked = len(bench.between.requests)
+            asked = len(bench.fault_gateway.requests)
             gateway.authorize()
-            assert len(bench.between.requests) == asked > 0
+            assert len(bench.fault_gateway.requests) == asked > 0
             bench.create(gateway)
             bench.create(gateway)
-            assert len(bench.between.requests) == asked + 2 * len(steps)
+            assert len(bench.fault_gateway.requests) == asked + 2 * len(steps)
 
     @needs(AUTHORIZES)
     @pytest.mark.parametrize("fault", _REFUSED.values(), ids=_REFUSED)
@@ -211,7 +211,7 @@ class Failures(Rules):
             prepared = bench.prepare("create_charge", gateway)
             bench.inject(AtStep(fault, 0, times=1))
             prepared.call()
-            renewals = len(bench.between.requests) - len(steps) - 1
+            renewals = len(bench.fault_gateway.requests) - len(steps) - 1
         assert renewals == 1, f"the token was obtained {renewals} times after it was refused"
         assert len(bench.sandbox.charges(prepared.order_id)) == 1
 
@@ -228,7 +228,7 @@ class Failures(Rules):
             (faults.Unauthorized(), AuthorizationRejected),
         ]
         for fault, kind in wanted:
-            bench.heal()
+            bench.reset()
             order_id = bench.new_order()
             with bench.open(deadline=SHORT) as gateway:
                 bench.inject(fault)
@@ -267,7 +267,7 @@ class Failures(Rules):
                 return
             assert type(outcome) is OutcomeUnknown
             assert outcome.repeatable is False
-            bench.heal()
+            bench.reset()
             if self.has("get_status") and "order_id" in self.info().query_by:
                 found = gateway.get_status(Reference(prepared.order_id))
                 assert found.reference.provider_id in {"", held[0].provider_id}
@@ -284,7 +284,7 @@ class Failures(Rules):
             error = error_of(prepared.call)
             assert type(error) is OutcomeUnknown, repr(error)
             assert error.repeatable, "a key_lifetime is declared, but the create is not marked idempotent"
-        bench.heal()
+        bench.reset()
         bench.sandbox.advance(max(lifetime - 60, lifetime * 0.9))
         with bench.open() as gateway:
             again = gateway.create_charge(self.request(prepared.order_id, bench.amount, **bench.usual_fields()))
@@ -304,7 +304,7 @@ class Failures(Rules):
     def test_a_refund_whose_answer_is_lost_gives_the_money_back_once(self, bench: Bench) -> None:
         """The gateway's books show it, whether or not it is sent again."""
         order_id = self._lose_answer(bench, "refund_charge")
-        assert [each.refunded for each in bench.sandbox.charges(order_id)] == [bench.part(bench.amount)]
+        assert [each.refunded for each in bench.sandbox.charges(order_id)] == [bench.quarter(bench.amount)]
 
     def _lose_answer(self, bench: Bench, operation: str) -> str:
         last = bench.last_unsafe(operation)
@@ -322,7 +322,7 @@ class Failures(Rules):
     def test_one_order_with_two_amounts_is_never_two_charges_of_one_key(self, bench: Bench) -> None:
         """A key that includes the amount would make a second charge of one order."""
         order_id = bench.new_order()
-        other = bench.part(bench.amount)
+        other = bench.quarter(bench.amount)
         with bench.open() as gateway:
             bench.create(gateway, order_id)
             error = error_of(lambda: bench.create(gateway, order_id, other))

@@ -71,7 +71,7 @@ class Keys(Rules):
         with bench.open() as gateway:
             order_id = bench.new_order()
             reference, refund_id = bench.reference(bench.paid(gateway, order_id), order_id), f"refund-{order_id}"
-            refund = gateway.refund_charge(RefundRequest(reference, refund_id, bench.part(bench.amount)))
+            refund = gateway.refund_charge(RefundRequest(reference, refund_id, bench.quarter(bench.amount)))
             asked = {"refund_id": RefundReference(refund_id, "", reference)}
             if refund.provider_id:
                 asked["provider_id"] = RefundReference("", refund.provider_id, reference)
@@ -106,7 +106,7 @@ class Keys(Rules):
                     held = list(bench.sandbox.charges(order_id))
                     moved = {
                         "capture_charge": ([each.captured for each in held], [bench.amount]),
-                        "refund_charge": ([each.refunded for each in held], [bench.part(bench.amount)]),
+                        "refund_charge": ([each.refunded for each in held], [bench.quarter(bench.amount)]),
                     }
                     found, wanted = moved.get(name, (0, 0))
                     assert found == wanted, f"{name}, of a charge named by its {field} alone: the gateway holds {held}"
@@ -157,7 +157,7 @@ class Keys(Rules):
     @needs(REFUNDS)
     def test_two_refunds_of_one_amount_are_two_refunds(self, bench: Bench) -> None:
         """Their ids tell them apart, to the last character; a key of charge and amount would merge them."""
-        part = bench.part(bench.amount)
+        part = bench.quarter(bench.amount)
         usual, long, short = (f"refund-{bench.new_order()}" for _ in range(3))
         families = [(usual, f"refund-{bench.new_order()}"), (f"{short}a", f"{short}A")]
         families.append((long.ljust(59, "0") + "1", long.ljust(59, "0") + "2"))
@@ -186,7 +186,7 @@ class Keys(Rules):
     )
     def test_one_id_for_an_order_and_its_refund_is_two_keys(self, bench: Bench) -> None:
         """A shop may number both alike; a refund is never taken for a repetition of its charge."""
-        part = bench.part(bench.amount)
+        part = bench.quarter(bench.amount)
         with bench.open() as gateway:
             if "refund_charge" in self.info().operations:
                 order_id = bench.new_order()
@@ -231,7 +231,7 @@ class Keys(Rules):
         tabs = [replace(request, return_url=page, description=f"Tea {page[-1]}") for page in pages]
         with bench.open() as gateway:
             gateway.create_charge(tabs[0])
-            for again in (tabs[1], replace(request, amount=bench.part(bench.amount))):
+            for again in (tabs[1], replace(request, amount=bench.quarter(bench.amount))):
                 with contextlib.suppress(*_REFUSED):
                     gateway.create_charge(again)
                 held = [str(each.amount) for each in bench.sandbox.charges(order_id)]

@@ -66,7 +66,7 @@ class Movements(Rules):
         with bench.open() as gateway:
             for currency in self._currencies():
                 whole = bench.amount_in(currency)
-                part = bench.part(whole)
+                part = bench.quarter(whole)
                 for asked in (part, *self._float_unsafe(whole)):
                     order_id = bench.new_order()
                     charge = bench.create(gateway, order_id, whole)
@@ -89,7 +89,7 @@ class Movements(Rules):
         """A partial capture is not reported as full payment."""
         whole = bench.amount
         with bench.open() as gateway:
-            for asked in (bench.part(whole), *self._float_unsafe(whole)):
+            for asked in (bench.quarter(whole), *self._float_unsafe(whole)):
                 order_id = bench.new_order()
                 reference = bench.reference(bench.authorizable(gateway, order_id), order_id)
                 captured: Charge | None = None

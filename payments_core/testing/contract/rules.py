@@ -98,7 +98,7 @@ def _declares(operation: str) -> Condition:
     return Condition(f"{operation} is not declared", lambda cls: operation in cls.info().operations)
 
 
-ASKED: Final = Condition("the gateway cannot be asked", lambda cls: cls.has("get_status"))
+ASKED: Final = Condition("the gateway cannot be queried", lambda cls: cls.has("get_status"))
 AUTHORIZES: Final = Condition("the provider has no `authorize`", lambda cls: cls.has("authorize"))
 CAPTURES: Final = _declares("capture_charge")
 CANCELS: Final = _declares("cancel_charge")
@@ -116,7 +116,7 @@ SIGNS_TIME: Final = Condition(
     "the gateway signs no time (webhook_tolerance)", lambda cls: cls.webhook_tolerance is not None
 )
 TOLERANCE: Final = Condition(
-    "a signed time of any age is believed (webhook_tolerance)", lambda cls: cls.webhook_tolerance != math.inf
+    "a signed time of any age is accepted (webhook_tolerance)", lambda cls: cls.webhook_tolerance != math.inf
 )
 TELLS: Final = Condition(
     "notifications are hints (authoritative_webhooks)", lambda cls: cls.info().authoritative_webhooks

@@ -128,11 +128,11 @@ class Secrecy(Rules):
                     yield prepared.call
         unreadable: list[Fault] = [faults.HTML(), faults.Answer(b"{}")]
         for fault in (*unreadable, *refused):
-            bench.heal()
+            bench.reset()
             with bench.open() as gateway:
                 bench.inject(fault)
                 yield functools.partial(bench.create, gateway)
-        bench.heal()
+        bench.reset()
         with bench.open(plugins=[_Tokens(known)]) as gateway:
             if self.has("get_status"):
                 charge = bench.create(gateway)
@@ -159,7 +159,8 @@ class Secrecy(Rules):
         """Check every failure, with every logger at DEBUG."""
         broken: list[Fault | None] = [
             None, faults.Reset(), faults.HTML(), faults.HTML(status=500), faults.Truncate(), faults.BadGzip(),
-            faults.Unauthorized(), faults.TooManyRequests("3600"), faults.Answer(b"{}"), faults.Answer(b'{"error": 1}', 400),
+            faults.Unauthorized(), faults.TooManyRequests("3600"), faults.Answer(b"{}"),
+            faults.Answer(b'{"error": 1}', 400),
         ]  # fmt: skip
         sinks: list[bytes] = []
         with caplog.at_level(logging.DEBUG):
@@ -173,7 +174,7 @@ class Secrecy(Rules):
                             bench.inject(AtStep(fault, 0))
                         sinks.append(_outcome(prepared.call))
             if self.has("parse_webhook"):
-                bench.heal()
+                bench.reset()
                 with bench.open() as gateway:
                     genuine = Genuine.paid(bench, gateway)
                     forgeries = ("digest-first-digit", "body-empty", "key-other")

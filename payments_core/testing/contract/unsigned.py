@@ -109,10 +109,10 @@ class Unsigned(Rules):
             query = len(bench.steps("get_status"))
             for number in range(_FLOOD):
                 invented = other_id(provider_id, number)
-                bench.between.clear()
+                bench.fault_gateway.clear()
                 for event in gateway.parse_webhook(_about(delivery, provider_id, invented)).events:
                     error_of(lambda event=event: gateway.confirm_event(event, order_id, bench.amount))  # type: ignore[misc]
-                asked = len(bench.between.requests)
+                asked = len(bench.fault_gateway.requests)
                 assert asked <= query, f"an invented id costs {asked} requests, and a query has {query}"
             assert list(bench.sandbox.charges(order_id)) == before, "an invented notification has changed a charge"
             found = gateway.confirm(order_id, bench.amount, provider_id=waiting.reference.provider_id)

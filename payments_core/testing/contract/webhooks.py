@@ -104,7 +104,8 @@ class Webhooks(Rules):
         NOTIFIES,
         SIGNED,
         Condition(
-            "letters in another case are the same hexadecimal digest", lambda cls: not cls.signature_is_hexadecimal
+            "its digests are hexadecimal, where the case of letters does not matter",
+            lambda cls: not cls.signature_is_hexadecimal,
         ),
     )
     def test_a_digest_in_another_case_is_refused(self, bench: Bench) -> None:
