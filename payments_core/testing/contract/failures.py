@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Final
 
 import pytest
@@ -66,8 +67,12 @@ class Failures(Rules):
     def _fail(
         self, bench: Bench, operation: str, place: int, fault: Fault, **options: Any
     ) -> tuple[PaymentError, Prepared]:
-        with bench.open(**options) as gateway:
-            prepared = bench.prepare(operation, gateway)
+        # Prepare with a gateway that has time, so that only the call itself has a short deadline.
+        with bench.open() as patient, bench.open(**options) as gateway:
+            prepared = dataclasses.replace(bench.prepare(operation, patient), gateway=gateway)
+            if self.has("authorize"):
+                gateway.authorize()
+            bench.fault_gateway.clear()
             injected = AtStep(fault, place)
             bench.inject(injected)
             error = error_of(lambda: prepared.call())
