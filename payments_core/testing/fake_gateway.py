@@ -22,15 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from payments_core import (
-    AsyncGateway,
-    Gateway,
-    GatewayUnavailable,
-    InvalidRequest,
-    PaymentError,
-    Request,
-    Response,
-)
+from payments_core import AsyncGateway, Gateway, GatewayUnavailable, InvalidRequest, PaymentError, Request, Response
 
 from .fake_machine import MAGIC, REFUND_MAGIC, FakeGateway, NotPossible, Unreachable, signature
 from .masking import CassettePolicy, Fields, Rule
@@ -224,9 +216,7 @@ _SENT: Final = Fields(("content-type", "idempotency-key"), masked=("authorizatio
 _ANSWERED: Final = Fields(("content-type", "fake-request-id", "retry-after"))
 _ERROR: Final = ("error.code", "error.message")
 _MONEY: Final = ("amount", "currency")
-_CHARGE: Final = Fields(
-    ("id", "order_id", "status", *_MONEY, "captured", "refunded", "pay_url", "failure", *_ERROR),
-)
+_CHARGE: Final = Fields(("id", "order_id", "status", *_MONEY, "captured", "refunded", "pay_url", "failure", *_ERROR))
 _REFUND: Final = Fields(("id", "refund_id", "charge", "order_id", "status", *_MONEY, *_ERROR))
 
 

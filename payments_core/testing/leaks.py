@@ -32,16 +32,7 @@ from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, Method
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
-__all__ = [
-    "Leak",
-    "ScanIncomplete",
-    "assert_controls",
-    "encodings",
-    "exception_texts",
-    "plant",
-    "scan",
-    "scan_tree",
-]
+__all__ = ["Leak", "ScanIncomplete", "assert_controls", "encodings", "exception_texts", "plant", "scan", "scan_tree"]
 
 MIN_LENGTH: Final = 8  # characters; a shorter secret would be found by chance
 

@@ -767,11 +767,7 @@ NOTICED = [
         "refund.succeeded: succeeded is reported as SUCCEEDED, not UNKNOWN",
     ),
     (Acknowledges500, "test_a_genuine_delivery_is_acknowledged", "is answered 500"),
-    (
-        AcknowledgesWithTheKey,
-        "test_a_genuine_delivery_is_acknowledged",
-        "webhook_key is in the acknowledgement",
-    ),
+    (AcknowledgesWithTheKey, "test_a_genuine_delivery_is_acknowledged", "webhook_key is in the acknowledgement"),
     (LogsTheExpectedDigest, "test_the_expected_signature_is_never_revealed", "in a log or an error"),
     (RaisesTheExpectedDigest, "test_the_expected_signature_is_never_revealed", "in a log or an error"),
     (

@@ -444,11 +444,7 @@ def test_a_block_that_raises_leaves_the_old_cassette(path: Path, remote: Remote,
 def test_what_the_policy_does_not_cover_is_not_even_sent(path: Path, remote: Remote, send: Any) -> None:
     for url, body, problem in (
         ("/nowhere", b"", "no rule for POST /nowhere"),
-        (
-            "/charge",
-            b"<xml/>",
-            "the body is not JSON; one that .* only where its rule says `request_body=VERBATIM`",
-        ),
+        ("/charge", b"<xml/>", "the body is not JSON; one that .* only where its rule says `request_body=VERBATIM`"),
         ("/charge", b'{"amount": 1, "amount": 2}', "the body has a key twice"),
         ("/charge", b"100", "the body is not a JSON object or array"),
     ):

@@ -130,8 +130,7 @@ class AmountDefaultsToTheRequest(Lenient):
 
 
 @noticed_by(
-    "test_nothing_in_a_charge_is_copied_from_the_request",
-    "about 8800 JPY, without currency, and was read as 88.00",
+    "test_nothing_in_a_charge_is_copied_from_the_request", "about 8800 JPY, without currency, and was read as 88.00"
 )
 class CurrencyDefaultsToHKD(Lenient):
     """Takes an answer without a currency for one in HKD."""

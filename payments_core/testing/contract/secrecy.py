@@ -14,13 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from payments_core import (
-    PaymentError,
-    Reference,
-    Secret,
-    hookimpl,
-    tap,
-)
+from payments_core import PaymentError, Reference, Secret, hookimpl, tap
 from payments_core.testing import faults
 from payments_core.testing._exchanges import FrozenClock
 from payments_core.testing.cassettes import BASE_URL, Provenance, record, replay

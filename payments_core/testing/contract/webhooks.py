@@ -8,12 +8,7 @@ from typing import Any
 
 import pytest
 
-from payments_core import (
-    ConfigurationError,
-    Notification,
-    Subject,
-    WebhookRejected,
-)
+from payments_core import ConfigurationError, Notification, Subject, WebhookRejected
 
 from .bench import Bench, error_of
 from .forgeries import FORGERIES, TIMED, Genuine, accepted, forge, refuse
