@@ -1,4 +1,4 @@
-"""The arguments of faults, checked when a fault is made: in the server's thread nobody would see the mistake."""
+"""Check the arguments of a fault when it is made: an error raised in the server's thread would go unnoticed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Final
 
 __all__ = ["Checked", "check_fault", "check_rule"]
 
-_LEAST: Final = {"missing": 1, "depth": 1, "size": 2, "interval": 0, "seconds": 0}
+_MINIMUM: Final = {"missing": 1, "depth": 1, "size": 2, "interval": 0, "seconds": 0}
 
 
 class Checked:
-    """A fault whose every field is checked by its type and its name."""
+    """Check every field of a fault, by its type and its name."""
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):  # type: ignore[arg-type] # whoever inherits is a dataclass
@@ -27,18 +27,18 @@ class Checked:
         value: Any = getattr(self, name)
         if name in {"status", "code"} and not 100 <= value <= 599:
             raise ValueError(f"{type(self).__name__}: {name} is an HTTP status from 100 to 599, not {value}")
-        if name in _LEAST and not _LEAST[name] <= value < math.inf:
-            raise ValueError(f"{type(self).__name__}: {name} is at least {_LEAST[name]}, and finite, not {value}")
+        if name in _MINIMUM and not _MINIMUM[name] <= value < math.inf:
+            raise ValueError(f"{type(self).__name__}: {name} is at least {_MINIMUM[name]}, and finite, not {value}")
 
 
 def check_fault(fault: object) -> None:
-    """Raise `TypeError` for what cannot be injected."""
+    """Raise `TypeError` for an object that cannot be injected."""
     if problem := _fault(fault):
         raise TypeError(f"the fault {problem}")
 
 
 def check_rule(method: object, path: object, times: object) -> None:
-    """Raise `TypeError` or `ValueError` for a rule that would never match, or not as often as it seems."""
+    """Raise `TypeError` or `ValueError` for a rule that could not match as it says."""
     for name, value in (("method", method), ("path", path)):
         if value is not None and (type(value) is not str or not value.strip("/")) and value != "/":
             raise TypeError(f"{name} is text, or None for any")
@@ -92,7 +92,7 @@ def _is(what: str, *types: type) -> Callable[[object], str]:
     return lambda value: "" if type(value) in types else f"must be {what}"
 
 
-# By the annotation, as it is written.
+# By annotation, as written.
 _PROBLEMS: Final[dict[str, Callable[[object], str]]] = {
     "bytes": _is("bytes", bytes),
     "int": _is("a whole number", int),

@@ -1,4 +1,4 @@
-"""JSON as a cassette compares it: 100 is not 100.0, true is not 1, and a key that is there twice is no JSON."""
+"""Parse, compare and print JSON strictly: 100 is not 100.0, true is not 1, and duplicate keys are refused."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import msgspec
 __all__ = ["DuplicateKey", "JSONValue", "NotJSON", "Number", "differences", "parse", "render"]
 
 JSONValue: TypeAlias = Any
-"""What `parse` returns: dict, list, str, Number, bool or None."""
+"""The result of `parse`: dict, list, str, Number, bool or None."""
 
 _WIDTH: Final = 100
 _SHOWN: Final = 120
 
 
 class NotJSON(ValueError):
-    """The text is no JSON object or array."""
+    """The text is not a JSON object or array."""
 
 
 class DuplicateKey(NotJSON):
-    """A key is there twice: readers disagree on which one counts."""
+    """A key appears twice: parsers disagree on which value counts."""
 
 
 class Number(msgspec.Struct, frozen=True):
-    """A number by its digits, because 1.0, 1.00 and 1e0 are one value to a float and three texts to a signature."""
+    """A number, kept as its digits: 1.0, 1.00 and 1e0 are equal as floats and differ in a signature."""
 
     text: str
 
 
 def parse(body: bytes) -> JSONValue:
-    """The object or array in `body`; `NotJSON` for anything else."""
+    """Return the object or array in `body`; raise `NotJSON` for anything else."""
     try:
         value = json.loads(
             body.decode("utf-8"),
@@ -46,12 +46,12 @@ def parse(body: bytes) -> JSONValue:
     except (ValueError, RecursionError):
         raise NotJSON("is not JSON") from None
     if not isinstance(value, dict | list):
-        raise NotJSON("is no JSON object or array")
+        raise NotJSON("is not a JSON object or array")
     return value
 
 
 def render(value: JSONValue, indent: int = 0) -> str:
-    """The value as text to be read in review: on one line where it fits."""
+    """Return the value as text for review, on one line where it fits."""
     line = _line(value)
     if indent + len(line) <= _WIDTH or not isinstance(value, dict | list):
         return line
@@ -65,7 +65,7 @@ def render(value: JSONValue, indent: int = 0) -> str:
 
 
 def differences(recorded: JSONValue, sent: JSONValue, where: str) -> Iterator[str]:
-    """Every place where two values differ, in words."""
+    """Describe every place where two values differ."""
     if isinstance(recorded, dict) and isinstance(sent, dict):
         for key in recorded.keys() | sent.keys():
             place = f"{where}.{key}"
@@ -105,7 +105,7 @@ def _line(value: JSONValue) -> str:
 
 def _text(text: str) -> str:
     plain = json.dumps(text, ensure_ascii=False)
-    # A lone surrogate is JSON, and is not UTF-8.
+    # A lone surrogate is valid JSON, but not UTF-8.
     return plain if plain.isprintable() else json.dumps(text)
 
 

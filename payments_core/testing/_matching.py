@@ -1,4 +1,4 @@
-"""When a request is the one that was recorded: strictly, and in words where it is not."""
+"""Compare a request with a recorded one, strictly, and describe the differences."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["differences", "name_of"]
 
 
 def name_of(request: Request) -> str:
-    """Method and path: what may be shown of a request."""
+    """Return the method and path, the part of a request that may be shown."""
     return f"{request.method} {urlsplit(request.uri).path or '/'}"
 
 
 def differences(recorded: Request, sent: Request) -> Iterator[str]:
-    """Everything in which two masked requests differ, in words."""
+    """Describe everything in which two masked requests differ."""
     if recorded.method != sent.method:
         yield f"method: recorded {recorded.method}, sent {sent.method}"
     there, here = urlsplit(recorded.uri), urlsplit(sent.uri)
@@ -55,7 +55,7 @@ def _headers(request: Request) -> dict[str, str]:
 
 
 def _pairs(query: str) -> dict[str, list[str]]:
-    # Not vcrpy's own reading, which drops parameters without a value.
+    # Unlike vcrpy, keep parameters without a value.
     pairs: dict[str, list[str]] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         pairs.setdefault(name, []).append(value)

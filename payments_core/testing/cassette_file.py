@@ -1,4 +1,4 @@
-"""A cassette's file: vcrpy's own format in YAML that is read in review, with who answered at its head."""
+"""Read and write cassette files: vcrpy's format, as YAML that can be reviewed, with the provenance at the top."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ._matching import name_of
 __all__ = ["CassetteError", "Exchange", "Kind", "Provenance", "Recording", "parse", "read", "render", "write"]
 
 Exchange: TypeAlias = tuple[Request, dict[str, Any]]
-"""vcrpy's request, and its dict of an answer."""
+"""A request and an answer, as vcrpy represents them."""
 Kind: TypeAlias = Literal["documentation", "sandbox", "live"]
-"""Who answered: the gateway's own pages, its stand-in on this machine, or the gateway."""
+"""The origin of an answer: the gateway's documentation, its sandbox on this machine, or the gateway."""
 
 
 class CassetteError(Exception):
-    """A cassette that cannot be written or used, and why."""
+    """A cassette cannot be written or used; the message says why."""
 
 
 class Provenance(msgspec.Struct, frozen=True):
-    """Where a cassette's answers come from; written `sandbox: acme`.
+    """The origin of a cassette's answers; written `sandbox: acme`.
 
     * `kind`: who answered
     * `detail`: more about it, in free text
@@ -54,7 +54,7 @@ class Provenance(msgspec.Struct, frozen=True):
 
 
 class Recording(msgspec.Struct, frozen=True):
-    """What a cassette says about itself.
+    """A cassette's metadata.
 
     * `provenance`: where its answers come from
     * `parameters`: the parameters of its story
@@ -69,12 +69,12 @@ class Recording(msgspec.Struct, frozen=True):
 
 
 def read(path: Path | str) -> Recording:
-    """Return what the cassette says about itself; raise `CassetteError` without a known provenance."""
+    """Return a cassette's metadata; raise `CassetteError` without a known provenance."""
     return parse(Path(path))[0]
 
 
 def write(target: Path, text: str, provenance: Provenance) -> None:
-    """The whole file, or what was there before; a live recording gives way to a live one only."""
+    """Write the whole file or leave it as it was; replace a live recording only by another live one."""
     if target.exists() and provenance.kind != "live" and parse(target)[0].provenance.kind == "live":
         raise CassetteError(f"{target.name}: is live, and is not replaced by one from {provenance}")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def write(target: Path, text: str, provenance: Provenance) -> None:
 
 
 def render(recording: Recording, exchanges: list[Exchange]) -> str:
-    """The text of a cassette: the same for the same exchanges, on every machine."""
+    """Return the text of a cassette: the same for the same exchanges, on every machine."""
     metadata: dict[str, Any] = {"provenance": str(recording.provenance)}
     if recording.command:
         metadata["command"] = recording.command
@@ -100,7 +100,7 @@ def render(recording: Recording, exchanges: list[Exchange]) -> str:
 
 
 def parse(source: Path) -> tuple[Recording, list[Exchange]]:
-    """What a cassette says, and what it holds."""
+    """Return a cassette's metadata and its exchanges."""
     problem = ""
     exchanges: list[Exchange] = []
     metadata: Any = {}
@@ -129,23 +129,23 @@ def _problem(responses: list[dict[str, Any]], metadata: Any) -> str:
     parameters = metadata.get("parameters", {})
     texts = [metadata.get("command", ""), *parameters.keys(), *parameters.values()]
     if any(type(text) is not str for text in texts):
-        return "its command and parameters are texts"
+        return "its command and parameters must be strings"
     for response in responses:
         body, status = response["body"]["string"], response["status"]["code"]
         if type(body) is not bytes or type(status) is not int or not isinstance(response["headers"], dict):
-            return "has an answer that is none"
+            return "has an invalid answer"
     return ""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Bodies as blocks of text, short lists on one line. The pure Python one, so that every machine writes the same."""
+    """Dump bodies as blocks and short lists on one line; in pure Python, so that every machine writes the same."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
         return True
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    # PyYAML reads Unicode's line ends back as \n, unless they are escaped.
+    # PyYAML reads Unicode line ends back as \n, unless they are escaped.
     style = '"' if set(text) & {"\x85", "\u2028", "\u2029"} else "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
@@ -160,7 +160,7 @@ _Dumper.add_representer(list, _represent_list)
 
 
 class _Serializer:
-    """vcrpy's cassette as YAML, with what it says about itself first."""
+    """Write vcrpy's cassettes as YAML, with the metadata first."""
 
     deserialize: Callable[[str], Any] = staticmethod(yaml.safe_load)
 

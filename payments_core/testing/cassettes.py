@@ -1,4 +1,4 @@
-"""Cassettes: recorded by vcrpy over HTTP, masked by an allow-list, replayed strictly, and honest about their origin.
+"""Record HTTP exchanges with vcrpy, masked by an allow-list, and replay them strictly.
 
     with record(path, policy, Provenance("sandbox", "acme"), {"order_id": "P1"}, base_url=url, secrets={"key": key}):
         Gateway.open("acme", config).create_charge(request)
@@ -7,7 +7,7 @@
         gateway.create_charge(...recording.parameters["order_id"]...)
 
 Both serve sync and async gateways. vcrpy replaces the transport of the whole process, so only one cassette is open at a
-time. The files are vcrpy's own format, with the provenance in its `metadata`.
+time. The files are in vcrpy's own format, with the provenance in its `metadata`.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ __all__ = [
 
 
 class CassetteMiss(AssertionError):
-    """What was replayed is not what was recorded: a request that differs, or one that never came."""
+    """A replay does not match its recording: a request differs, or one was never sent."""
 
 
 class _Halt(BaseException):
-    """Ends the exchange at once. No `Exception`: a gateway has a name for every one of those, and would go on with it."""
+    """End the exchange at once. A `BaseException`, because a gateway would map an `Exception` and continue."""
 
 
 @contextlib.contextmanager
@@ -72,22 +72,25 @@ def record(
     repeats: Collection[str] = (),
     command: str = "",
 ) -> Iterator[None]:
-    """Send everything that the block sends, and write the masked exchanges to `path` when it has ended well.
+    """Record what the block sends, and write the masked exchanges to `path` when the block ends without an error.
 
-    `base_url` is where the gateway is; the cassette says BASE_URL instead. `secrets` are looked for in what is about to be
-    written, in every encoding, with all that the policy masks by name. `repeats` are the paths (as in the policy) that may
-    be asked the same thing again: elsewhere a second equal request is a retry, which nobody would see. `command` is how to
-    record it again. `CassetteError`, and nothing is written: for these, for a request that the policy does not cover
-    (which is not sent), for one that was never answered, and for `live` from this machine.
+    * `base_url`: the gateway's address, which the cassette replaces by BASE_URL
+    * `secrets`: values that must not be written, in any encoding; those that the policy masks by name are added
+    * `repeats`: paths, as in the policy, to which the same request may be sent again: elsewhere it would be a hidden
+      retry
+    * `command`: how to record it again
+
+    Raise `CassetteError`, and write nothing, for a secret or an undeclared repeat, for a request that the policy does
+    not cover (which is not sent), for one that was never answered, and for `live` where this machine answered.
     """
     target = Path(path)
     recording = Recording(provenance, dict(parameters or {}), command, ())
-    shelf = _Shelf()
+    persister = _Persister()
     refused: list[str] = []
     hosts: list[str] = []
     trial = Masker(policy, base_url)
-    with _alone():
-        with _cassette(shelf, RecordMode.ALL) as cassette:
+    with _exclusive():
+        with _cassette(persister, RecordMode.ALL) as cassette:
 
             def admit(request: Request) -> bool:
                 try:
@@ -109,7 +112,7 @@ def record(
             raise CassetteError(f"{target.name}: {refused[0]}")
         _check_answered(target, len(hosts), len(cassette))
         if provenance.kind == "live" and any(is_this_machine(host) for host in set(hosts)):
-            raise CassetteError(f"{target.name}: what this machine answered is not live: record it as sandbox")
+            raise CassetteError(f"{target.name}: answers from this machine are not live: record it as sandbox")
         exchanges = list(zip(cassette.requests, cassette.responses, strict=True))
         masker = Masker(policy, base_url)
         text = render(recording, _masked_exchanges(target, exchanges, masker, repeats))
@@ -124,16 +127,16 @@ def record(
 def replay(path: Path | str, policy: CassettePolicy, *, base_url: str = BASE_URL) -> Iterator[Recording]:
     """Answer everything that the block sends from the cassette; nothing leaves the machine.
 
-    A request is answered when its method, path, query, named headers and body are those recorded: JSON strictly, secrets
-    masked on both sides. `CassetteMiss` says what differs, whatever the block makes of it, and what was recorded and never
-    asked for, unless the block raised.
+    A request is answered if its method, path, query, named headers and body equal the recorded ones: JSON strictly,
+    secrets masked on both sides. Raise `CassetteMiss` for a request that differs, even if the block handled the
+    failure, and for recorded requests that were never sent, unless the block raised.
     """
     source = Path(path)
     masker = Masker(policy, base_url)
     misses: list[str] = []
-    with _alone():
+    with _exclusive():
         recording, exchanges = _load(source, policy)
-        with _cassette(_Shelf(exchanges), RecordMode.NONE, masker) as cassette:
+        with _cassette(_Persister(exchanges), RecordMode.NONE, masker) as cassette:
             playable = cassette.can_play_response_for
 
             def answer(request: Request) -> bool:
@@ -145,7 +148,7 @@ def replay(path: Path | str, policy: CassettePolicy, *, base_url: str = BASE_URL
                 else:
                     if playable(request):
                         return True
-                    problem = _explained(sent, cassette)
+                    problem = _describe_miss(sent, cassette)
                 misses.append(problem)
                 raise _Halt
 
@@ -165,7 +168,7 @@ def replay(path: Path | str, policy: CassettePolicy, *, base_url: str = BASE_URL
 
 
 def is_this_machine(host: str) -> bool:
-    """Return True when a host's name or number leads to a loopback address."""
+    """Return True if a host's name or number leads to a loopback address."""
     try:
         found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError):
@@ -178,11 +181,11 @@ def is_this_machine(host: str) -> bool:
     return False
 
 
-# vcrpy, which does the recording.
+# Using vcrpy.
 
 
-class _Shelf:
-    """vcrpy's persister. What is recorded is taken from the cassette: vcrpy saves before it puts the transport back."""
+class _Persister:
+    """Persist nothing: exchanges are taken from the cassette, since vcrpy saves before it restores the transport."""
 
     def __init__(self, exchanges: list[Exchange] | None = None) -> None:
         self._exchanges = exchanges
@@ -196,13 +199,13 @@ class _Shelf:
         pass
 
 
-def _cassette(shelf: _Shelf, mode: RecordMode, masker: Masker | None = None) -> Any:
+def _cassette(persister: _Persister, mode: RecordMode, masker: Masker | None = None) -> Any:
     def masked(request: Request) -> Request:
         return request if masker is None else _as_vcr(_masked(masker, request))
 
     recorder = vcr.VCR(record_mode=mode, match_on=("strictly",), before_record_request=masked)
     recorder.register_matcher("strictly", _match)
-    recorder.register_persister(shelf)
+    recorder.register_persister(persister)
     return recorder.use_cassette("cassette")
 
 
@@ -216,15 +219,15 @@ _open: Final = threading.Lock()
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """One cassette at a time, and vcrpy's loggers silent: they print whole URLs, with the secrets that travel in them."""
+def _exclusive() -> Iterator[None]:
+    """Allow one cassette at a time, and silence vcrpy's loggers: they print whole URLs, secrets included."""
     if not _open.acquire(blocking=False):
         raise CassetteError("a cassette is open already: two at once would answer each other's requests")
     try:
         with contextlib.ExitStack() as restored:
             top = logging.getLogger("vcr")
             restored.callback(top.setLevel, top.level)
-            top.setLevel(logging.CRITICAL + 1)  # for those that come into being meanwhile
+            top.setLevel(logging.CRITICAL + 1)  # for loggers created meanwhile
             for name, logger in list(logging.root.manager.loggerDict.items()):
                 if f"{name}.".startswith("vcr.") and isinstance(logger, logging.Logger):
                     restored.callback(setattr, logger, "disabled", logger.disabled)
@@ -265,7 +268,7 @@ def _masked_exchanges(
         wanted = _as_vcr(shown)
         if shown.rule.path not in repeats and any(not list(differences(earlier, wanted)) for earlier, _ in made):
             raise CassetteError(
-                f"{target.name}: {name_of(wanted)} was sent again: say so with `repeats`, if it is no retry"
+                f"{target.name}: {name_of(wanted)} was sent again: declare it in `repeats`, unless it is a retry"
             )
         status = response["status"]["code"]
         answer = masker.response(shown.rule, status, response["headers"], response["body"]["string"])
@@ -283,7 +286,7 @@ def _status(code: int) -> dict[str, Any]:
 
 
 def _load(source: Path, policy: CassettePolicy) -> tuple[Recording, list[Exchange]]:
-    """A cassette that holds exactly what the policy keeps."""
+    """Return a cassette that holds exactly what the policy keeps."""
     recording, exchanges = parse(source)
     masker = Masker(policy)
     for number, (request, response) in enumerate(exchanges, 1):
@@ -305,8 +308,8 @@ def _load(source: Path, policy: CassettePolicy) -> tuple[Recording, list[Exchang
     return recording, exchanges
 
 
-def _explained(sent: MaskedRequest, cassette: Any) -> str:
-    """Which of the recorded requests that are left is nearest, and how it differs."""
+def _describe_miss(sent: MaskedRequest, cassette: Any) -> str:
+    """Describe how the request differs from the nearest recorded one that is left."""
     wanted = _as_vcr(sent)
     found = [(list(differences(each, wanted)), number) for number, each in enumerate(cassette.requests)]
     spent = sum(1 for problems, _ in found if not problems)
@@ -319,7 +322,7 @@ def _explained(sent: MaskedRequest, cassette: Any) -> str:
         lines.append(f"the nearest that is left, number {number + 1}, {name_of(cassette.requests[number])}, differs in")
         lines += [f"  {problem}" for problem in problems]
     elif not spent:
-        lines.append("all that was recorded was played already")
+        lines.append("every recorded request was played already")
     return "\n    ".join(lines)
 
 

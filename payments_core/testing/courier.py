@@ -1,4 +1,4 @@
-"""Notifications on their way: deliveries to this machine's addresses, retried along a gateway's schedule, by one thread."""
+"""Deliver notifications to addresses on this machine, with retries along a gateway's schedule."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 def is_loopback(url: str) -> bool:
-    """Return True when an address is this machine's own, by its host's name or number; no resolver is asked."""
+    """Return True if a URL's host is this machine, by name or number; no resolver is asked."""
     try:
         host = urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -34,11 +34,11 @@ def is_loopback(url: str) -> bool:
 class Message:
     """A notification that can be delivered any number of times.
 
-    * `subject`: the gateway's id of what it is about
+    * `subject`: the gateway's id of its charge or refund
     * `kind`: the gateway's word for what happened
-    * `url`: where to deliver it, `""` for nowhere
+    * `url`: the address to deliver it to, `""` for nowhere
     * `body`: the raw body
-    * `sign`: gives the headers, the signature's among them; called for each delivery, because a time may be signed
+    * `sign`: returns the headers, with the signature; called for each delivery, because a time may be signed
     """
 
     subject: str
@@ -50,17 +50,17 @@ class Message:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One delivery that was made, or could not be.
+    """A delivery that was made or attempted.
 
-    * `subject`: the gateway's id of what it is about
+    * `subject`: the gateway's id of its charge or refund
     * `kind`: the gateway's word for what happened
-    * `url`: where it was delivered to
+    * `url`: the address it was sent to
     * `body`: the body that was sent
-    * `attempt`: its number along the schedule, from 1; 0 for one sent by hand
-    * `monotonic`: when it was made, by the monotonic clock
-    * `status`: the HTTP status answered, None where there was no answer
-    * `acknowledged`: True where that ends the schedule
-    * `problem`: why there was no answer, `""` where there was one
+    * `attempt`: its number in the schedule, from 1; 0 for one sent by hand
+    * `monotonic`: its time, by the monotonic clock
+    * `status`: the HTTP status answered, None without an answer
+    * `acknowledged`: True if that ends the schedule
+    * `problem`: the reason why there was no answer, or `""`
     """
 
     subject: str
@@ -83,11 +83,12 @@ def status_of(delivery: Future[Delivery]) -> int | None:
 
 
 class Courier:
-    """Delivers messages from one background thread; `close()` ends every wait and every delivery at once.
+    """Deliver messages from one background thread; `close()` ends every wait and every delivery at once.
 
-    `delays` are the seconds between a delivery that was not acknowledged and the next, multiplied by `time_scale`; a status
-    that `acknowledges` takes ends them. `ack_timeout`, in seconds, is not scaled. Only loopback addresses are called, unless
-    `allow_external`: a local emulator must not be a way to send traffic to somebody else.
+    * `delays`: the seconds between a delivery that was not acknowledged and the next, multiplied by `time_scale`
+    * `acknowledges`: returns True for a status that ends the deliveries
+    * `ack_timeout`: the seconds to wait for an answer, not scaled
+    * `allow_external`: call other machines too; an emulator must not send traffic to strangers by default
     """
 
     def __init__(
@@ -115,18 +116,18 @@ class Courier:
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:
-        """Return what was delivered, and what was answered, oldest first."""
+        """Return the deliveries and their answers, oldest first."""
         with self._lock:
             return tuple(self._made)
 
     def begin(self, message: Message) -> Future[Delivery]:
-        """Deliver, and again along the schedule until it is acknowledged; the future is of the first delivery."""
+        """Deliver until it is acknowledged, along the schedule; return a future of the first delivery."""
         first: Future[Delivery] = Future()
         self._run(self._schedule(message, first), first)
         return first
 
     def send(self, message: Message) -> Future[Delivery]:
-        """Deliver once, now, apart from any schedule."""
+        """Deliver once, now, outside the schedule."""
         made: Future[Delivery] = Future()
         self._run(self._once(message, made), made)
         return made
@@ -153,20 +154,20 @@ class Courier:
         task = loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        # Whoever waits must not wait for a delivery that close() prevented.
+        # Nobody may wait for a delivery that close() prevented.
         task.add_done_callback(lambda _: made.cancel())
 
     async def _schedule(self, message: Message, first: Future[Delivery]) -> None:
         for attempt, delay in enumerate((0, *self._delays), start=1):
             await asyncio.sleep(delay * self._time_scale)
-            delivery = await self._made_by(message, attempt, first if attempt == 1 else None)
+            delivery = await self._deliver_to(message, attempt, first if attempt == 1 else None)
             if delivery is None or delivery.acknowledged or not self._may_call(message.url):
                 return
 
     async def _once(self, message: Message, made: Future[Delivery]) -> None:
-        await self._made_by(message, 0, made)
+        await self._deliver_to(message, 0, made)
 
-    async def _made_by(self, message: Message, attempt: int, waited_for: Future[Delivery] | None) -> Delivery | None:
+    async def _deliver_to(self, message: Message, attempt: int, waited_for: Future[Delivery] | None) -> Delivery | None:
         delivery, error = None, None
         try:
             delivery = await self._deliver(message, attempt)
@@ -209,7 +210,7 @@ class Courier:
         return bool(url) and (self._allow_external or is_loopback(url))
 
     def close(self) -> None:
-        """Stop at once; what was not delivered never will be."""
+        """Stop at once; undelivered messages are dropped."""
         with self._lock:
             self._closed = True
             loop, thread = self._loop, self._thread
@@ -234,7 +235,7 @@ async def _cancel_all() -> None:
 
 
 async def _post(message: Message, ack_timeout: float) -> int:
-    """The status that is answered. Only the status line counts, so nothing more is parsed."""
+    """Return the status answered. Nothing after the status line is parsed."""
     url = urlsplit(message.url)
     secure = url.scheme == "https"
     port = url.port or (443 if secure else 80)
@@ -246,7 +247,7 @@ async def _post(message: Message, ack_timeout: float) -> int:
             await writer.drain()
             status = await _final_status(reader)
         with contextlib.suppress(OSError):
-            async with asyncio.timeout(0.5):  # who is still writing its body should not see a reset
+            async with asyncio.timeout(0.5):  # a shop that is still writing its body should not see a reset
                 while await reader.read(65536):
                     pass
         return status

@@ -1,7 +1,7 @@
-"""A provider in a page, of a gateway that does not exist: read it before you write your own, and test your shop with it.
+"""Implement a provider for a fictitious gateway: an example to read, and a double to test your shop with.
 
 The gateway's documentation is docs/fake.md; docstrings and comments name its sections. The gateway itself is
-`fake_gateway`, which opens this class. No entry point leads here: a live system's configuration cannot name it.
+`fake_gateway`, which opens this class. It has no entry point, so a live configuration cannot name it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ REFUSALS: Final = {  # Refusals: the gateway's code, ours, and whether it docume
     "insufficient_funds": (RejectionCode.INSUFFICIENT_FUNDS, True),
     "risk": (RejectionCode.RISK, True),
     "invalid": (RejectionCode.INVALID, True),
-    "duplicate": (RejectionCode.DUPLICATE, False),  # what was accepted is the order's first charge: ask about that
+    "duplicate": (RejectionCode.DUPLICATE, False),  # the order's first charge was accepted: query it
 }
 UNDOCUMENTED: Final = (RejectionCode.UNKNOWN, False)
 
@@ -86,7 +86,7 @@ class FakeConfig(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str = "https://fake.invalid"
 
 
-# The gateway's own shapes: an answer of another shape is not understood, and never taken for one of these.
+# The gateway's own shapes; an answer of any other shape is rejected.
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Word = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_]{1,32}\Z")]
 Page = Annotated[str, msgspec.Meta(pattern=r"\Ahttps?://[!-~]{1,500}\Z")]
@@ -136,7 +136,7 @@ class _Failure(msgspec.Struct):
 
 
 class FakeProvider:
-    """The hooks: each says what to send, and what the answer means. None of them sends anything itself."""
+    """Build the requests and read the answers; nothing is sent from here."""
 
     config_type = FakeConfig
     info = ProviderInfo(
@@ -162,7 +162,7 @@ class FakeProvider:
 
     @hookimpl
     def authorize(self) -> Flow[Authorization]:
-        """Token."""
+        """See Token."""
         pair = f"{self._config.client_id}:{self._config.client_secret.reveal()}"
         basic = Secret(f"Basic {base64.b64encode(pair.encode()).decode()}")
         response = yield Request("POST", "/token", headers=(("authorization", basic),), safe=True)
@@ -171,7 +171,7 @@ class FakeProvider:
 
     @hookimpl
     def create_charge(self, authorization: Authorization, request: ChargeRequest) -> Flow[Charge]:
-        """Charges. The key is made of the order id alone: one order, one charge."""
+        """See Charges. The key is made of the order id alone: one order, one charge."""
         body = {
             "order_id": request.order_id,
             **self._money(request.amount),
@@ -187,54 +187,54 @@ class FakeProvider:
 
     @hookimpl
     def get_status(self, authorization: Authorization, reference: Reference) -> Flow[Charge]:
-        """Charges: by either id, or by both."""
+        """See Charges: by either id, or by both."""
         response = yield self._get("/charges", _ids(reference), authorization)
         return self._charge(_read(response, _Charge))
 
     @hookimpl
     def capture_charge(self, authorization: Authorization, request: CaptureRequest) -> Flow[Charge]:
-        """Captures."""
+        """See Captures."""
         body = {**_ids(request.reference), **self._money(request.amount)}
         response = yield self._post("/captures", body, authorization, key=request.capture_id)
         return self._charge(_read(response, _Charge))
 
     @hookimpl
     def cancel_charge(self, authorization: Authorization, reference: Reference) -> Flow[Charge]:
-        """Cancellations: a charge that is no longer open is answered as it stands."""
+        """See Cancellations: a charge that is no longer open is answered as it stands."""
         body = _ids(reference)
         response = yield self._post("/cancellations", body, authorization, key=":".join(body.values()))
         return self._charge(_read(response, _Charge))
 
     @hookimpl
     def refund_charge(self, authorization: Authorization, request: RefundRequest) -> Flow[Refund]:
-        """Refunds."""
+        """See Refunds."""
         body = {**_ids(request.reference), "refund_id": request.refund_id, **self._money(request.amount)}
         response = yield self._post("/refunds", body, authorization, key=request.refund_id)
         return self._refund(_read(response, _Refund))
 
     @hookimpl
     def get_refund(self, authorization: Authorization, reference: RefundReference) -> Flow[Refund]:
-        """Refunds: by either id, or by both."""
+        """See Refunds: by either id, or by both."""
         query = _given(refund_id=reference.refund_id, id=reference.provider_id)
         response = yield self._get("/refunds", query, authorization)
         return self._refund(_read(response, _Refund))
 
     @hookimpl
     def parse_webhook(self, context: Context, delivery: WebhookDelivery) -> Notification:
-        """Notifications: the bytes are verified first, and read only then."""
+        """See Notifications: verify the bytes before reading them."""
         self._verify(context, delivery)
         events = delivery.decode(msgspec.json.Decoder(list[_Event]).decode)
         return Notification(tuple(self._event(event) for event in events))
 
     @hookimpl
     def read_request_id(self, response: Response) -> str:
-        """Errors: in a header of every answer, a refusal's too."""
+        """See Errors: every answer has the header, refusals too."""
         return response.header("fake-request-id") or ""
 
-    # What is sent.
+    # Requests.
 
     def _post(self, path: str, body: dict[str, Any], authorization: Authorization, *, key: str) -> Request:
-        """Keys: sent again with its key, a request has one effect. A digest, because an id need not fit a header."""
+        """See Keys: a repeated request has one effect. The key is hashed, because an id may not fit a header."""
         headers = (
             ("authorization", authorization.credentials),
             ("content-type", "application/json"),
@@ -249,10 +249,10 @@ class FakeProvider:
     def _money(self, amount: Money) -> dict[str, Any]:
         return {"amount": amount.minor, "currency": amount.currency}
 
-    # What is received.
+    # Answers.
 
     def _verify(self, context: Context, delivery: WebhookDelivery) -> None:
-        """Notifications: signed with the key and a time, which is within five minutes of ours."""
+        """See Notifications: the key signs the body and a time, within five minutes of ours."""
         time = delivery.header("fake-timestamp") or ""
         key = self._config.webhook_key.reveal().encode()
         expected = hmac.digest(key, b"%b.%b" % (time.encode(), delivery.body), "sha256")
@@ -288,7 +288,7 @@ class FakeProvider:
         )
 
     def _event(self, event: _Event) -> WebhookEvent:
-        """Complete, and so authoritative, where it carries a charge or a refund; of another kind, a hint."""
+        """Return an authoritative event if it carries a charge or a refund, and a hint otherwise."""
         charge = None if event.charge is None else self._charge(event.charge)
         refund = None if event.refund is None else self._refund(event.refund)
         subject, told = Subject.OTHER, charge if refund is None else refund
@@ -315,7 +315,7 @@ def _given(**ids: str) -> dict[str, str]:
 
 
 def _read(response: Response, kind: type[T]) -> T:
-    """The answer; or Errors, where the gateway says no. A maintenance page is neither."""
+    """Decode an answer, or raise a documented error. A maintenance page is neither."""
     if response.status < 300:
         return response.decode(msgspec.json.Decoder(kind).decode)
     code = response.decode(msgspec.json.Decoder(_Failure).decode).error.code

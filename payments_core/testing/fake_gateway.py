@@ -1,33 +1,16 @@
-"""The fake gateway: a payment gateway in memory, for tests of shops. It takes no money and needs no network.
+"""Simulate a payment gateway in memory, for tests of shops: no money, no network.
 
     with FakeSandbox() as sandbox, sandbox.open() as gateway:
         charge = gateway.create_charge(ChargeRequest("order-1", Money.of("88", "HKD"), "A cup of tea"))
         sandbox.pay(charge.reference.provider_id)
         assert gateway.confirm("order-1", Money.of("88", "HKD")).is_paid
 
-With pytest, the fixtures `fake_sandbox` and `fake_gateway` are these two. `make()` is the same gateway over HTTP.
+With pytest, use the fixtures `fake_sandbox` and `fake_gateway`. `make()` is the same gateway over HTTP.
 
-An order id that begins with one of these words decides what happens to its charge:
-
-    paid-            paid at once, or authorized with capture=False: the create's answer says so already
-    approved-        the shopper approves as soon as the create is answered
-    cancelled-       the shopper declines as soon as the create is answered
-    expired-         the shopper lets the time pass
-    failed-          the shopper approves, and the payment fails: FAILED, with the reason DECLINED
-    strange-         the charge gets a status that is documented nowhere: UNKNOWN
-    mismatch-        whoever asks is told of another amount: Mismatch
-    other-currency-  whoever asks is told of another currency: Mismatch
-    declined-        the create is refused: Rejected, DECLINED, and definitive
-    no-funds-        the create is refused: Rejected, INSUFFICIENT_FUNDS, and definitive
-    risk-            the create is refused: Rejected, RISK, and definitive
-    limited-         the create is answered 429, Retry-After 2: RateLimited, and nothing is accepted
-    unavailable-     the create cannot connect: GatewayUnavailable, and nothing is accepted
-    lost-            the charge is made, and the answer to its create is lost, however often: OutcomeUnknown; ask for it
-    html-            a maintenance page in every answer: OutcomeUnknown of a create, ProtocolViolation of a question
-
-A refund whose id begins with `pending-` stays pending until `settle_refund`, one with `failed-` fails. Over HTTP
-`unavailable-` is an answer of 503, and so an unknown outcome: who listens cannot refuse to be connected to. All else is as
-in docs/fake.md; what `FakeProvider` makes of it was written apart from this, from the same page.
+The prefix of an order id, one of `MAGIC`, decides what happens to its charge; docs/testing.md has the table. A refund
+whose id begins with `pending-` stays pending until `settle_refund`, one with `failed-` fails. Over HTTP, `unavailable-`
+is answered 503, and so is an unknown outcome: a server cannot refuse its own connection. Everything else follows
+docs/fake.md, from which `FakeProvider` was written separately.
 """
 
 from __future__ import annotations
@@ -39,15 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from payments_core import (
-    AsyncGateway,
-    Gateway,
-    GatewayUnavailable,
-    InvalidRequest,
-    PaymentError,
-    Request,
-    Response,
-)
+from payments_core import AsyncGateway, Gateway, GatewayUnavailable, InvalidRequest, PaymentError, Request, Response
 
 from .fake_machine import MAGIC, REFUND_MAGIC, FakeGateway, NotPossible, Unreachable, signature
 from .masking import CassettePolicy, Fields, Rule
@@ -77,45 +52,45 @@ _LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
 
 
 class FakeTransport:
-    """A transport that reaches one fake gateway, in this process."""
+    """Send requests to a fake gateway in this process."""
 
     def __init__(self, gateway: FakeGateway) -> None:
         self._gateway = gateway
 
     def send(self, request: Request, *, deadline: float) -> Response:  # noqa: ARG002 - it takes no time
-        """The gateway's answer."""
+        """Return the gateway's answer."""
         with contextlib.suppress(Unreachable):
             return self._gateway.answer(request)
         raise GatewayUnavailable("the gateway cannot be reached: no connection")
 
     def close(self) -> None:
-        """There is nothing to give up."""
+        """Do nothing."""
 
 
 class AsyncFakeTransport:
-    """The async twin of `FakeTransport`."""
+    """Do as `FakeTransport` does, for an async gateway."""
 
     def __init__(self, gateway: FakeGateway) -> None:
         self._inner = FakeTransport(gateway)
 
     async def send(self, request: Request, *, deadline: float) -> Response:
-        """The gateway's answer."""
+        """Return the gateway's answer."""
         return self._inner.send(request, deadline=deadline)
 
     async def close(self) -> None:
-        """There is nothing to give up."""
+        """Do nothing."""
 
 
 class FakeSandbox(FakeGateway):
-    """A fake gateway, and the way to open it: `with FakeSandbox() as sandbox, sandbox.open() as gateway`.
+    """A fake gateway that can be opened: `with FakeSandbox() as sandbox, sandbox.open() as gateway`.
 
-    `pay`, `cancel`, `expire` and `fail` are the shopper's moves, and only an open charge allows them; `set_status` forces
-    an answer. `charges`, `requests` and `now` show what the gateway holds, and `notification` what it would deliver.
+    `pay`, `cancel`, `expire` and `fail` are the shopper's actions, for an open charge only; `set_status` forces a
+    status. `charges`, `requests` and `now` show the gateway's state, and `notification` what it would deliver.
     """
 
     @property
     def config(self) -> dict[str, str]:
-        """What opens the fake provider against this gateway."""
+        """Return the fake provider's configuration for this gateway."""
         return {
             "base_url": "https://fake.invalid",
             "client_id": self.client_id,
@@ -124,7 +99,7 @@ class FakeSandbox(FakeGateway):
         }
 
     def open(self, kind: type[G] = Gateway, **options: Any) -> G:  # type: ignore[assignment] # as in open_provider
-        """An opened gateway, or with `kind=AsyncGateway` an async one; `options` are those of `Gateway.open`."""
+        """Open a gateway, async with `kind=AsyncGateway`; `options` are those of `Gateway.open`."""
         from .fake import FakeProvider
         from .opening import open_provider
 
@@ -136,7 +111,7 @@ class FakeSandbox(FakeGateway):
     def deliver(self, *provider_ids: str, url: str = "") -> int | None:
         """Send `notification(*provider_ids)` to `url`, or to the first charge's notify_url, on this machine only.
 
-        The HTTP status that the shop answers, or None where there was no answer.
+        Return the HTTP status that the shop answers, or None without an answer.
         """
         from payments_core import HTTPTransport
 
@@ -157,7 +132,7 @@ class FakeSandbox(FakeGateway):
             transport.close()
 
     def close(self) -> None:
-        """There is nothing to stop."""
+        """Do nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -167,7 +142,7 @@ class FakeSandbox(FakeGateway):
 
 
 class LocalFakeSandbox(FakeSandbox):
-    """A `FakeSandbox` behind real HTTP on this machine's loopback address (needs the extra `[testing]`)."""
+    """Serve a `FakeSandbox` over HTTP on this machine's loopback address (needs the extra `[testing]`)."""
 
     def __init__(
         self, port: int = 0, *, seed: int | str | None = None, clock: Callable[[], datetime] | None = None
@@ -181,7 +156,7 @@ class LocalFakeSandbox(FakeSandbox):
 
     @property
     def config(self) -> dict[str, str]:
-        """What opens the fake provider against this gateway."""
+        """Return the fake provider's configuration for this gateway."""
         return {**super().config, "base_url": self.url}
 
     def _transport(self, kind: type) -> object:  # noqa: ARG002 - the real one
@@ -195,12 +170,12 @@ class LocalFakeSandbox(FakeSandbox):
 def make(
     port: int = 0, *, seed: int | str | None = None, clock: Callable[[], datetime] | None = None
 ) -> LocalFakeSandbox:
-    """A started sandbox on 127.0.0.1; port 0 is any free one."""
+    """Start a sandbox on 127.0.0.1; port 0 is any free one."""
     return LocalFakeSandbox(port, seed=seed, clock=clock)
 
 
 def sign(config: Any, body: bytes, *, at: datetime | None = None) -> tuple[tuple[str, str], ...]:
-    """The headers that make `body` a notification of this account, signed now or at another time."""
+    """Return the headers that make `body` a notification of this account, signed now or at another time."""
     return signature(config.webhook_key, body, at or datetime.now(UTC))
 
 
@@ -208,7 +183,7 @@ make.sign = sign  # type: ignore[attr-defined] # where a contract looks for it
 
 
 def _application(gateway: FakeGateway) -> ASGIApp:
-    """The gateway as an ASGI application. Where it cannot be connected to, a server that answers can only answer 503."""
+    """Return the gateway as an ASGI application; being unreachable becomes 503, since a server always answers."""
     from starlette.requests import Request as HTTPRequest
     from starlette.responses import Response as HTTPResponse
 
@@ -231,7 +206,7 @@ async def _answer(gateway: FakeGateway, request: HTTPRequest) -> Response:
                 await request.body(),
             )
         )
-    except InvalidRequest:  # no path or method that the gateway could have
+    except InvalidRequest:  # not a path or method that a gateway can have
         return Response(404)
     except Unreachable:
         return Response(503)
@@ -241,9 +216,7 @@ _SENT: Final = Fields(("content-type", "idempotency-key"), masked=("authorizatio
 _ANSWERED: Final = Fields(("content-type", "fake-request-id", "retry-after"))
 _ERROR: Final = ("error.code", "error.message")
 _MONEY: Final = ("amount", "currency")
-_CHARGE: Final = Fields(
-    ("id", "order_id", "status", *_MONEY, "captured", "refunded", "pay_url", "failure", *_ERROR),
-)
+_CHARGE: Final = Fields(("id", "order_id", "status", *_MONEY, "captured", "refunded", "pay_url", "failure", *_ERROR))
 _REFUND: Final = Fields(("id", "refund_id", "charge", "order_id", "status", *_MONEY, *_ERROR))
 
 
@@ -272,4 +245,4 @@ POLICY: Final = CassettePolicy(
         _rule("/refunds", ("order_id", "id", "refund_id", *_MONEY), _REFUND, query=("refund_id", "id")),
     )
 )
-"""What a cassette of this gateway keeps: no token and no secret."""
+"""The parts that cassettes of this gateway keep: no token and no secret."""

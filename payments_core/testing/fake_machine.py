@@ -1,6 +1,6 @@
-"""What the fake gateway does, without a network: a request in, an answer out, by the rules of docs/fake.md.
+"""Implement the fake gateway without a network, by the rules of docs/fake.md: a request in, an answer out.
 
-Written from that page and not from `fake.py`: two readings of one page find a mistake that a shared one would hide.
+It was written from that page and not from `fake.py`, so that the same misreading is not in both.
 """
 
 from __future__ import annotations
@@ -25,43 +25,30 @@ __all__ = ["MAGIC", "REFUND_MAGIC", "FakeGateway", "NotPossible", "Unreachable",
 
 T = TypeVar("T")
 
-MAGIC: Final = (
-    "paid-",
-    "approved-",
-    "cancelled-",
-    "expired-",
-    "failed-",
-    "strange-",
-    "mismatch-",
-    "other-currency-",
-    "declined-",
-    "no-funds-",
-    "risk-",
-    "limited-",
-    "unavailable-",
-    "lost-",
-    "html-",
+MAGIC: Final = tuple(
+    "paid- approved- cancelled- expired- failed- strange- mismatch- other-currency- declined- no-funds- risk- limited- "
+    "unavailable- lost- html-".split()
 )
 REFUND_MAGIC: Final = ("pending-", "failed-")
 
-_KEYS_LIVE: Final = timedelta(hours=24)
-_TOKENS_LIVE: Final = timedelta(hours=1)
+_KEY_LIFETIME: Final = timedelta(hours=24)
+_TOKEN_LIFETIME: Final = timedelta(hours=1)
 _CURRENCIES: Final = ("HKD", "USD", "JPY", "KWD")
 _REFUSED: Final = {"declined-": "declined", "no-funds-": "insufficient_funds", "risk-": "risk"}
-_MOST_BYTES: Final = 65_536
+_MAX_BODY: Final = 65_536
 _PAGE: Final = b"<!doctype html><title>Maintenance</title><p>We are back soon.</p>"
 
 
 class NotPossible(Exception):
-    """The sandbox was told to do what the charge's state does not allow, or of a charge that there is not."""
+    """The charge does not exist, or its state does not allow this."""
 
 
 class Unreachable(Exception):
-    """There is nobody to connect to: nothing was received."""
+    """The connection is refused: nothing was received."""
 
 
-class _No(Exception):
-    """An error that the gateway answers with."""
+class _ErrorAnswer(Exception):
+    """The gateway answers with an error."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -94,16 +81,16 @@ class _Charge:
         self.status = "paid" if self.capture else "authorized"
         self.captured = self.amount if self.capture else 0
 
-    def given_back(self, *, also_pending: bool = False) -> int:
+    def refunded_amount(self, *, also_pending: bool = False) -> int:
         counted = {"succeeded", "pending"} if also_pending else {"succeeded"}
         return sum(refund.amount for refund in self.refunds if refund.status in counted)
 
 
 class FakeGateway:
-    """The gateway's books, its rules and its clock. Every method may be called from any thread.
+    """Keep the gateway's books, rules and clock. Every method is thread-safe.
 
-    With a `seed` all ids, tokens and credentials repeat. `clock` gives the time, as an aware datetime; `advance` lets it
-    go on.
+    With a `seed` all ids, tokens and credentials repeat. `clock` returns the time, as an aware datetime; `advance`
+    moves it.
     """
 
     def __init__(self, *, seed: int | str | None = None, clock: Callable[[], datetime] | None = None) -> None:
@@ -123,14 +110,14 @@ class FakeGateway:
     # The shop's calls.
 
     def answer(self, request: Request) -> Response:
-        """The answer to one request; `Unreachable` where none could have been sent."""
+        """Return the answer to a request; raise `Unreachable` if it could not have been sent."""
         with self._lock:
             self._requests.append(f"{request.method} {request.path}")
             headers = [("fake-request-id", f"req_{self._hex(16)}"), ("content-type", "application/json")]
             status, body = 200, b""
             try:
                 body = json.dumps(self._dispatch(request)).encode()
-            except _No as no:
+            except _ErrorAnswer as no:
                 status, body = no.status, json.dumps({"error": {"code": no.code, "message": no.message}}).encode()
                 headers += [("retry-after", "2")] if status == 429 else []
             except _Maintenance:
@@ -144,43 +131,43 @@ class FakeGateway:
         if route == ("POST", "/token"):
             return self._token(headers)
         if self._tokens.get(headers.get("authorization", "").removeprefix("Bearer "), self.now) <= self.now:
-            raise _No(401, "unauthorized", "the token is missing, unknown or too old")
+            raise _ErrorAnswer(401, "unauthorized", "the token is missing, unknown or too old")
         if route == ("GET", "/charges"):
-            return self._asked(query)
+            return self._query(query)
         if route == ("GET", "/refunds"):
-            return _shown(self._refund(query))
+            return _as_json(self._refund(query))
         acts: dict[tuple[str, str], Callable[[dict[str, Any]], _Charge | _Refund]] = {
             ("POST", "/charges"): self._create,
             ("POST", "/captures"): self._capture,
             ("POST", "/cancellations"): self._cancel,
-            ("POST", "/refunds"): self._give_back,
+            ("POST", "/refunds"): self._create_refund,
         }
         if route not in acts:
-            raise _No(404, "no_such_call", "there is no such call")
+            raise _ErrorAnswer(404, "no_such_call", "there is no such call")
         body = _object(request.body)
         magic = _magic(body) if route == ("POST", "/charges") else ""
-        _before(magic)
+        _refuse_by_magic(magic)
         made = self._once(headers.get("idempotency-key", ""), request, lambda: acts[route](body))
-        shown = _shown(made)
-        _afterwards(made, magic)
+        shown = _as_json(made)
+        _apply_magic(made, magic)
         return shown
 
     def _token(self, headers: Mapping[str, str]) -> Mapping[str, Any]:
         pair = f"{self.client_id}:{self.client_secret.reveal()}".encode()
         if headers.get("authorization") != f"Basic {base64.b64encode(pair).decode()}":
-            raise _No(401, "unauthorized", "the client id or the client secret is wrong")
+            raise _ErrorAnswer(401, "unauthorized", "the client id or the client secret is wrong")
         token = self._hex(40)
-        self._tokens[token] = self.now + _TOKENS_LIVE
-        return {"access_token": token, "expires_in": _TOKENS_LIVE.total_seconds()}
+        self._tokens[token] = self.now + _TOKEN_LIFETIME
+        return {"access_token": token, "expires_in": _TOKEN_LIFETIME.total_seconds()}
 
     def _once(self, key: str, request: Request, act: Callable[[], _Charge | _Refund]) -> _Charge | _Refund:
-        """Keys: one key, one effect, for a day. Without a key each request has its own."""
+        """See Keys: one key has one effect, for a day. A request without a key is always new."""
         sent = request.path.encode() + request.body
         if key in self._keys:
             at, earlier, made = self._keys[key]
-            if self.now - at < _KEYS_LIVE:
+            if self.now - at < _KEY_LIFETIME:
                 if earlier != sent:
-                    raise _No(402, "duplicate", "this idempotency key was used for another request")
+                    raise _ErrorAnswer(402, "duplicate", "this idempotency key was used for another request")
                 return made
         made = act()
         if key:
@@ -205,10 +192,10 @@ class FakeGateway:
         self._charges[charge.id] = charge
         return charge
 
-    def _asked(self, query: Mapping[str, str]) -> Mapping[str, Any]:
+    def _query(self, query: Mapping[str, str]) -> Mapping[str, Any]:
         if query.get("order_id", "").startswith("html-"):
             raise _Maintenance
-        return _shown_to_who_asks(self._charge(query))
+        return _answer_to_query(self._charge(query))
 
     def _capture(self, body: dict[str, Any]) -> _Charge:
         charge, (amount, currency) = self._charge(body), _amount(body)
@@ -223,10 +210,10 @@ class FakeGateway:
             charge.status = "cancelled"
         return charge
 
-    def _give_back(self, body: dict[str, Any]) -> _Refund:
+    def _create_refund(self, body: dict[str, Any]) -> _Refund:
         refund_id = _text(body, "refund_id", 64)
         charge, (amount, currency) = self._charge(body), _amount(body)
-        left = charge.captured - charge.given_back(also_pending=True)
+        left = charge.captured - charge.refunded_amount(also_pending=True)
         if charge.status != "paid" or currency != charge.currency or amount > left:
             raise _invalid("only a paid charge can be refunded, and at most what was captured")
         word = {"pending-": "pending", "failed-": "failed"}.get(_prefix(refund_id, REFUND_MAGIC), "succeeded")
@@ -236,72 +223,72 @@ class FakeGateway:
         return refund
 
     def _charge(self, ids: Mapping[str, Any]) -> _Charge:
-        """By id, by order id, or by both; the newest of several."""
+        """Return the newest charge with this id, order id, or both."""
         return _newest(self._charges, id=ids.get("id"), order_id=ids.get("order_id"))
 
     def _refund(self, ids: Mapping[str, Any]) -> _Refund:
         return _newest(self._refunds, id=ids.get("id"), refund_id=ids.get("refund_id"))
 
-    # The shopper's moves, and the operator's.
+    # Actions of the shopper and the operator.
 
     def pay(self, provider_id: str) -> None:
-        """The shopper approves: paid, or authorized where the charge is to be captured later."""
+        """Approve the charge as the shopper: paid, or authorized if it is to be captured later."""
         with self._lock:
             self._open(provider_id).approve()
 
     def cancel(self, provider_id: str) -> None:
-        """The shopper declines."""
+        """Decline the charge as the shopper."""
         with self._lock:
             self._open(provider_id).status = "cancelled"
 
     def expire(self, provider_id: str) -> None:
-        """The shopper lets the time pass."""
+        """Let the charge expire."""
         with self._lock:
             self._open(provider_id).status = "expired"
 
     def fail(self, provider_id: str, failure: str = "declined") -> None:
-        """The shopper approves, and the payment fails for a documented reason."""
+        """Approve the charge as the shopper, and have the payment fail for a documented reason."""
         with self._lock:
             charge = self._open(provider_id)
             charge.status, charge.failure = "failed", failure
 
     def set_status(self, provider_id: str, raw_status: str) -> None:
-        """Answer this word from now on, also one that is documented nowhere."""
+        """Answer this status from now on, documented or not."""
         with self._lock:
             charge = self._known(provider_id)
             charge.status = raw_status
             charge.captured = (charge.captured or charge.amount) if raw_status == "paid" else charge.captured
 
     def settle_refund(self, refund_id: str, raw_status: str = "succeeded") -> None:
-        """A pending refund, by the shop's id, ends."""
+        """Settle a pending refund, named by the shop's id."""
         with self._lock:
             try:
                 refund = self._refund({"refund_id": refund_id})
-            except _No:
+            except _ErrorAnswer:
                 raise NotPossible(f"there is no refund {refund_id!r}") from None
             refund.status = raw_status
 
     def advance(self, seconds: float) -> None:
-        """Let the gateway's clock go on: keys are forgotten after a day, and tokens after an hour."""
+        """Move the gateway's clock: keys expire after a day, and tokens after an hour."""
         with self._lock:
             self._ahead += timedelta(seconds=seconds)
 
     @property
     def now(self) -> datetime:
-        """The time by the gateway's clock."""
+        """Return the time by the gateway's clock."""
         return self._clock() + self._ahead
 
-    # What a test looks at.
+    # State for tests.
 
     def charges(self, order_id: str) -> tuple[SandboxCharge, ...]:
-        """Every charge that this order id has made, oldest first."""
+        """Return every charge of this order id, oldest first."""
         with self._lock:
             return tuple(
                 SandboxCharge(
                     each.id,
                     Money(minor=each.amount, currency=each.currency),
                     Money(minor=each.captured, currency=each.currency),
-                    Money(minor=each.given_back(), currency=each.currency),
+                    Money(minor=each.refunded_amount(), currency=each.currency),
                 )
                 for each in self._charges.values()
                 if each.order_id == order_id
@@ -309,12 +296,12 @@ class FakeGateway:
 
     @property
     def requests(self) -> tuple[str, ...]:
-        """What the shop has sent, oldest first: `POST /charges`."""
+        """Return the requests of the shop, such as `POST /charges`, oldest first."""
         with self._lock:
             return tuple(self._requests)
 
     def notification(self, *provider_ids: str) -> WebhookDelivery:
-        """One signed delivery with an event for each of these charges and refunds, as they stand; nothing is sent."""
+        """Return a signed delivery with an event for each of these charges and refunds; nothing is sent."""
         with self._lock:
             events = [self._event(each) for each in provider_ids]
             body, now = json.dumps(events).encode(), self.now
@@ -322,17 +309,17 @@ class FakeGateway:
         return WebhookDelivery(body, headers, received_at=now)
 
     def notify_url(self, provider_id: str) -> str:
-        """Where the shop wants this charge's notifications; `""` for nowhere."""
+        """Return the address for this charge's notifications, or `""`."""
         with self._lock:
             return self._known(provider_id).notify_url
 
     def _event(self, provider_id: str) -> dict[str, Any]:
         if (refund := self._refunds.get(provider_id)) is not None:
-            kind, shown = "refund", _shown(refund)
+            kind, shown = "refund", _as_json(refund)
         else:
-            kind, shown = "charge", _shown_to_who_asks(self._known(provider_id))
+            kind, shown = "charge", _answer_to_query(self._known(provider_id))
         content = {"type": f"{kind}.{shown['status']}", kind: shown}
-        # The same state told twice is the same event.
+        # The same state has the same event id.
         identity = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
         return {"id": f"evt_{identity}", "at": int(self.now.timestamp()), **content}
 
@@ -353,11 +340,11 @@ class FakeGateway:
 
 
 class _Maintenance(Exception):
-    """A page of HTML in place of an answer."""
+    """The gateway answers with an HTML page."""
 
 
 def signature(key: Secret, body: bytes, at: datetime) -> tuple[tuple[str, str], ...]:
-    """Notifications: the headers that make `body` genuine at that time."""
+    """See Notifications: return the headers that make `body` genuine at that time."""
     timestamp = str(int(at.timestamp()))
     digest = hmac.new(key.reveal().encode(), digestmod=hashlib.sha256)
     digest.update(f"{timestamp}.".encode())
@@ -365,20 +352,20 @@ def signature(key: Secret, body: bytes, at: datetime) -> tuple[tuple[str, str], 
     return ("Fake-Timestamp", timestamp), ("Fake-Signature", digest.hexdigest())
 
 
-def _before(magic: str) -> None:
-    """Nothing is accepted of these."""
+def _refuse_by_magic(magic: str) -> None:
+    """Raise the outcome of an order id with which nothing is accepted."""
     if magic == "unavailable-":
         raise Unreachable
     if magic == "limited-":
-        raise _No(429, "too_many_requests", "wait two seconds")
+        raise _ErrorAnswer(429, "too_many_requests", "wait two seconds")
     if magic == "html-":
         raise _Maintenance
     if magic in _REFUSED:
-        raise _No(402, _REFUSED[magic], "the magic order id says so")
+        raise _ErrorAnswer(402, _REFUSED[magic], "the magic order id says so")
 
 
-def _afterwards(made: _Charge | _Refund, magic: str) -> None:
-    """What the shopper does while the answer is on its way, and what becomes of the answer."""
+def _apply_magic(made: _Charge | _Refund, magic: str) -> None:
+    """Apply the shopper's action, and lose the answer, as the order id says."""
     if isinstance(made, _Charge) and made.status == "open":
         if magic in {"approved-", "mismatch-", "other-currency-"}:
             made.approve()
@@ -387,10 +374,10 @@ def _afterwards(made: _Charge | _Refund, magic: str) -> None:
         elif magic == "failed-":
             made.status, made.failure = "failed", "declined"
     if magic == "lost-":
-        raise _No(504, "timeout", "a proxy in between has lost the answer")
+        raise _ErrorAnswer(504, "timeout", "a proxy in between has lost the answer")
 
 
-def _shown(made: _Charge | _Refund) -> dict[str, Any]:
+def _as_json(made: _Charge | _Refund) -> dict[str, Any]:
     if isinstance(made, _Refund):
         return {
             "id": made.id,
@@ -408,14 +395,14 @@ def _shown(made: _Charge | _Refund) -> dict[str, Any]:
         "amount": made.amount,
         "currency": made.currency,
         "captured": made.captured,
-        "refunded": made.given_back(),
+        "refunded": made.refunded_amount(),
         "pay_url": f"https://fake.invalid/pay/{made.id}" if made.status == "open" else None,
         "failure": made.failure,
     }
 
 
-def _shown_to_who_asks(charge: _Charge) -> dict[str, Any]:
-    shown, magic = _shown(charge), _prefix(charge.order_id, MAGIC)
+def _answer_to_query(charge: _Charge) -> dict[str, Any]:
+    shown, magic = _as_json(charge), _prefix(charge.order_id, MAGIC)
     if magic == "mismatch-":
         shown["amount"] += 1
     if magic == "other-currency-":
@@ -429,7 +416,7 @@ def _newest(held: Mapping[str, T], **wanted: object) -> T:
         raise _invalid("an id is needed")
     found = [each for each in held.values() if all(getattr(each, name) == given[name] for name in given)]
     if not found:
-        raise _No(404, "not_found", "there is nothing with these ids")
+        raise _ErrorAnswer(404, "not_found", "there is nothing with these ids")
     return found[-1]
 
 
@@ -444,7 +431,7 @@ def _prefix(text: str, known: tuple[str, ...]) -> str:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body) if len(body) <= _MOST_BYTES else None
+        found = json.loads(body) if len(body) <= _MAX_BODY else None
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
@@ -466,8 +453,8 @@ def _amount(body: Mapping[str, Any]) -> tuple[int, str]:
     return amount, currency
 
 
-def _invalid(message: str) -> _No:
-    return _No(402, "invalid", message)
+def _invalid(message: str) -> _ErrorAnswer:
+    return _ErrorAnswer(402, "invalid", message)
 
 
 def _plain(value: str | Secret) -> str:

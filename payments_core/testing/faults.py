@@ -1,12 +1,12 @@
 # ruff: noqa: D102 - what play does, each fault's class says
-"""A loopback HTTP server that misbehaves on demand, before any sandbox or alone.
+"""Serve HTTP that fails on demand, on loopback, in front of a sandbox or alone.
 
     with FaultGateway(upstream=sandbox.url) as gateway:
         with gateway.inject(Truncate(), method="POST", path="/payments", times=1) as rule:
             ...                                   # the client under test talks to gateway.url
         assert rule.hits == 1
 
-It writes its bytes to the socket itself, because a server library would repair exactly what is to be broken.
+It writes bytes to the socket itself, because a server library would repair exactly what is to be broken.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _JSON: Final = (("content-type", "application/json"),)
 _MAX_HEAD: Final = 1_000_000
 _CHUNK: Final = 65_536
 _UPSTREAM_TIMEOUT: Final = 60.0
-# What belongs to one connection and is not passed on (RFC 9110, 7.6.1).
+# Headers of one connection, which are not passed on (RFC 9110, 7.6.1).
 _HOP_BY_HOP: Final = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade",
@@ -78,10 +78,10 @@ _HOP_BY_HOP: Final = frozenset({
 
 @dataclass(frozen=True, repr=False)
 class Received:
-    """One request as it arrived.
+    """A request as it arrived.
 
-    `target` is the exact path and query; `headers` are in the order sent, names as spelt; `body` is without chunked
-    framing; `time` is `time.monotonic()`. The repr shows method and path only, for a failing test prints it.
+    `target` is the exact path and query; `headers` are in the order sent, with their original names; `body` is without
+    chunked framing; `time` is `time.monotonic()`. The repr shows only method and path, because failing tests print it.
     """
 
     method: str
@@ -93,26 +93,26 @@ class Received:
 
     @property
     def path(self) -> str:
-        """The path as sent, still quoted."""
+        """Return the path as sent, still quoted."""
         return self.target.partition("?")[0]
 
     @property
     def query(self) -> str:
-        """The query as sent, still quoted."""
+        """Return the query as sent, still quoted."""
         return self.target.partition("?")[2]
 
     @property
     def parameters(self) -> list[tuple[str, str]]:
-        """The query's pairs, unquoted."""
+        """Return the query's pairs, unquoted."""
         return parse_qsl(self.query, keep_blank_values=True)
 
     def header(self, name: str) -> str | None:
-        """The first header of this name in any case, or None."""
+        """Return the first header of this name, in any case, or None."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the client lets the connection carry another request."""
+        """Return True if the client allows another request on the connection."""
         return self.version == "HTTP/1.1" and "close" not in (self.header("connection") or "").lower()
 
     def __repr__(self) -> str:
@@ -120,15 +120,15 @@ class Received:
 
 
 class Fault(Protocol):
-    """What is done to a request in place of forwarding it. Any object with this method can be injected."""
+    """Handle a request instead of forwarding it. Any object with this method can be injected."""
 
     def play(self, exchange: Exchange) -> bool:
-        """Do it; True if the answer was whole, so that the connection may carry another request."""
+        """Play the fault; return True if the answer was complete and the connection can be reused."""
         ...  # pragma: no cover
 
 
 class Exchange:
-    """One request and the connection that waits for its answer: what a fault works with."""
+    """A request and the connection that waits for its answer, for a fault to work with."""
 
     def __init__(self, client: _Client, request: Received, upstream: str | None) -> None:
         self.request = request
@@ -136,17 +136,17 @@ class Exchange:
         self._upstream = upstream
 
     def send(self, data: bytes) -> None:
-        """Write these bytes; an OSError, which a fault lets pass, when the client or the gateway has gone."""
+        """Write these bytes; let the OSError pass that is raised once the client or the gateway is gone."""
         self._client.sock.sendall(data)
 
     def answer(self, status: int, headers: Headers = (), body: bytes = b"") -> bool:
-        """Write a whole, valid answer; `content-type` (JSON) and `content-length` are added where missing."""
+        """Write a complete, valid answer; add `content-type` (JSON) and `content-length` if missing."""
         if body and "content-type" not in {name.lower() for name, _ in headers}:
             headers = (*headers, ("content-type", "application/json"))
         return self._write(status, headers, body)
 
     def pause(self, seconds: float) -> bool:
-        """Wait; False at once when the gateway closes the connection meanwhile."""
+        """Wait; return False at once if the gateway closes the connection meanwhile."""
         return not self._client.gone.wait(seconds)
 
     def wait_until_left(self) -> None:
@@ -155,15 +155,15 @@ class Exchange:
             pass
 
     def reset(self) -> None:
-        """Close with RST in place of FIN."""
+        """Close with RST instead of FIN."""
         self._client.reset()
 
     def forward(self) -> bool:
-        """Ask the upstream and pass its answer on; 502 when there is none or it fails."""
+        """Send the request upstream and pass the answer on; answer 502 if there is no upstream or it fails."""
         return self._write(*self.fetch())
 
     def fetch(self) -> tuple[int, Headers, bytes]:
-        """Ask the upstream and return its answer (status, headers, body) without passing it on."""
+        """Send the request upstream and return the answer (status, headers, body) without passing it on."""
         if self._upstream is None:
             return _bad_gateway("no rule matched, and there is no upstream")
         try:
@@ -180,7 +180,7 @@ class Exchange:
 
 @dataclass(eq=False)
 class Rule:
-    """An injected fault: counts its `hits`, and as a context manager removes itself at exit."""
+    """Count the `hits` of an injected fault; as a context manager, remove it at exit."""
 
     fault: Fault
     method: str | None
@@ -190,7 +190,7 @@ class Rule:
     _remove: Callable[[Rule], None] = field(default=lambda _: None, repr=False)
 
     def matches(self, request: Received) -> bool:
-        """Whether it has something left to give, and this request is meant."""
+        """Return True if the rule is not used up and the request matches."""
         if self.times is not None and self.hits >= self.times:
             return False
         if self.method is not None and self.method.upper() != request.method.upper():
@@ -212,9 +212,9 @@ class Rule:
 
 
 class FaultGateway:
-    """A loopback HTTP/1.1 server that forwards to `upstream` whatever no rule matches.
+    """Serve HTTP/1.1 on loopback, and forward to `upstream` what no rule matches.
 
-    Without an upstream such requests are answered 502. The client's `Host` header is passed on as it is, so that
+    Without an upstream such requests are answered 502. The client's `Host` header is passed on unchanged, so that
     signatures over it hold. Use it as a context manager; `url` has no trailing slash. Its threads end with it.
     """
 
@@ -244,7 +244,7 @@ class FaultGateway:
         self.close()
 
     def close(self) -> None:
-        """Stop listening, cut every connection, and wait until every thread has ended. Closing twice does nothing."""
+        """Stop listening, cut every connection, and wait for every thread. Closing twice does nothing."""
         self._stop()
         if self._listener is not None:
             self._listener.close()
@@ -253,30 +253,31 @@ class FaultGateway:
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`, the same for as long as the gateway is open."""
+        """Return `http://127.0.0.1:PORT`, which stays the same while the gateway is open."""
         if self._listener is None:
             raise RuntimeError("the fault gateway is not open")
         return f"http://127.0.0.1:{self._port}"
 
     @property
     def requests(self) -> list[Received]:
-        """The requests received so far, oldest first, whether a rule matched them or not."""
+        """Return the requests received so far, matched or not, oldest first."""
         with self._lock:
             return list(self._requests)
 
     def clear(self) -> None:
-        """Forget the requests received so far. Rules stay."""
+        """Forget the requests received so far, but keep the rules."""
         with self._lock:
             self._requests.clear()
 
     def inject(
         self, fault: Fault, *, method: str | None = None, path: str | None = None, times: int | None = None
     ) -> Rule:
-        """From now on play `fault` for matching requests, at most `times` times.
+        """Play `fault` for matching requests from now on, at most `times` times.
 
-        `path` is the request's whole path, or its last segments: `payments/query` matches `/v1/payments/query` and not
-        `/v1/mypayments/query`. Rules are tried in the order they were injected, and one that is used up leaves the
-        request to the next: a sequence of faults reads from top to bottom. What is no fault is a `TypeError` here.
+        `path` is the request's whole path or its last segments: `payments/query` matches `/v1/payments/query`, but not
+        `/v1/mypayments/query`. Rules are tried in the order they were injected, and a used-up rule passes the request
+        to the next, so a sequence of faults reads from top to bottom. Raise `TypeError` for an object that is not a
+        fault.
         """
         check_fault(fault)
         check_rule(method, path, times)
@@ -287,12 +288,12 @@ class FaultGateway:
 
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:
-        """Meanwhile refuse new connections, after cutting those that are open; then listen on the same port again."""
+        """Cut open connections and refuse new ones until the block ends, then listen on the same port again."""
         if self._listener is None:
             raise RuntimeError("the fault gateway is not open")
         self._stop()
         self._listener.close()
-        # Bound without listening: the kernel refuses connections, and nobody else is given the port.
+        # Bind without listening: the kernel refuses connections, and gives the port to nobody else.
         held = self._listener = _bound(self._port)
         self._cut()
         try:
@@ -327,7 +328,7 @@ class FaultGateway:
             clients = dict(self._clients)
         for client in clients:
             client.cut()
-        # A fault of the caller's own can be stuck; its thread is a daemon, so the process still ends.
+        # A caller's own fault can be stuck; its thread is a daemon, so the process still ends.
         deadline = time.monotonic() + 5
         for thread in clients.values():
             thread.join(timeout=max(0.0, deadline - time.monotonic()))
@@ -341,7 +342,7 @@ class FaultGateway:
                     sock, _ = listener.accept()
                 except BlockingIOError:
                     continue
-                except OSError:  # the client left before it was accepted, or there is no descriptor to be had
+                except OSError:  # the client left before it was accepted, or descriptors have run out
                     time.sleep(0.01)
                     continue
                 client = _Client(sock)
@@ -352,7 +353,7 @@ class FaultGateway:
 
     def _serve(self, client: _Client) -> None:
         try:
-            with contextlib.suppress(OSError):  # the client or the gateway has gone: nobody is there to tell
+            with contextlib.suppress(OSError):  # the client or the gateway is gone
                 while self._serve_one(client):
                     pass
                 client.finish()
@@ -385,7 +386,7 @@ class FaultGateway:
 
 
 class _Client:
-    """One accepted connection, which its own thread serves and the gateway may cut at any moment."""
+    """An accepted connection, served by its own thread; the gateway may cut it at any moment."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -396,9 +397,9 @@ class _Client:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a dripped byte leaves at once
 
     def cut(self) -> None:
-        """End whatever the connection's thread is waiting for: a pause, a read, a write, the upstream."""
+        """Interrupt whatever the connection's thread is waiting for: a pause, a read, a write, the upstream."""
         self.gone.set()
-        with self._lock:  # a closed descriptor's number may belong to somebody else already
+        with self._lock:  # a closed descriptor's number may be in use again
             for sock in (self.sock, self._upstream):
                 if sock is not None:
                     with contextlib.suppress(OSError):
@@ -414,7 +415,7 @@ class _Client:
             self.sock.close()
 
     def finish(self) -> None:
-        """Say FIN, and give the client a moment to leave: closing over unread bytes would turn it into RST."""
+        """Send FIN, and give the client a moment to leave: closing over unread bytes would turn it into RST."""
         if self.sock.fileno() == -1:
             return
         self.sock.shutdown(socket.SHUT_WR)
@@ -423,7 +424,7 @@ class _Client:
             pass
 
     def receive(self) -> Received | None:
-        """The next request, or None when the client leaves; ValueError when it is not HTTP."""
+        """Return the next request, or None if the client leaves; raise ValueError if it is not HTTP."""
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
             if len(self._buffer) > _MAX_HEAD:
                 raise ValueError("the head is too long")
@@ -487,7 +488,7 @@ class _Client:
         return None
 
     def ask(self, upstream: str, request: Received) -> tuple[int, Headers, bytes]:
-        """Send the request to the upstream, on a connection of its own so that no stale one is ever reused."""
+        """Send the request upstream, on a new connection, so that no stale one is reused."""
         base = urlsplit(upstream)
         connection = http.client.HTTPConnection(base.hostname or "", base.port, timeout=_UPSTREAM_TIMEOUT)
         try:
@@ -519,12 +520,12 @@ class _Client:
                 connection.close()
 
 
-# Answers that are whole, and wrong in one respect.
+# Complete answers with one thing wrong.
 
 
 @dataclass(frozen=True)
 class Answer(Checked):
-    """Exactly this answer: bytes as they are, any other value as compact JSON."""
+    """Answer exactly this: bytes unchanged, any other value as compact JSON."""
 
     body: object
     status: int = 200
@@ -537,7 +538,7 @@ class Answer(Checked):
 
 @dataclass(frozen=True)
 class Status(Checked):
-    """This status, with an empty body unless there is one."""
+    """Answer this status, with an empty body by default."""
 
     code: int
     headers: Headers = ()
@@ -549,7 +550,7 @@ class Status(Checked):
 
 @dataclass(frozen=True)
 class Unauthorized(Checked):
-    """401: the token is not accepted."""
+    """Answer 401: the token is not accepted."""
 
     body: bytes = b'{"error":"invalid_token"}'
 
@@ -559,7 +560,7 @@ class Unauthorized(Checked):
 
 @dataclass(frozen=True)
 class Forbidden(Checked):
-    """403: the token does not allow it."""
+    """Answer 403: the token does not allow it."""
 
     body: bytes = b'{"error":"forbidden"}'
 
@@ -569,7 +570,7 @@ class Forbidden(Checked):
 
 @dataclass(frozen=True)
 class TooManyRequests(Checked):
-    """429, with Retry-After (seconds, an HTTP date, nonsense) unless it is None."""
+    """Answer 429, with Retry-After (seconds, an HTTP date, nonsense) unless it is None."""
 
     retry_after: str | None = "1"
     body: bytes = b'{"error":"too_many_requests"}'
@@ -581,7 +582,7 @@ class TooManyRequests(Checked):
 
 @dataclass(frozen=True)
 class Redirect(Checked):
-    """A redirect, which nobody should follow."""
+    """Answer a redirect, which nobody should follow."""
 
     location: str
     status: int = 302
@@ -592,7 +593,7 @@ class Redirect(Checked):
 
 @dataclass(frozen=True)
 class HTML(Checked):
-    """A maintenance page, with whatever status the load balancer thinks fit."""
+    """Answer a maintenance page, with any status a load balancer may give it."""
 
     status: int = 200
     body: bytes = (
@@ -606,7 +607,7 @@ class HTML(Checked):
 
 @dataclass(frozen=True)
 class WrongContentType(Checked):
-    """A body that would be right, declared to be something else."""
+    """Answer a correct body with a wrong content type."""
 
     body: bytes = b"{}"
     content_type: str = "text/plain"
@@ -617,7 +618,7 @@ class WrongContentType(Checked):
 
 @dataclass(frozen=True)
 class DoubledHeader(Checked):
-    """A valid answer in which one header stands twice."""
+    """Answer with a header that appears twice."""
 
     name: str = "content-type"
     values: tuple[str, str] = ("application/json", "text/html")
@@ -629,7 +630,7 @@ class DoubledHeader(Checked):
 
 @dataclass(frozen=True)
 class DeepJSON(Checked):
-    """Valid JSON nested deeper than recursive parsers bear."""
+    """Answer valid JSON, nested deeper than recursive parsers can handle."""
 
     depth: int = 100_000
 
@@ -639,7 +640,7 @@ class DeepJSON(Checked):
 
 @dataclass(frozen=True)
 class BadUTF8(Checked):
-    """JSON with bytes in a string that are not UTF-8."""
+    """Answer JSON with a string that is not UTF-8."""
 
     body: bytes = b'{"message":"\xff\xfe\xc3("}'
 
@@ -649,7 +650,7 @@ class BadUTF8(Checked):
 
 @dataclass(frozen=True)
 class BadGzip(Checked):
-    """A body that claims to be gzip and is not."""
+    """Answer a body that is declared as gzip and is not."""
 
     body: bytes = b'{"claims":"to be gzip"}'
 
@@ -659,9 +660,9 @@ class BadGzip(Checked):
 
 @dataclass(frozen=True)
 class GzipBomb(Checked):
-    """About a thousandth of `size` on the wire, which expands to `size` bytes of valid JSON.
+    """Answer a gzip body of about a thousandth of `size`, which expands to `size` bytes of valid JSON.
 
-    Valid, so that nothing but a cap on the expanded bytes can refuse it. It is built on first use and kept.
+    Since it is valid, only a cap on the expanded bytes can refuse it. It is built on first use and kept.
     """
 
     size: int = 200_000_000
@@ -674,7 +675,7 @@ class GzipBomb(Checked):
 
 @dataclass(frozen=True)
 class Oversize(Checked):
-    """Valid JSON of `size` bytes, uncompressed, written as fast as the client reads."""
+    """Answer `size` bytes of valid JSON, uncompressed, as fast as the client reads."""
 
     size: int = 8_000_000
 
@@ -686,12 +687,12 @@ class Oversize(Checked):
         return True
 
 
-# Answers that never become whole, or take their time.
+# Incomplete and slow answers.
 
 
 @dataclass(frozen=True)
 class Reset(Checked):
-    """RST after the whole request was read."""
+    """Read the whole request, then reset the connection (RST)."""
 
     def play(self, exchange: Exchange) -> bool:
         exchange.reset()
@@ -700,7 +701,7 @@ class Reset(Checked):
 
 @dataclass(frozen=True)
 class CloseEarly(Checked):
-    """FIN after the whole request was read, without a byte of an answer."""
+    """Read the whole request, then close the connection (FIN) without a byte of an answer."""
 
     def play(self, exchange: Exchange) -> bool:
         return Raw(b"").play(exchange)
@@ -708,7 +709,7 @@ class CloseEarly(Checked):
 
 @dataclass(frozen=True)
 class Hang(Checked):
-    """Silence after the whole request was read, until the client leaves or the gateway closes."""
+    """Read the whole request, then stay silent until the client leaves or the gateway closes."""
 
     def play(self, exchange: Exchange) -> bool:
         exchange.wait_until_left()
@@ -717,7 +718,7 @@ class Hang(Checked):
 
 @dataclass(frozen=True)
 class DripHeaders(Checked):
-    """A valid answer, one byte per `interval` seconds from its first byte on."""
+    """Answer one byte per `interval` seconds, from the first byte on."""
 
     interval: float = 0.2
     body: bytes = b"{}"
@@ -728,7 +729,7 @@ class DripHeaders(Checked):
 
 @dataclass(frozen=True)
 class DripBody(Checked):
-    """A valid answer whose headers come at once and whose body comes one byte per `interval` seconds."""
+    """Answer the headers at once, and the body one byte per `interval` seconds."""
 
     interval: float = 0.2
     body: bytes = b'{"padding":"' + b"." * 500 + b'"}'
@@ -740,7 +741,7 @@ class DripBody(Checked):
 
 @dataclass(frozen=True)
 class Truncate(Checked):
-    """A body that ends, with FIN, `missing` bytes before its declared length."""
+    """Close the connection (FIN) `missing` bytes before the body's declared length."""
 
     body: bytes = b'{"code":0,"data":{"amount":"1'
     missing: int = 100
@@ -752,7 +753,7 @@ class Truncate(Checked):
 
 @dataclass(frozen=True)
 class Raw(Checked):
-    """Exactly these bytes, then FIN."""
+    """Send exactly these bytes, then FIN."""
 
     data: bytes
 
@@ -763,7 +764,7 @@ class Raw(Checked):
 
 @dataclass(frozen=True)
 class Delay(Checked):
-    """Wait, then forward, or do what `then` says; also when the client has given up, as a slow network does."""
+    """Wait, even if the client gives up, as a slow network does; then forward, or play `then`."""
 
     seconds: float
     then: Fault | None = None
@@ -776,7 +777,7 @@ class Delay(Checked):
 
 @dataclass(frozen=True)
 class ForwardThen(Checked):
-    """Forward the request, so that its effect happens, drop the answer, and do what `fault` says."""
+    """Forward the request, so that it takes effect, drop the answer, and play `fault`."""
 
     fault: Fault
 
@@ -787,7 +788,7 @@ class ForwardThen(Checked):
 
 @dataclass(frozen=True)
 class LoseAnswer(Checked):
-    """Forward the request, so that its effect happens, and reset the connection: the answer is lost on the way."""
+    """Forward the request, so that it takes effect, and reset the connection: the answer is lost."""
 
     def play(self, exchange: Exchange) -> bool:
         return ForwardThen(Reset()).play(exchange)

@@ -1,11 +1,11 @@
-"""A leak scan by planted canaries: no secret in a log, an exception, a cassette, in any form that programs give it.
+"""Scan logs, exceptions and files for planted secrets, in every encoding that programs commonly use.
 
     leaks = scan(log_bytes, {"client_secret": canary})
     assert not leaks, leaks                       # a Leak names the secret, the form and the offset, never the value
 
-An empty answer proves something only when the scan finds what is there: `assert_controls` plants the same secrets in
-every form and demands each. The scan decodes what looks encoded, layer below layer, and looks for the plain secret in
-each, so that a URL-quoted secret within Basic auth within a gzipped body is found as well.
+An empty result proves something only if the scan would find a secret: `assert_controls` plants the same secrets in
+every form and demands each. The scan decodes whatever looks encoded, layer by layer, and searches each layer for the
+plain secret, so it also finds a URL-quoted secret within Basic auth within a gzipped body.
 """
 
 from __future__ import annotations
@@ -32,35 +32,25 @@ from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, Method
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
-__all__ = [
-    "Leak",
-    "ScanIncomplete",
-    "assert_controls",
-    "encodings",
-    "exception_texts",
-    "plant",
-    "scan",
-    "scan_tree",
-]
+__all__ = ["Leak", "ScanIncomplete", "assert_controls", "encodings", "exception_texts", "plant", "scan", "scan_tree"]
 
-SHORTEST: Final = 8  # characters; what is shorter turns up by chance
+MIN_LENGTH: Final = 8  # characters; a shorter secret would be found by chance
 
-_DEEPEST: Final = 5  # wrapped base64 of gzip of JSON of a URL
-# Bytes kept on both sides of a replacement. An encoder that changes one byte of a text changes the next one of its kind
-# much sooner, so nothing encoded is cut in two.
+_MAX_DEPTH: Final = 5  # wrapped base64 of gzip of JSON of a URL
+# Bytes kept on both sides of a replacement: more than the distance between two escapes of one encoded secret.
 _WINDOW: Final = 4096
 _MEMBER_CAP: Final = 32_000_000
 _TOTAL_CAP: Final = 256_000_000
-_MOST_OBJECTS: Final = 20_000
+_MAX_OBJECTS: Final = 20_000
 
 
 class ScanIncomplete(Exception):
-    """The data expands beyond what is scanned, so that nothing can be said about it."""
+    """The data expands beyond the scan's limits, so the result would be unreliable."""
 
 
 @dataclass(frozen=True, order=True)
 class Leak:
-    """A secret found: its name, the form (outermost first, such as `base64/gzip`), the offset, and the file if any."""
+    """A secret that was found: its name, its form (outermost first, such as `base64/gzip`), offset and file."""
 
     secret: str
     form: str
@@ -73,13 +63,13 @@ class Leak:
 
 
 def encodings(secret: str) -> dict[str, tuple[bytes, ...]]:
-    """What encoders make of a secret, by form; ValueError for one of fewer than 8 characters.
+    """Return the encodings of a secret, by form; raise ValueError for one of fewer than 8 characters.
 
-    The base64 texts are those parts of an encoded longer text that the secret alone determines, for each of the three
-    positions in which it can stand.
+    The base64 texts are the digits that the secret alone determines within a longer encoded text, for each of its three
+    possible alignments.
     """
-    if len(secret) < SHORTEST:
-        raise ValueError(f"a secret of fewer than {SHORTEST} characters would be found by chance")
+    if len(secret) < MIN_LENGTH:
+        raise ValueError(f"a secret of fewer than {MIN_LENGTH} characters would be found by chance")
     raw = _utf8(secret)
     percent = "".join(f"%{byte:02X}" for byte in raw)
     ascii_json, plain_json = json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]
@@ -87,7 +77,9 @@ def encodings(secret: str) -> dict[str, tuple[bytes, ...]]:
     escaped = "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))
     forms: dict[str, tuple[str | bytes, ...]] = {
         "raw": (raw, *([secret.encode("latin-1")] if all(ord(char) < 256 for char in secret) else [])),
-        "url": (quote(raw), quote(raw, safe=""), quote_plus(raw), _lower(quote(raw, safe="")), percent, percent.lower()),
+        "url": (
+            quote(raw), quote(raw, safe=""), quote_plus(raw), _lower(quote(raw, safe="")), percent, percent.lower(),
+        ),
         "json": (
             ascii_json, plain_json, plain_json.replace("/", "\\/"), ascii_json.replace("/", "\\/"),
             escaped, re.sub("[a-f]", lambda hexit: hexit[0].upper(), escaped),
@@ -104,9 +96,9 @@ def encodings(secret: str) -> dict[str, tuple[bytes, ...]]:
 
 
 def scan(data: bytes | str, secrets: Mapping[str, str]) -> list[Leak]:
-    """Every place where `data` has one of the named secrets, in any form, sorted.
+    """Return every place where `data` contains one of the named secrets, in any form, sorted.
 
-    ValueError for a secret of fewer than 8 characters, `ScanIncomplete` for data that expands without measure.
+    Raise ValueError for a secret of fewer than 8 characters, and `ScanIncomplete` for data that expands too far.
     """
     needles = _needles(secrets)
     if not needles:
@@ -124,7 +116,7 @@ def scan(data: bytes | str, secrets: Mapping[str, str]) -> list[Leak]:
 
 
 def scan_tree(path: Path | str, secrets: Mapping[str, str]) -> list[Leak]:
-    """`scan` for a file, or every file below a folder, names included; FileNotFoundError where there is none."""
+    """Scan a file, or every file below a folder, names included; raise FileNotFoundError if there is none."""
     root = Path(path)
     if not root.exists():
         raise FileNotFoundError(f"nothing to scan: {root.name}")
@@ -133,7 +125,7 @@ def scan_tree(path: Path | str, secrets: Mapping[str, str]) -> list[Leak]:
     for number, file in enumerate(files, 1):
         name = file.name if file == root else file.relative_to(root).as_posix()
         in_name = scan(name, secrets)
-        # A name that holds the secret must not be repeated in the report.
+        # Do not repeat a name that contains the secret.
         where = f"file {number} of {len(files)}, by name" if in_name else name
         leaks += [Leak(leak.secret, leak.form, leak.offset, "the name of " + where) for leak in in_name]
         leaks += [Leak(leak.secret, leak.form, leak.offset, where) for leak in scan(file.read_bytes(), secrets)]
@@ -144,7 +136,7 @@ def scan_tree(path: Path | str, secrets: Mapping[str, str]) -> list[Leak]:
 
 
 def plant(secret: str) -> dict[str, bytes]:
-    """For each form a text as programs write it, with the secret inside: each must be found by `scan`."""
+    """Return, for each form, a typical text that contains the secret; `scan` must find each."""
     made = encodings(secret)
     raw = _utf8(secret)
     body = json.dumps({"grant_type": "client_credentials", "client_secret": secret})
@@ -178,7 +170,7 @@ def plant(secret: str) -> dict[str, bytes]:
 
 
 def assert_controls(secrets: Mapping[str, str]) -> None:
-    """AssertionError naming each planted control that `scan` does not find, or finds where another secret is planted."""
+    """Raise AssertionError, naming each planted control that `scan` misses, or finds for another secret."""
     faults: list[str] = []
     for name, secret in secrets.items():
         decoy = secret[::-1]
@@ -196,12 +188,12 @@ def assert_controls(secrets: Mapping[str, str]) -> None:
 
 
 def exception_texts(exc: BaseException, *, without: Collection[str] = ()) -> bytes:
-    """All that a log, a debugger or an error tracker can show of an exception, for `scan`.
+    """Return everything that a log, a debugger or an error tracker can show of an exception, for `scan`.
 
-    That is its whole graph (args, attributes, notes, causes, contexts, even suppressed, members of groups, and what their
-    attributes hold), with each one's repr and formatted traceback, and the repr of every local variable of every frame.
-    Left out are the locals of the calling frame and of files named in `without`: a test has its secrets at hand. Slots
-    with a leading double underscore are their class's own affair and not read. `ScanIncomplete` for a graph without end.
+    This is its whole graph (args, attributes, notes, causes, contexts, even suppressed ones, members of groups, and the
+    values that their attributes hold), with the repr and the formatted traceback of each, and the repr of every local
+    variable of every frame. The locals of the calling frame and of the files in `without` are left out, because a test
+    has its secrets at hand; so are slots that begin with two underscores. Raise `ScanIncomplete` for an endless graph.
     """
     here = inspect.currentframe()
     walk = _Walk(here.f_back if here else None, frozenset(without))
@@ -210,19 +202,19 @@ def exception_texts(exc: BaseException, *, without: Collection[str] = ()) -> byt
 
 
 class _Walk:
-    """A walk through everything that an exception holds, each object once."""
+    """Walk through everything that an exception holds, each object once."""
 
     def __init__(self, caller: FrameType | None, without: frozenset[str]) -> None:
         self._caller = caller
         self._without = without
-        self._seen: dict[int, object] = {}  # the objects too, so that no id is used again
+        self._seen: dict[int, object] = {}  # holds the objects, so that no id is reused
         self._waiting: list[object] = []
 
     def add(self, *values: object) -> None:
         for value in values:
             if value is None or isinstance(value, _OPAQUE) or id(value) in self._seen:
                 continue
-            if len(self._seen) >= _MOST_OBJECTS:
+            if len(self._seen) >= _MAX_OBJECTS:
                 raise ScanIncomplete("the exception holds more objects than are looked at")
             self._seen[id(value)] = value
             self._waiting.append(value)
@@ -250,20 +242,20 @@ class _Walk:
                 self.add(*value.exceptions)
         elif isinstance(value, Mapping | list | tuple | AbstractSet | deque):
             held: list[object] = []
-            with contextlib.suppress(Exception):  # a container with a bug shows what it shows before
+            with contextlib.suppress(Exception):  # a broken container shows what it yields before the error
                 held.extend(value)
                 held.extend(value.values() if isinstance(value, Mapping) else ())
             self.add(*held)
-        with contextlib.suppress(TypeError):  # vars() of what has none
+        with contextlib.suppress(TypeError):  # an object without a __dict__
             self.add(*vars(value).values())
         for kind in type(value).__mro__:
             slots = vars(kind).get("__slots__", ())
             for name in (slots,) if isinstance(slots, str) else slots:
-                # Unmangled: a private slot is not reached, as nothing that prints an object reaches it.
+                # Not mangled: private slots are not reached, since nothing prints them.
                 self._attribute(value, name)
 
     def _described(self, exc: BaseException) -> None:
-        # Properties, and what C keeps outside of __dict__: OSError.filename, AttributeError.obj.
+        # Properties, and C attributes outside __dict__: OSError.filename, AttributeError.obj.
         for kind in type(exc).__mro__:
             for name, descriptor in list(vars(kind).items()):
                 if not name.startswith("__") and inspect.isdatadescriptor(descriptor):
@@ -304,7 +296,7 @@ _Piece: TypeAlias = tuple[int, int, int, int]  # output start and end, source st
 
 @dataclass(frozen=True)
 class _Layer:
-    """Bytes to search, and the way back to where they came from.
+    """Bytes to search, with a map to the bytes they were decoded from.
 
     Outside `pieces` the bytes are the parent's own; inside they were decoded, `numerator / denominator` source bytes
     for each.
@@ -319,14 +311,14 @@ class _Layer:
     binary: bool = False
 
     def decoded(self, start: int, end: int) -> bool:
-        """Whether decoding changed these bytes. What it left alone was found in the parent."""
+        """Return True if decoding changed these bytes; unchanged ones were found in the parent."""
         if self.parent is None:
             return True
         last = bisect_right(self.pieces, (end - 1, len(self.data), 0, 0)) - 1
         return last >= 0 and self.pieces[last][1] > start
 
     def origin(self, at: int) -> int:
-        """The offset in the data that was given."""
+        """Return the offset in the original data."""
         layer = self
         while layer.parent is not None:
             index = bisect_right(layer.pieces, (at, sys.maxsize, 0, 0)) - 1
@@ -338,7 +330,7 @@ class _Layer:
 
 
 class _Scan:
-    """The layers of one piece of data, each content once."""
+    """Decode one piece of data into layers, each content once."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         letters = {char for secret in secrets for char in secret}
@@ -348,7 +340,7 @@ class _Scan:
         self._expanded = 0
 
     def below(self, layer: _Layer) -> Iterator[_Layer | None]:
-        """What the layer decodes to, one step further."""
+        """Yield the layers that this one decodes to, one step further."""
         data = layer.data
         if layer.binary:
             yield from self._texts(layer)
@@ -357,15 +349,15 @@ class _Scan:
         if b"%" in data:
             yield _substituted(layer, "url", _PERCENT, lambda found: _BYTES[found[1]])
         if b"\\" in data:
-            yield _substituted(layer, "json", _ESCAPE, _unescaped)
+            yield _substituted(layer, "json", _ESCAPE, _from_escape)
             if _HIGH_BYTE.search(data):
-                yield _substituted(layer, "python", _ESCAPE, lambda found: _unescaped(found, byte=True))
+                yield _substituted(layer, "python", _ESCAPE, lambda found: _from_escape(found, byte=True))
         if _LATIN1_MAGIC in data:
             yield _substituted(
                 layer, "latin-1", _LATIN1, lambda found: bytes([(found[0][0] & 3) << 6 | found[0][1] & 63])
             )
         if b"&" in data:
-            yield _substituted(layer, "html", _ENTITY, _unentitled)
+            yield _substituted(layer, "html", _ENTITY, _from_entity)
         if self._quotes and b"''" in data:
             yield _substituted(layer, "quoted", _DOUBLED, lambda _: b"'")
         if b"\n" in data:
@@ -377,7 +369,7 @@ class _Scan:
         yield from self._inflated(layer)
 
     def _digits(self, layer: _Layer, digits: _Digits) -> Iterator[_Layer]:
-        """Decode the runs of base64 or hex digits, from each digit that could be a group's first."""
+        """Decode the runs of base64 or hex digits, from each digit that could begin a group."""
         runs = [(run.start(), run[0]) for run in digits.runs.finditer(layer.data)]
         runs = [(start, run) for start, run in runs if (digits.name, run) not in self._seen]
         self._seen.update((digits.name, run) for _, run in runs)
@@ -386,7 +378,7 @@ class _Scan:
             pieces: list[_Piece] = []
             position = 0
             for start, run in runs:
-                # Filled up to whole groups, so that one call decodes all runs; one group more is a fence between them.
+                # Pad to whole groups, so that one call decodes all runs, with a group more to separate them.
                 text = run[shift:]
                 text += digits.zero * (2 * digits.group - len(text) % digits.group)
                 texts.append(text)
@@ -399,7 +391,7 @@ class _Scan:
             )
 
     def _texts(self, layer: _Layer) -> Iterator[_Layer]:
-        """The readable stretches alone: what a wrong start makes of base64 is noise, in which escapes mean nothing."""
+        """Yield the readable stretches alone: misaligned base64 decodes to noise, in which escapes mean nothing."""
         parts: list[bytes] = []
         pieces: list[_Piece] = []
         position = 0
@@ -415,12 +407,12 @@ class _Scan:
         for magic in _MAGIC.finditer(layer.data):
             start = magic.start()
             data = self._inflate(memoryview(layer.data)[start:])
-            if len(data) >= SHORTEST:
+            if len(data) >= MIN_LENGTH:
                 step = "gzip" if magic[0][0] == 0x1F else "zlib"
                 yield _Layer(data, (*layer.steps, step), layer, ((0, len(data), start, start),))
 
     def _inflate(self, packed: memoryview) -> bytes:
-        """What can be read of a member that starts here, to its end or its first fault."""
+        """Return the readable part of a compressed member, to its end or its first error."""
         unpacker = zlib.decompressobj(47)  # gzip or zlib, by its header
         output = bytearray()
         at, step = 0, 1024
@@ -438,7 +430,7 @@ class _Scan:
                 del output[kept:]
                 if step == 1:
                     break
-                # What precedes the fault counts, and a faulty piece gives nothing: again, byte by byte.
+                # Read the faulty piece again byte by byte, up to the fault.
                 unpacker, step = before, 1
                 continue
             at += step
@@ -458,7 +450,7 @@ def _layers(data: bytes, secrets: Collection[str]) -> Iterator[_Layer]:
                 continue
             seen.add(digest)
             yield layer
-            if len(layer.steps) < _DEEPEST:
+            if len(layer.steps) < _MAX_DEPTH:
                 below += [found for found in scan_.below(layer) if found is not None]
         waiting = below
 
@@ -466,15 +458,15 @@ def _layers(data: bytes, secrets: Collection[str]) -> Iterator[_Layer]:
 def _substituted(
     layer: _Layer, step: str, pattern: re.Pattern[bytes], replace: Callable[[re.Match[bytes]], bytes]
 ) -> _Layer | None:
-    """The layer with everything that matches replaced, and what is far from any replacement left out.
+    """Replace everything that matches, and leave out what is far from any replacement.
 
-    The parent has that already, and so twenty combinations of notations don't cost twenty times the data.
+    The parent contains that already, so twenty combinations of notations do not cost twenty times the data.
     """
     data = layer.data
     parts: list[bytes] = []
     pieces: list[_Piece] = []
     last = position = 0
-    reach = 0  # how much of what follows the last replacement is kept: nothing before the first
+    reach = 0  # how much to keep after the last replacement: nothing before the first
     for found in pattern.finditer(data):
         start, end = found.span()
         if start - last > reach + _WINDOW:
@@ -496,7 +488,7 @@ def _substituted(
 
 @dataclass(frozen=True)
 class _Digits:
-    """A notation of bytes in groups of digits: `group` digits for `size` bytes."""
+    """An encoding of bytes as groups of digits: `group` digits for `size` bytes."""
 
     name: str
     runs: re.Pattern[bytes]
@@ -507,7 +499,7 @@ class _Digits:
 
 
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
-# The shortest runs are what 9 bytes make: a secret of 8, one of them escaped. (Plain ones have needles of their own.)
+# The shortest run is 9 bytes: a secret of 8, one of them escaped. (Plain secrets are searched for directly.)
 _BASE64: Final = _Digits(
     "base64",
     re.compile(rb"[A-Za-z0-9+/_-]{12,}"),
@@ -518,7 +510,7 @@ _BASE64: Final = _Digits(
 )
 _HEX: Final = _Digits("hex", re.compile(rb"[0-9A-Fa-f]{16,}"), 2, 1, b"0", binascii.unhexlify)
 _MAGIC: Final = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]")
-# Binary that was read as Latin-1 and written as UTF-8.
+# Binary data read as Latin-1 and written as UTF-8.
 _LATIN1_MAGIC: Final = b"\x1f\xc2\x8b\x08"
 _LATIN1: Final = re.compile(rb"[\xc2\xc3][\x80-\xbf]")
 _READABLE: Final = re.compile(
@@ -530,7 +522,7 @@ _BYTES: Final = {
     for high in "0123456789abcdefABCDEF"
     for low in "0123456789abcdefABCDEF"
 }
-# JSON's escapes, and those of Python and YAML; a backslash before a line's end folds it.
+# Escapes of JSON, Python and YAML; a backslash at the end of a line folds it.
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}"
     rb"|\r?\n[ \t]*|[\\\"'/bfnrtav0e ])"
@@ -540,12 +532,12 @@ _HIGH_BYTE: Final = re.compile(rb"\\x[89a-fA-F]")
 _ENTITY: Final = re.compile(rb"&(?:#([0-9]{1,7})|#[xX]([0-9A-Fa-f]{1,6})|(amp|lt|gt|quot|apos));")
 _NAMED: Final = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
 _DOUBLED: Final = re.compile(rb"''")
-# Only what has no spaces is wrapped anywhere, and that is base64 and hex; prose, as in YAML, is wrapped at a space.
+# Text without spaces, that is base64 and hex, may be wrapped anywhere; prose, as in YAML, only at a space.
 _HARD_FOLD: Final = re.compile(rb"(?<=[A-Za-z0-9+/_-]{12})\r?\n[ \t]*(?=[A-Za-z0-9+/_=-])")
 _SOFT_FOLD: Final = re.compile(rb"[ \t]*\r?\n[ \t]*")
 
 
-def _unescaped(found: re.Match[bytes], *, byte: bool = False) -> bytes:
+def _from_escape(found: re.Match[bytes], *, byte: bool = False) -> bytes:
     text = found[0][1:]
     if text[:1] in b"\r\n":
         return b""
@@ -559,7 +551,7 @@ def _unescaped(found: re.Match[bytes], *, byte: bool = False) -> bytes:
     return _character(code, found[0])
 
 
-def _unentitled(found: re.Match[bytes]) -> bytes:
+def _from_entity(found: re.Match[bytes]) -> bytes:
     decimal, hexadecimal, name = found.groups()
     if name:
         return _NAMED[name]
@@ -584,7 +576,7 @@ def _needles(secrets: Mapping[str, str]) -> list[tuple[str, tuple[str, ...], byt
 def _base64_cores(raw: bytes, *, urlsafe: bool = False) -> Iterator[bytes]:
     for shift in range(3):
         text = (base64.urlsafe_b64encode if urlsafe else base64.b64encode)(b"\0" * shift + raw)
-        # Only those digits whose 6 bits are all the secret's.
+        # Only digits whose 6 bits all belong to the secret.
         yield text[-(-shift * 8 // 6) : (shift + len(raw)) * 8 // 6]
 
 

@@ -1,6 +1,6 @@
-"""What a cassette keeps of an exchange: an allow-list. All else becomes `MASKED` before it is compared or written.
+"""Mask everything in an exchange that an allow-list does not keep, before it is compared or written.
 
-A list of secrets to remove is never complete; a list of what is worth keeping is, because replaying shows what is missing.
+A list of secrets to remove is never complete. A list of values to keep can be: a replay shows what is missing.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ __all__ = [
 ]
 
 MASK: Final = "MASKED"
-"""Stands in a cassette where a value was masked."""
+"""Replaces a masked value in a cassette."""
 BASE_URL: Final = "https://gateway.invalid"
-"""Where the gateway is, in a cassette: recordings do not depend on a sandbox's port or a deployment's domain."""
+"""The gateway's address in a cassette, so that recordings do not depend on a port or a domain."""
 
 _NUMBERED: Final = re.compile(r"MASKED-\d+")
-_LEAST: Final = 8  # characters: what is shorter turns up by chance, and is no secret
+_MIN_SECRET: Final = 8  # characters: a shorter value would be found by chance
 _DECODED_CAP: Final = 4_000_000
-# They describe the bytes that travelled, which are not those that are kept.
-_OF_THE_TRANSFER: Final = frozenset({"content-length", "content-encoding", "transfer-encoding"})
+# They describe the transferred bytes, not the ones that are kept.
+_TRANSFER_HEADERS: Final = frozenset({"content-length", "content-encoding", "transfer-encoding"})
 _FORM: Final = "application/x-www-form-urlencoded"
 
 Headers: TypeAlias = Mapping[str, Iterable[str]]
 
 
 class Refused(ValueError):
-    """The policy says nothing about this request, or nothing that could be applied to it."""
+    """The policy does not cover this request, or cannot be applied to it."""
 
 
 class Fields(msgspec.Struct, frozen=True):
-    """Names to keep. What is in neither list loses its name as well.
+    """Names to keep; a name in neither list is masked as well as its value.
 
-    In JSON a name is a path such as `data.next_action.url`; the items of a list have the list's own path. Only values
-    are kept, never what is inside of them: each leaf is named.
+    In JSON a name is a path such as `data.next_action.url`; the items of a list have the list's own path. Name each
+    leaf: keeping an object does not keep its content.
 
     * `kept`: the names that are kept with their values
     * `masked`: the names of which the value is hidden
@@ -63,19 +63,19 @@ class Fields(msgspec.Struct, frozen=True):
 
 
 VERBATIM: Final = Fields(("*",))
-"""For a body: kept and compared byte for byte, whatever it is. For answers whose bytes are signed, and free of secrets."""
+"""Keep and compare a whole body, byte for byte: for answers whose bytes are signed, and free of secrets."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of the requests to one path, and of their answers.
+    """The parts to keep of the requests to one path, and of their answers.
 
-    JSON bodies and form bodies are read; any other body of a request is refused unless `VERBATIM`, and of an answer
-    masked whole.
+    JSON bodies and form bodies are read. Any other request body is refused, and any other answer masked whole, unless
+    the rule says `VERBATIM`.
 
     * `path`: the path; a segment in braces (`/orders/{id}`) stands for any one segment, which is kept. Requests to
       another origin than the configuration's `base_url` have the whole URL as their path
     * `query`: the names in the query
-    * `request_headers`: the headers of the request, which are compared too, a masked one for being there
+    * `request_headers`: the headers of the request, which are compared too, a masked one for its presence
     * `request_body`: the names in the request's body
     * `response_headers`: the headers of the answer
     * `response_body`: the names in the answer's body
@@ -90,9 +90,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CassettePolicy(msgspec.Struct, frozen=True):
-    """What cassettes of one gateway keep. A request to a path without a rule cannot be recorded or replayed.
+    """The parts that cassettes of one gateway keep. A request to a path without a rule cannot be recorded or replayed.
 
-    * `rules`: one rule a path; the first that fits is taken
+    * `rules`: one rule a path; the first match applies
     """
 
     rules: tuple[Rule, ...]
@@ -103,7 +103,7 @@ class CassettePolicy(msgspec.Struct, frozen=True):
 
 
 class MaskedRequest(msgspec.Struct, frozen=True):
-    """A request without what the policy does not keep."""
+    """A request with only what the policy keeps."""
 
     method: str
     url: str
@@ -113,7 +113,7 @@ class MaskedRequest(msgspec.Struct, frozen=True):
 
 
 class MaskedResponse(msgspec.Struct, frozen=True):
-    """An answer without what the policy does not keep."""
+    """An answer with only what the policy keeps."""
 
     status: int
     headers: dict[str, list[str]]
@@ -121,10 +121,10 @@ class MaskedResponse(msgspec.Struct, frozen=True):
 
 
 class Masker:
-    """Applies a policy to one cassette's exchanges, in their order; what is masked already comes out as it went in.
+    """Apply a policy to one cassette's exchanges, in order; masking twice changes nothing.
 
-    The masked values of answers are numbered, and their number shows where a later request sends them again: which token
-    was used is seen, the token is not. `hidden` holds what was masked by name, for a scan of all the rest.
+    Masked values of answers are numbered, and the number appears where a later request sends them again, so that a
+    review sees which token was used. `hidden` holds the values that were masked by name, to scan the rest for.
     """
 
     def __init__(self, policy: CassettePolicy, base_url: str = "") -> None:
@@ -134,7 +134,7 @@ class Masker:
         self.hidden: dict[str, str] = {}
 
     def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> MaskedRequest:
-        """The request as it is compared and written; `Refused` where the policy does not cover it."""
+        """Return the request as it is compared and written; raise `Refused` if the policy does not cover it."""
         parts = urlsplit(url)
         local, path = self._place(url)
         rule = self._policy.rule(path)
@@ -149,13 +149,13 @@ class Masker:
         return MaskedRequest(method, (BASE_URL + path if local else path) + query, shown, content, rule)
 
     def response(self, rule: Rule, status: int, headers: Headers, body: bytes) -> MaskedResponse:
-        """The answer as it is written."""
+        """Return the answer as it is written."""
         given: dict[str, list[str]] = {}
         for name, values in headers.items():
             given.setdefault(name.lower(), []).extend(values)
         plain = _decoded(body, given.get("content-encoding", []))
         fields = rule.response_headers
-        names = [name for name in _lower(fields.kept) if name in given and name not in _OF_THE_TRANSFER]
+        names = [name for name in _lower(fields.kept) if name in given and name not in _TRANSFER_HEADERS]
         shown = {name: given[name] for name in names}
         shown |= {
             name: [self._number(name, value) for value in given[name]]
@@ -165,7 +165,7 @@ class Masker:
         return MaskedResponse(status, shown, self._response_body(plain, rule.response_body))
 
     def _place(self, url: str) -> tuple[bool, str]:
-        """Whether the URL is one of the gateway's own, and its path there; of any other, the URL without its query."""
+        """Return True and the path for a URL of the gateway, or False and the URL without its query."""
         origin, path = _origin_and_path(url)
         for base_origin, base_path in self._bases:
             if origin == base_origin and (path + "/").startswith(base_path + "/"):
@@ -179,7 +179,7 @@ class Masker:
             try:
                 pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
             except ValueError:
-                raise Refused("the body is not the form that it says it is") from None
+                raise Refused("the body is not a valid form") from None
             return urlencode(self._pairs(pairs, fields), quote_via=quote, safe="").encode()
         try:
             value = _json.parse(body)
@@ -221,7 +221,7 @@ class Masker:
             return [self._value(item, path, names, answer=answer) for item in value]
         if isinstance(value, dict):
             return self._object(value, path, names, answer=answer)
-        # A null in the place of an object is a shape and not a value.
+        # A null in place of an object is part of the shape, not a value.
         return value if path in names.kept or (value is None and path in names.inner) else MASK
 
     def _object(
@@ -239,7 +239,7 @@ class Masker:
         return made
 
     def _hide(self, name: str, value: str) -> str:
-        """The mask of a value that is sent: the number of what an answer gave, where that is in it."""
+        """Return the mask of a value that is sent: the number of a masked answer that it contains, if any."""
         shown = _NUMBERED.search(value)
         if shown is not None:
             return shown[0]
@@ -248,19 +248,19 @@ class Masker:
         return self._numbers[max(given, key=len)] if given else MASK
 
     def _number(self, name: str, value: str) -> str:
-        """The mask of a value that was answered."""
-        if value == MASK or _NUMBERED.fullmatch(value) or len(value) < _LEAST:
+        """Return the mask of a value that was answered."""
+        if value == MASK or _NUMBERED.fullmatch(value) or len(value) < _MIN_SECRET:
             return value if _NUMBERED.fullmatch(value) else MASK
         self._remember(name, value)
         return self._numbers.setdefault(value, f"{MASK}-{len(self._numbers) + 1}")
 
     def _remember(self, name: str, value: str) -> None:
-        if len(value) >= _LEAST and value != MASK and value not in self.hidden.values():
+        if len(value) >= _MIN_SECRET and value != MASK and value not in self.hidden.values():
             self.hidden[f"{name}, masked value {len(self.hidden) + 1}"] = value
 
 
 class _Names(msgspec.Struct, frozen=True):
-    """Fields, ready to be looked up: `inner` are the paths on the way to them."""
+    """Fields prepared for lookup; `inner` are the paths that lead to them."""
 
     kept: frozenset[str]
     masked: frozenset[str]
@@ -270,7 +270,7 @@ class _Names(msgspec.Struct, frozen=True):
     @classmethod
     @functools.lru_cache(maxsize=256)
     def of(cls, fields: Fields) -> _Names:
-        """The names of these fields."""
+        """Return the names of these fields."""
         leaves = frozenset(fields.kept + fields.masked)
         steps = [path.split(".") for path in leaves]
         inner = frozenset(".".join(step[:length]) for step in steps for length in range(1, len(step)))
@@ -296,7 +296,7 @@ def _lower(names: Iterable[str]) -> list[str]:
 
 
 def _decoded(body: bytes, encodings: list[str]) -> bytes | None:
-    """The body as a person reads it; None where it does not decompress."""
+    """Return the uncompressed body, or None if it cannot be decompressed."""
     named = [encoding.strip().lower() for encoding in encodings]
     if not body or named in ([], ["identity"]):
         return body

@@ -1,4 +1,4 @@
-"""Opening a provider class that no installed distribution registers: a fake, a copy, one that is being written."""
+"""Open a provider class that no installed distribution registers, such as a fake or one in development."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def open_provider(
     plugins: Sequence[object] = (),
     retries: Retries = Retries(),  # noqa: B008 - frozen
 ) -> G:
-    """Open a gateway of this very class, named by its `info.id`; all else is checked and done as in `Gateway.open`."""
+    """Open a gateway of this class, named by its `info.id`; the checks are those of `Gateway.open`."""
     name = getattr(getattr(provider_class, "info", None), "id", "")
     if not name:
         raise ProviderContractError("the provider has no info: a class attribute `info = ProviderInfo(...)`")

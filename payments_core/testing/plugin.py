@@ -1,7 +1,7 @@
-"""The pytest plugin of payments-core: it is there wherever the distribution is installed, and costs nothing unused.
+"""Provide fixtures, and run provider contracts, as the pytest plugin of payments-core.
 
-Fixtures: `bench` (of a contract), `fault_gateway`, `webhook_listener`, `replay_cassette`, `fake_sandbox`, `fake_gateway`.
-Nothing heavy is imported before a fixture is asked for.
+It is active wherever the distribution is installed, and imports nothing heavy until a fixture is used. Fixtures:
+`bench` (of a contract), `fault_gateway`, `webhook_listener`, `replay_cassette`, `fake_sandbox`, `fake_gateway`.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from .server import WebhookListener
 
 for _part in (
-    "declaration", "movements", "answers", "verdicts", "positions", "webhooks", "notifications", "events", "keys",
-    "requests", "purity", "secrecy", "unsigned", "bench", "rewriting", "forgeries", "exchanges", "rules",
+    "declaration", "movements", "answers", "refusals", "failures", "webhooks", "notifications", "events", "keys",
+    "requests", "purity", "secrecy", "unsigned", "bench", "responses", "forgeries", "rules",
 ):  # fmt: skip
     pytest.register_assert_rewrite(f"payments_core.testing.contract.{_part}")
 
 _UNWRITTEN = re.compile(r"(?:[\w.]+: )*not written yet: (.+?, step \d)")
 _LEFT_OUT = pytest.StashKey[list[tuple[str, str]]]()
-# The contracts whose usual create has failed, each with how many tests were not run for it.
+# The contracts whose usual create has failed, with the number of tests not run because of it.
 _STOPPED = pytest.StashKey[dict[type, int]]()
-_IN_ITS_PLACE = "another class was put in its place (--contract-provider)"
+_REPLACED = "another class was put in its place (--contract-provider)"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The one option."""
+    """Add the option `--contract-provider`."""
     group = parser.getgroup("payments-core")
     group.addoption(
         "--contract-provider",
@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect, and never skip, what does not apply to a contract's provider; the report lists it with its reason."""
+    """Deselect tests that do not apply to a contract's provider, and keep the reasons for the report."""
     contracts = [item for item in items if _is_contract(getattr(item, "cls", None))]
     if not contracts:
         return
@@ -75,7 +75,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         name = getattr(item, "originalname", item.name)
         reason = applies(item.cls, name)  # type: ignore[attr-defined]
         if place and name == "test_the_entry_point_leads_to_the_provider":
-            reason = _IN_ITS_PLACE
+            reason = _REPLACED
         if reason:
             left_out.append(item)
             guards = " (this test guards money or secrets)" if is_essential(item.cls, name) else ""  # type: ignore[attr-defined]
@@ -87,7 +87,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
-    """Make the usual charge of a contract before its first test; where that fails, this is the one failure."""
+    """Make the usual charge of a contract before its first test; its failure is then the only one."""
     bench: Any = pyfuncitem.funcargs.get("bench")
     if not _is_contract(pyfuncitem.cls) or bench is None or bench.works:
         return
@@ -100,7 +100,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Run no test that needs the usual create, where it has failed."""
+    """Deselect tests that need the usual create, once it has failed."""
     stopped = item.config.stash.get(_STOPPED, {})
     cls = getattr(item, "cls", None)
     if cls not in stopped or "bench" not in getattr(item, "fixturenames", ()):
@@ -112,7 +112,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """What is still to be written, and what was left out, and why."""
+    """List what is not written yet, and the tests that were left out, with the reasons."""
     for what, count in _unwritten(terminalreporter.stats.get("failed", [])):
         terminalreporter.line(f"not written yet: {what}: {count} {'test fails' if count == 1 else 'tests fail'}")
     for cls, count in config.stash.get(_STOPPED, {}).items():
@@ -126,20 +126,20 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def _unwritten(failed: Sequence[pytest.TestReport]) -> list[tuple[str, int]]:
-    """What a scaffold's refusals name, such as `verify() in webhook.py, step 4`, in the order of the steps; and how often."""
+    """Return what a scaffold's errors name, such as `verify() in webhook.py, step 4`, by step, with counts."""
     messages = [getattr(getattr(report.longrepr, "reprcrash", None), "message", "") for report in failed]
     found = [match[1] for message in messages if (match := _UNWRITTEN.match(message))]
     return sorted(Counter(found).items(), key=lambda each: (each[0][-1], each[0]))
 
 
 def _is_contract(cls: type | None) -> bool:
-    # Without importing the contract into every run of pytest on a machine that has payments-core.
+    # Do not import the contract into every run of pytest on a machine that has payments-core.
     module = sys.modules.get("payments_core.testing.contract")
     return cls is not None and module is not None and issubclass(cls, module.ProviderContract)
 
 
 def _untestable(cls: Any) -> str:
-    """Why opening would refuse the provider of a contract, in one line; `""` where it would not."""
+    """Return the reason why the provider of a contract cannot be opened, in one line, or `""`."""
     from payments_core.plugins import check_class, check_info, implemented_hooks
 
     try:
@@ -165,7 +165,7 @@ def _load(place: str) -> type:
         said = f"{type(exc).__name__}: {_first_line(exc)}"
         raise pytest.UsageError(f"--contract-provider {place} cannot be loaded: {said}") from None
     if not isinstance(found, type):
-        raise pytest.UsageError(f"--contract-provider: {place} is no class")
+        raise pytest.UsageError(f"--contract-provider: {place} is not a class")
     return found
 
 
@@ -197,10 +197,10 @@ def _contract_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 @pytest.fixture
 def bench(_contract_bench: Bench) -> Iterator[Bench]:
-    """A contract's workbench: the sandbox of its class, with a fault gateway in between that works at first."""
-    _contract_bench.heal()
+    """Return a contract's workbench: the sandbox of its class, with a healthy fault gateway in between."""
+    _contract_bench.reset()
     yield _contract_bench
-    _contract_bench.heal()
+    _contract_bench.reset()
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ def fault_gateway() -> Iterator[Callable[[str | None], FaultGateway]]:
 
 @pytest.fixture
 def webhook_listener() -> Iterator[WebhookListener]:
-    """An endpoint on this machine that keeps what is delivered to its `url`."""
+    """Open an endpoint on this machine that keeps what is delivered to its `url`."""
     from .server import WebhookListener
 
     with WebhookListener() as listener:
@@ -227,7 +227,7 @@ def webhook_listener() -> Iterator[WebhookListener]:
 
 @pytest.fixture
 def replay_cassette() -> Callable[[Path, CassettePolicy], AbstractContextManager[Recording]]:
-    """`payments_core.testing.cassettes.replay`, which answers what a block sends from a cassette."""
+    """Return `payments_core.testing.cassettes.replay`, which answers a block's requests from a cassette."""
     from .cassettes import replay
 
     return replay
@@ -235,7 +235,7 @@ def replay_cassette() -> Callable[[Path, CassettePolicy], AbstractContextManager
 
 @pytest.fixture
 def fake_sandbox() -> Iterator[FakeSandbox]:
-    """The gateway behind `fake_gateway`: to pay, cancel and refund as its shoppers do."""
+    """Open the sandbox behind `fake_gateway`: pay, cancel and refund as its shoppers do."""
     from .fake_gateway import FakeSandbox
 
     with FakeSandbox() as sandbox:
@@ -244,6 +244,6 @@ def fake_sandbox() -> Iterator[FakeSandbox]:
 
 @pytest.fixture
 def fake_gateway(fake_sandbox: FakeSandbox) -> Iterator[Gateway]:
-    """A gateway of the fake provider; magic order ids, such as `declined-1`, decide what happens."""
+    """Open a gateway of the fake provider; magic order ids, such as `declined-1`, decide what happens."""
     with fake_sandbox.open() as gateway:
         yield gateway

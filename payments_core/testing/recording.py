@@ -1,6 +1,6 @@
-"""Recording a provider's stories: from its sandbox, from what its documentation publishes, or live.
+"""Record a provider's stories: from its sandbox, from documented answers, or live.
 
-Every recording is replayed before it is kept, so that a cassette in the folder is one that works.
+Every recording is replayed before it is kept, so every cassette in the folder works.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from .stories import Actor, HumanActor, Published, ReplayActor, SandboxActor, St
 __all__ = ["Account", "record_live", "record_sandbox", "record_story", "sandbox_stories"]
 
 
-_UNIQUE: Final = 20
-_LEAST: Final = 8  # hexadecimal digits: a test account's recordings of years do not meet
+_UNIQUE_DIGITS: Final = 20
+_MIN_UNIQUE: Final = 8  # hexadecimal digits: enough for years of recordings on one test account
 
 
 class Sandbox(Protocol):
-    """What recording needs of a provider's sandbox; its options are those that its stories name."""
+    """The part of a provider's sandbox that recording needs; its options are those that its stories name."""
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """What opens a gateway against it."""
+        """Return the configuration of a gateway against it."""
 
     def stories(self) -> Sequence[Story]:
-        """What can be recorded."""
+        """Return the stories that can be recorded."""
 
     def close(self) -> None:
-        """It ends."""
+        """End the sandbox."""
 
 
 class Account:
-    """A gateway's name, its provider and its complete configuration; opened here, or for a replay."""
+    """A gateway's name, provider and complete configuration, to be opened for a recording or a replay."""
 
     def __init__(self, name: str, config: Mapping[str, Any] | Path | None = None) -> None:
         account = load_account(name, config)
@@ -61,18 +61,18 @@ class Account:
 
     @property
     def base_url(self) -> str:
-        """Where the gateway is; `""` where the provider knows that by itself."""
+        """Return the gateway's address, or `""` if the provider does not configure it."""
         return str(self._values.get("base_url", ""))
 
     @property
     def order_id_length(self) -> int:
-        """The most characters that an order id of this account may have."""
+        """Return the maximum length of an order id."""
         with self.open() as gateway:
             return gateway.info.limits.order_id_length
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Its secrets, by the names of their fields: what must be found nowhere."""
+        """Return the account's secrets, by the names of their fields."""
         settings = {**self._connection, **self._values}
         return {name: value.reveal() for name, value in settings.items() if isinstance(value, Secret) and value}
 
@@ -81,7 +81,7 @@ class Account:
         return Gateway.open(self.name, {**self._connection, **self._values, "provider": self.provider})
 
     def open_for_replay(self) -> Gateway:
-        """The gateway, at the address that cassettes give it."""
+        """Open the gateway at the address that cassettes use."""
         place = {"base_url": BASE_URL} if "base_url" in self._values else {}
         return Gateway.open(self.name, {**self._values, **place, "provider": self.provider})
 
@@ -89,7 +89,7 @@ class Account:
 def record_sandbox(name: str, folder: Path | str, only: Collection[str] = ()) -> list[Path]:
     """Record the stories of provider `name`, or `only` some: into `sandbox/` and `documentation/` of `folder`.
 
-    The same stories make the same bytes. Returns the files; raises `CassetteError`, or a `PaymentError` where the provider
+    The same stories make the same bytes. Return the files; raise `CassetteError`, or a `PaymentError` if the provider
     or its sandbox is not installed.
     """
     made = []
@@ -122,10 +122,10 @@ def record_live(
     out: Callable[[str], object] = print,
     draw: Callable[[str], str] | None = None,
 ) -> list[Path]:
-    """Record the stories that need no sandbox from the gateway `name` as it is configured, into `live/` of `folder`.
+    """Record the stories that need no sandbox from the configured gateway `name`, into `live/` of `folder`.
 
-    A person plays the shopper, told by `out` and waited for by `ask`. What this machine answers is recorded as `sandbox`,
-    because that is what it is, and never replaces a live recording. Raises as `record_sandbox` does.
+    A person plays the shopper, instructed by `out` and awaited by `ask`. Answers from this machine are recorded as
+    `sandbox`, and never replace a live recording. Raise as `record_sandbox` does.
     """
     account = Account(name, config)
     kind, detail = "live", f"{account.provider}, {datetime.now(UTC):%Y-%m-%d}"
@@ -162,7 +162,7 @@ def record_story(
     parameters: Mapping[str, str],
     command: str = "",
 ) -> None:
-    """Run one story over HTTP, replay what was recorded, and only then write it to `path`."""
+    """Run a story over HTTP, replay the recording, and write it to `path` if that works."""
     problem = ""
     with tempfile.TemporaryDirectory() as folder:
         unproved = Path(folder) / path.name
@@ -186,7 +186,7 @@ def record_story(
         except (AssertionError, PaymentError) as exc:
             problem = str(exc) or type(exc).__name__
         except EOFError:
-            problem = "nobody answered: it needs a terminal"
+            problem = "nobody answered: recording live needs a terminal"
         if not problem:
             write(path, unproved.read_text(encoding="utf-8"), provenance)
     if problem:
@@ -194,7 +194,7 @@ def record_story(
 
 
 def sandbox_stories(name: str) -> tuple[Story, ...]:
-    """What can be recorded of provider `name`."""
+    """Return the stories that can be recorded of provider `name`."""
     with _sandbox(name, {}) as played:
         return tuple(played.stories())
 
@@ -211,16 +211,17 @@ def _sandbox(name: str, options: Mapping[str, Any]) -> Iterator[Sandbox]:
 
 
 def _unique(story: Story, most: int) -> str:
-    """Something new for `{unique}`: 20 characters, or as many as an order id has room for beside what the story adds."""
+    """Return a new value for `{unique}`: 20 characters, or as many as an order id has room for."""
     given = story.parameters.get("order_id", "")
     times = given.count("{unique}")
-    room = (most - len(given.replace("{unique}", ""))) // times if times else _UNIQUE
-    if room < _LEAST:
+    room = (most - len(given.replace("{unique}", ""))) // times if times else _UNIQUE_DIGITS
+    if room < _MIN_UNIQUE:
         raise CassetteError(
-            f"{story.name}: an order id of this gateway has at most {most} characters, which leaves {max(room, 0)} for the "
-            f"{{unique}} in {given!r}, and {_LEAST} are needed so that no two recordings meet: shorten the story's parameters"
+            f"{story.name}: an order id of this gateway has at most {most} characters, which leaves {max(room, 0)} "
+            f"for the {{unique}} in {given!r}, and {_MIN_UNIQUE} are needed so that no two recordings meet: "
+            "shorten the story's parameters"
         )
-    return secrets.token_hex(_UNIQUE)[: min(room, _UNIQUE)]
+    return secrets.token_hex(_UNIQUE_DIGITS)[: min(room, _UNIQUE_DIGITS)]
 
 
 def _chosen(stories: Sequence[Story], only: Collection[str]) -> list[Story]:

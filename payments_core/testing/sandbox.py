@@ -1,8 +1,8 @@
-"""What a provider's sandbox offers to those who test with it: a stand-in for the gateway, running on this machine.
+"""Define the sandbox of a provider: a simulation of the gateway that runs on this machine.
 
 A sandbox is registered under the provider's name in the entry-point group `payments_core.sandboxes`, as a factory
-`make(port=0)`. It is the gateway's side, written from the gateway's documentation and not from the provider, so that the
-two are two readings of the same pages.
+`make(port=0)`. Write it from the gateway's documentation and not from the provider, so that the same misreading is not
+in both.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["ContractSandbox", "NotPossible", "SandboxCharge", "SandboxError", "S
 
 
 class SandboxError(Exception):
-    """The sandbox was told to do what it cannot."""
+    """The sandbox cannot do what it was told."""
 
 
 class UnknownCharge(SandboxError):
-    """Nothing in it has this id."""
+    """Nothing in the sandbox has this id."""
 
 
 class NotPossible(SandboxError):
@@ -31,10 +31,10 @@ class NotPossible(SandboxError):
 
 
 class SandboxCharge(msgspec.Struct, frozen=True):
-    """A charge as the gateway itself holds it.
+    """A charge in the gateway's own books.
 
     * `provider_id`: the gateway's id
-    * `amount`: the amount that was asked for, by the gateway's own reading of what it was sent
+    * `amount`: the requested amount, as the gateway read it
     * `captured`: the money taken so far, None where the gateway does not say
     * `refunded`: the money given back so far, None where the gateway does not say
     """
@@ -46,40 +46,40 @@ class SandboxCharge(msgspec.Struct, frozen=True):
 
 
 class ContractSandbox(Protocol):
-    """A sandbox, as `ProviderContract` uses it. `provider_id` is the gateway's id of a charge, as in a `Reference`."""
+    """A sandbox as `ProviderContract` uses it. `provider_id` is the gateway's id of a charge, as in a `Reference`."""
 
     @property
     def url(self) -> str:
-        """Return where it listens, on loopback."""
+        """Return its URL, on loopback."""
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """Return what opens a gateway against it; its secrets are random, or at least 12 characters long."""
+        """Return the configuration of a gateway against it; secrets are random, or 12 characters or longer."""
 
     def pay(self, provider_id: str) -> object:
-        """Do as if the shopper approves."""
+        """Approve the charge, as the shopper."""
 
     def cancel(self, provider_id: str) -> object:
-        """Do as if the shopper declines, or the gateway closes the charge."""
+        """Decline the charge, as the shopper or the gateway."""
 
     def set_status(self, provider_id: str, raw_status: str) -> object:
-        """Answer this word from now on, also one that is documented nowhere."""
+        """Answer this status from now on, documented or not."""
 
     def charges(self, order_id: str) -> Sequence[SandboxCharge]:
-        """Return every charge that this merchant order id has made."""
+        """Return every charge of this merchant order id."""
 
     def notification(self, provider_id: str) -> WebhookDelivery:
-        """Return the signed notification of how the charge stands, as delivered now; send nothing."""
+        """Return the signed notification of the charge's present state; send nothing."""
 
     def advance(self, seconds: float) -> object:
-        """Let the gateway's clock go on; only asked of a provider that declares a `key_lifetime`."""
+        """Move the gateway's clock; called only for a provider that declares a `key_lifetime`."""
 
     def close(self) -> None:
         """End the sandbox."""
 
 
 class Sign(Protocol):
-    """`make.sign`: the headers that make `body` a genuine notification of an account, signed at `at` where that counts."""
+    """Sign `body` as a notification of an account, at the time `at` if it is signed; the type of `make.sign`."""
 
     def __call__(self, config: Any, body: bytes, *, at: datetime | None = None) -> Sequence[tuple[str, str]]:
         """Return the header pairs."""

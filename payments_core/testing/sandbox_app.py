@@ -1,7 +1,7 @@
-"""What a sandbox serves over HTTP beside its gateway's own calls, and the guard before all of it.
+"""Serve a sandbox's control routes, and guard all of its routes.
 
-The control routes do over HTTP what the sandbox does in Python, for tests in other languages and processes: JSON in, JSON
-out. What changes something is a POST with a JSON content type, which a form of another site cannot send.
+The control routes do over HTTP what the sandbox does in Python, for tests in other languages and processes: JSON in,
+JSON out. Changes need a POST with a JSON content type, which a form of another site cannot send.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _LOOPBACK: Final = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?",
 
 
 class Guard:
-    """Refuses another site's requests: by Host (DNS rebinding), and where something is changed, by Origin.
+    """Refuse requests of other sites: by Host (DNS rebinding), and for changes, by Origin.
 
-    So a page of the internet, open in a developer's browser, reaches nothing of the application inside.
+    A web page, open in a developer's browser, cannot reach the application inside.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -60,7 +60,7 @@ def _is_foreign(request: Request) -> bool:
 
 
 async def read_body(request: Request, most: int) -> bytes:
-    """Return the body of a request; of one longer than `most` bytes only so much as shows that it is."""
+    """Return the body of a request, cut short soon after `most` bytes."""
     body = b""
     async for chunk in request.stream():
         if len(body) <= most:
@@ -69,13 +69,13 @@ async def read_body(request: Request, most: int) -> bytes:
 
 
 class BadRequest(SandboxError):
-    """A control route was called with what it does not take."""
+    """The arguments of a control route are invalid."""
 
 
 def control_route(method: str, path: str, act: Callable[[Request], Awaitable[object]]) -> Route:
     """Return a control route.
 
-    What `act` returns is answered as JSON, what it raises as `{"error": "..."}` with 400, 404 or 409.
+    The result of `act` is answered as JSON, its error as `{"error": "..."}` with 400, 404 or 409.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -96,7 +96,7 @@ def control_route(method: str, path: str, act: Callable[[Request], Awaitable[obj
 
 
 async def fields_of(request: Request, *required: str, **types: type) -> Mapping[str, Any]:
-    """Return the fields of a control request: a JSON object of `types`, with all that are `required` and no others.
+    """Return the fields of a control request: a JSON object of these `types`, with all that are `required`.
 
     Raise `BadRequest` for anything else.
     """
@@ -118,7 +118,7 @@ async def fields_of(request: Request, *required: str, **types: type) -> Mapping[
 
 
 async def delivered(deliveries: Sequence[Future[Delivery]]) -> list[Delivery]:
-    """Wait for deliveries without holding up the server."""
+    """Wait for deliveries without blocking the server."""
     try:
         return [await asyncio.wrap_future(each) for each in deliveries]
     except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""The look of a sandbox's pages, on which somebody plays the shopper: no script, nothing loaded, the same for every gateway."""
+"""Render a sandbox's pages, on which a person plays the shopper: no scripts, and nothing loaded."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).
 
 
 def facts(*rows: tuple[str, str]) -> str:
-    """Return a list of what is known, as HTML: names, and values that are escaped already; empty ones are left out."""
+    """Return a list of names and escaped values as HTML, without the empty ones."""
     return f"<dl>{''.join(f'<dt>{name}</dt><dd>{value}</dd>' for name, value in rows if value)}</dl>"
 
 
 def page(title: str, content: str, status: int = 200, *, leads_to: Sequence[str] = ()) -> Response:
-    """Return a page. `content` is HTML; its forms lead here and to `leads_to`, origins as a CSP names them."""
+    """Return a page. `content` is HTML; its forms post here and to the origins `leads_to`, as a CSP names them."""
     forms = " ".join(("'self'", *leads_to))
     return HTMLResponse(
         f"""<!doctype html>

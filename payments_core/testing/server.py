@@ -1,4 +1,4 @@
-"""Real HTTP on this machine's loopback address, for sandboxes and for tests of webhooks."""
+"""Serve HTTP on this machine's loopback address, for sandboxes and for tests of webhooks."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ _HOST = "127.0.0.1"
 
 
 class PortTaken(OSError):
-    """The port asked for is in use."""
+    """The requested port is in use."""
 
 
 class _Protocol(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Secrets travel in query strings. Off for this server only: `access_log=False` would switch the host's logger.
+        # Query strings contain secrets. Off for this server only: `access_log=False` would disable the host's logger.
         self.access_log = False
 
 
 class _Config(uvicorn.Config):
     def configure_logging(self) -> None:
-        """The host's logging configuration is the host's."""
+        """Leave the host's logging configuration alone."""
 
     def load(self) -> None:
         super().load()
-        self.loaded_app = self.app  # a host that logs everything would get each scope, query string included
+        self.loaded_app = self.app  # uvicorn would log each scope, with its query string
 
 
 class _Server(uvicorn.Server):
@@ -59,16 +59,16 @@ class _Server(uvicorn.Server):
         await self._stop.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn waits for whoever is still being answered; a test that hangs a client wants it gone.
-        # asyncio leaks what it accepted for a server that was closed before it handed the connection over. So accepting ends
-        # first; what was accepted by then is handed over within three turns of the loop, and dropped in one more.
+        # uvicorn waits for running answers; a test that hangs a client must not wait. asyncio leaks connections that it
+        # accepted for a server closed before it handed them over. So accepting ends first; connections accepted by
+        # then are handed over within three turns of the loop, and dropped in one more.
         for listening in sockets or []:
             asyncio.get_running_loop().remove_reader(listening)
         for _ in range(4):
             for connection in list(self.server_state.connections):
                 if isinstance(connection, _Protocol):
                     connection.transport.abort()
-            await asyncio.sleep(0)  # and each learns that it is lost, so that its task ends without a log line
+            await asyncio.sleep(0)  # each connection notices the loss, so that its task ends without a log line
         for server in self.servers:
             server.close()
         for listening in sockets or []:
@@ -83,13 +83,13 @@ class _Server(uvicorn.Server):
 
 
 class LoopbackServer:
-    """An ASGI application on 127.0.0.1, served by uvicorn from a daemon thread.
+    """Serve an ASGI application on 127.0.0.1, with uvicorn, from a daemon thread.
 
-    The port (0: any free one) is bound and known once constructed; a taken one raises `PortTaken`. It serves from
-    construction on, or with `start=False` from `start()` or `with`. No access log, no lifespan events.
+    The port (0: any free one) is bound by the constructor, which raises `PortTaken` if it is in use. Serving begins at
+    once, or with `start=False` at `start()` or `with`. There is no access log, and there are no lifespan events.
 
     * `port`: the number of its port, an `int`
-    * `url`: where it listens, without a path, a `str`
+    * `url`: its URL without a path, a `str`
     """
 
     def __init__(self, app: ASGIApp, port: int = 0, *, start: bool = True) -> None:
@@ -109,7 +109,7 @@ class LoopbackServer:
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            # Longer than any client keeps a connection, so that none is closed at the moment it is used again.
+            # Longer than any client keeps a connection, so that none is closed just when it is reused.
             timeout_keep_alive=120,
         )
         self._server = _Server(config)
@@ -117,7 +117,7 @@ class LoopbackServer:
             self.start()
 
     def start(self) -> Self:
-        """Begin to serve; harmless when it does already."""
+        """Start to serve; do nothing if it does already."""
         if self._closed:
             raise RuntimeError("this server is closed")
         if self._thread is None:
@@ -173,12 +173,12 @@ def _ends_quietly(app: ASGIApp) -> ASGIApp:
 
 @dataclass(frozen=True)
 class ReceivedDelivery:
-    """One request that a `WebhookListener` got.
+    """A request that a `WebhookListener` received.
 
     * `body`: the raw body
     * `headers`: the header pairs, in order
-    * `received_at`: when it arrived, in UTC
-    * `monotonic`: when it arrived, by the monotonic clock
+    * `received_at`: the time it arrived, in UTC
+    * `monotonic`: the time it arrived, by the monotonic clock
     * `url`: the URL that was called
     """
 
@@ -190,14 +190,14 @@ class ReceivedDelivery:
 
 
 class WebhookListener:
-    """A merchant's webhook address on loopback, which records what arrives and answers as told.
+    """Serve a merchant's webhook address on loopback, keep what arrives, and answer as told.
 
     `respond` and `delay` may be changed while it runs.
 
-    * `respond`: a status, or a callable that gets the delivery and gives the status; it is run in a thread, so it may
-      block and may call a gateway
-    * `delay`: how many seconds the answer takes, a `float`
-    * `url`: where to send notifications, a `str`
+    * `respond`: a status, or a callable from the delivery to the status; it runs in a thread, so it may block and may
+      call a gateway
+    * `delay`: the seconds that an answer takes, a `float`
+    * `url`: the address for notifications, a `str`
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class WebhookListener:
 
     @property
     def deliveries(self) -> tuple[ReceivedDelivery, ...]:
-        """Return what has arrived, in order."""
+        """Return the deliveries so far, in order."""
         with self._arrived:
             return tuple(self._deliveries)
 

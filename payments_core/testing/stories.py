@@ -1,12 +1,12 @@
-"""Stories: scenes of a gateway's life, each written once and run sync, async, recorded, replayed or live.
+"""Write a scene of a charge's life once, and run it sync, async, recorded, replayed or live.
 
     def paid(parameters):
         charge = yield call("create_charge", ChargeRequest(parameters["order_id"], AMOUNT, "Tea"))
         yield shopper("pay", charge)
         expect((yield call("confirm", parameters["order_id"], AMOUNT)), is_paid=True)
 
-A script is a generator, as a provider's flow is: it yields what is to be done and is sent what came of it. A call is made
-on the gateway; what the shopper or the sandbox does is left to an actor: a sandbox, a person, or nobody in a replay.
+A script is a generator, like a provider's flow: it yields steps and is sent their results. Calls are made on the
+gateway; the steps of the shopper and the sandbox are left to an actor: a sandbox, a person, or nobody in a replay.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ __all__ = [
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A call of the gateway; `call` makes one. The script is sent what it returns or, with `raises`, what it raises.
+    """A call of the gateway, made by `call`. The script is sent its result or, with `raises`, its error.
 
     * `operation`: the method of the gateway
     * `arguments`: its positional arguments
     * `keywords`: its arguments by name
-    * `raises`: the very class of error with which it must fail, None where it must succeed
+    * `raises`: the exact class of error that it must raise, None if it must succeed
     """
 
     operation: str
@@ -58,7 +58,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Move(msgspec.Struct, frozen=True):
-    """Something that the shopper does about a charge; `shopper` makes one.
+    """An action of the shopper on a charge, made by `shopper`.
 
     * `action`: `pay`, `cancel` or `time_out`
     * `charge`: the charge
@@ -69,7 +69,7 @@ class Move(msgspec.Struct, frozen=True):
 
 
 class Control(msgspec.Struct, frozen=True):
-    """Something that only a sandbox can be told to do; `sandbox` makes one.
+    """A command that only a sandbox understands, made by `sandbox`.
 
     * `action`: the method of the sandbox
     * `arguments`: its arguments
@@ -80,28 +80,28 @@ class Control(msgspec.Struct, frozen=True):
 
 
 Step: TypeAlias = Call | Move | Control
-"""What a script yields."""
+"""A step that a script yields."""
 Script: TypeAlias = Callable[[Mapping[str, str]], Generator[Step, Any, None]]
-"""The scene itself: given the parameters, it yields steps and is sent what came of them."""
+"""A generator function of the parameters that yields steps and is sent their results."""
 
 
 def call(operation: str, *arguments: Any, raises: type[PaymentError] | None = None, **keywords: Any) -> Call:
-    """Yield it to call a method of the gateway; with `raises` it must fail with that very class of error."""
+    """Call a method of the gateway, when yielded; with `raises` it must fail with exactly that class of error."""
     return Call(operation, arguments, keywords, raises)
 
 
 def shopper(action: str, charge: Charge) -> Move:
-    """Yield it to have the shopper `pay`, `cancel` or `time_out`."""
+    """Have the shopper `pay`, `cancel` or `time_out`, when yielded."""
     return Move(action, charge)
 
 
 def sandbox(action: str, *arguments: Any) -> Control:
-    """Yield it to call a method of the sandbox: a story that does so cannot be live."""
+    """Call a method of the sandbox, when yielded: such a story cannot be live."""
     return Control(action, arguments)
 
 
 def expect(value: object, **attributes: object) -> None:
-    """Raise `AssertionError` unless each of the value's attributes is the one given."""
+    """Raise `AssertionError` unless each of the value's attributes is the given one."""
     problems = [
         f"{name} is {getattr(value, name)!r} and not {wanted!r}"
         for name, wanted in attributes.items()
@@ -112,9 +112,9 @@ def expect(value: object, **attributes: object) -> None:
 
 
 class Published(msgspec.Struct, frozen=True):
-    """An answer that a gateway's documentation gives as its example: a refusal, say, with its `status`.
+    """An answer that a gateway's documentation gives as an example.
 
-    * `method`: the HTTP method of the request that it answers
+    * `method`: the HTTP method of the request it answers
     * `path`: the path of that request
     * `body`: the answer's body, as published
     * `status`: its HTTP status
@@ -127,17 +127,18 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class Story(msgspec.Struct, frozen=True):
-    """One scene, which becomes one cassette of that name.
+    """A scene that becomes one cassette of its name.
 
     * `name`: lower-case words with hyphens
-    * `script`: a generator function that is given the parameters and yields what `call`, `shopper` and `sandbox` make
+    * `script`: a generator function of the parameters that yields what `call`, `shopper` and `sandbox` make
     * `policy`: the policy of its cassette
-    * `live`: False where only a sandbox can play it
-    * `parameters`: the script's parameters; in a value, `{unique}` is the story's name in a sandbox, so that recordings
-      repeat, and new in each live recording: 20 hexadecimal digits, or as many as an order id has room for
-    * `options`: the options of the sandbox that it needs
-    * `repeats`: the paths, as in the policy, that it asks the same thing twice
-    * `published`: the answers from which alone it is recorded; such a story is not live
+    * `live`: False if only a sandbox can play it
+    * `parameters`: the script's parameters; `{unique}` in a value becomes the story's name in a sandbox, so that
+      recordings repeat, and something new in each live recording: 20 hexadecimal digits, or as many as an order id has
+      room for
+    * `options`: the sandbox options it needs
+    * `repeats`: the paths, as in the policy, to which it sends the same request twice
+    * `published`: the only answers it is recorded from; such a story is not live
     * `source`: the address of the page that publishes them
     """
 
@@ -158,19 +159,19 @@ class Story(msgspec.Struct, frozen=True):
             raise ValueError(f"{self.name}: published answers have a source and are not live")
 
     def values(self, unique: str = "") -> dict[str, str]:
-        """Return the parameters of one run: those of every sandbox, or with something `unique` in them."""
+        """Return the parameters of one run, with the story's name or `unique` filled in."""
         return {name: value.replace("{unique}", unique or self.name) for name, value in self.parameters.items()}
 
 
 class Actor(Protocol):
-    """Does what a gateway's client cannot."""
+    """Perform the steps that a gateway's client cannot."""
 
     def act(self, step: Move | Control) -> None:
-        """Do it."""
+        """Perform a step."""
 
 
 class SandboxActor:
-    """Plays the shopper, and gives the orders, in a running sandbox."""
+    """Play the shopper, and control the gateway, in a running sandbox."""
 
     def __init__(self, sandbox: object) -> None:
         self._sandbox = sandbox
@@ -182,14 +183,14 @@ class SandboxActor:
 
 
 class ReplayActor:
-    """Does nothing: what came of it is in the cassette."""
+    """Do nothing: the results are in the cassette."""
 
     def act(self, step: Move | Control) -> None:
         """Do nothing."""
 
 
 class HumanActor:
-    """Tells a person what to do, and waits until they say that it is done; `draw` makes a QR code of a text."""
+    """Tell a person what to do, and wait for them to confirm; `draw` makes a QR code of a text."""
 
     _MOVES: Final = {
         "pay": "pay {amount} for order {order_id} in the wallet, and wait until it says that it is paid",
@@ -208,9 +209,9 @@ class HumanActor:
         self._draw = draw
 
     def act(self, step: Move | Control) -> None:
-        """Show where to pay, say what to do, wait."""
+        """Show where to pay, say what to do, and wait."""
         if isinstance(step, Control):
-            raise TypeError(f"{step.action} is a sandbox's and no person's: the story is not live")
+            raise TypeError(f"{step.action} needs a sandbox, not a person: the story is not live")
         charge = step.charge
         text = _payable(charge)
         if text:
@@ -222,7 +223,7 @@ class HumanActor:
 
 
 def run(story: Story, gateway: Gateway, actor: Actor, parameters: Mapping[str, str]) -> None:
-    """Run a story; what its script or a call raises comes out."""
+    """Run a story; let errors of its script and calls through."""
 
     def perform(step: Step) -> Any:
         if not isinstance(step, Call):
@@ -231,14 +232,14 @@ def run(story: Story, gateway: Gateway, actor: Actor, parameters: Mapping[str, s
         try:
             result = _method(gateway, step)(*step.arguments, **step.keywords)
         except PaymentError as exc:
-            return _wanted(step, exc)
-        return _returned(step, result)
+            return _expected_error(step, exc)
+        return _checked_result(step, result)
 
     drive(story.script(parameters), perform)
 
 
 async def run_async(story: Story, gateway: AsyncGateway, actor: Actor, parameters: Mapping[str, str]) -> None:
-    """Do as `run` does, with an `AsyncGateway`. Actors are not awaited."""
+    """Run a story with an `AsyncGateway`; actors are not awaited."""
 
     async def perform(step: Step) -> Any:
         if not isinstance(step, Call):
@@ -247,26 +248,26 @@ async def run_async(story: Story, gateway: AsyncGateway, actor: Actor, parameter
         try:
             result = await _method(gateway, step)(*step.arguments, **step.keywords)
         except PaymentError as exc:
-            return _wanted(step, exc)
-        return _returned(step, result)
+            return _expected_error(step, exc)
+        return _checked_result(step, result)
 
     await drive_async(story.script(parameters), perform)
 
 
 def _method(gateway: Gateway | AsyncGateway, step: Call) -> Callable[..., Any]:
     if step.operation.startswith("_"):
-        raise ValueError(f"{step.operation} is no call of a gateway")
+        raise ValueError(f"{step.operation} is not a call of a gateway")
     method: Callable[..., Any] = getattr(gateway, step.operation)
     return method
 
 
-def _wanted(step: Call, error: PaymentError) -> PaymentError:
+def _expected_error(step: Call, error: PaymentError) -> PaymentError:
     if type(error) is not step.raises:
         raise error
     return error
 
 
-def _returned(step: Call, result: object) -> object:
+def _checked_result(step: Call, result: object) -> object:
     if step.raises is not None:
         raise AssertionError(f"{step.operation} was to raise {step.raises.__name__}, and returned {result!r}")
     return result

@@ -444,13 +444,9 @@ def test_a_block_that_raises_leaves_the_old_cassette(path: Path, remote: Remote,
 def test_what_the_policy_does_not_cover_is_not_even_sent(path: Path, remote: Remote, send: Any) -> None:
     for url, body, problem in (
         ("/nowhere", b"", "no rule for POST /nowhere"),
-        (
-            "/charge",
-            b"<xml/>",
-            "the body is not JSON; one that .* only where its rule says `request_body=VERBATIM`",
-        ),
+        ("/charge", b"<xml/>", "the body is not JSON; one that .* only where its rule says `request_body=VERBATIM`"),
         ("/charge", b'{"amount": 1, "amount": 2}', "the body has a key twice"),
-        ("/charge", b"100", "the body is no JSON object or array"),
+        ("/charge", b"100", "the body is not a JSON object or array"),
     ):
         with pytest.raises(CassetteError, match=problem), recorded(path, remote), contextlib.suppress(BaseException):
             send("POST", remote.url + url, body)
@@ -513,7 +509,7 @@ def test_what_is_masked_by_name_is_looked_for_in_the_rest(path: Path, remote: Re
 
 
 def test_what_this_machine_answers_is_never_live(path: Path, remote: Remote, send: Any) -> None:
-    with pytest.raises(CassetteError, match="is not live"), recorded(path, remote, provenance=Provenance("live", "x")):
+    with pytest.raises(CassetteError, match="are not live"), recorded(path, remote, provenance=Provenance("live", "x")):
         send("GET", f"{remote.url}/orders/1")
     assert not path.exists()
 
@@ -553,12 +549,12 @@ def test_only_one_cassette_is_open_at_a_time(path: Path, remote: Remote, send: A
         ),
         ("sandbox: tests", "lively", "not 'lively'"),
         ("metadata:", "meta:", "does not say who answered"),
-        ("parameters: {}", "parameters: {order_id: 1}", "are texts"),
+        ("parameters: {}", "parameters: {order_id: 1}", "must be strings"),
         ("amount", "mount", "holds more than the policy keeps"),
         ('"ok": true', '"ko": "a value that slipped in"', "holds more than the policy keeps"),
         ("/charge", "/nowhere", "the policy has no rule for POST /nowhere"),
         ("interactions:", "interactions: &", "is no cassette"),
-        ("code: 200", "code: fine", "an answer that is none"),
+        ("code: 200", "code: fine", "an invalid answer"),
         ("method: POST", "verb: POST", "is no cassette"),
     ],
 )

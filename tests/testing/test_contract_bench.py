@@ -12,8 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from payments_core import Limits, Money
+from payments_core.testing._exchanges import FrozenClock
 from payments_core.testing.contract import ProviderContract
-from payments_core.testing.contract.bench import Bench, StillClock
+from payments_core.testing.contract.bench import Bench
 from payments_core.testing.fake import FakeProvider
 from payments_core.testing.fake_gateway import make
 from payments_core.testing.faults import FaultGateway
@@ -35,9 +36,9 @@ def order_id_of(pattern: str) -> Callable[[Any, int], str]:
 FAKE = FakeProvider.info.limits
 
 
-def test_the_still_clock_stands_in_the_present() -> None:
+def test_frozen_clock_stays_at_the_present_second() -> None:
     """A sandbox may refuse what was signed long ago; and what was signed by it stays the same."""
-    clock = StillClock()
+    clock = FrozenClock()
     stood = clock.now()
     assert abs((datetime.now(UTC) - stood).total_seconds()) < 60
     time.sleep(1.1)

@@ -40,7 +40,7 @@ class TestFake(ProviderContract):
         refusal("declined", RejectionCode.UNKNOWN, definitive=False, status=409),
     )
     not_applicable = {
-        "test_the_entry_point_leads_to_the_provider": "a live configuration must not be able to name the fake",
+        "test_the_entry_point_leads_to_the_provider": "a live configuration must not be able to name the fake"
     }
 
     def batch(self, sandbox: Any) -> tuple[WebhookDelivery, int]:

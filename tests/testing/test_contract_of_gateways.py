@@ -962,7 +962,7 @@ class TulipForgetsNotifyUrl(Tulip):
         return (yield from super().create_charge(replace(request, notify_url="")))
 
 
-@noticed_by("test_malformed_bytes_are_refused", "is believed")
+@noticed_by("test_malformed_bytes_are_refused", "is accepted")
 class TulipBelievesAnything(Tulip):
     """Takes whatever stands behind the sign for an id."""
 
@@ -982,7 +982,7 @@ class _Looking(Tulip):
         """Nothing is made of it."""
 
 
-@noticed_by("test_an_unknown_id_is_answered_exactly_like_a_known_one", "is answered otherwise than a known one")
+@noticed_by("test_an_unknown_id_is_answered_exactly_like_a_known_one", "is answered differently from a known one")
 class TulipTellsWhatThereIs(_Looking):
     """Refuses what there is not."""
 
@@ -996,7 +996,7 @@ class TulipAsksTwice(_Looking):
     """Asks while it reads, and is asked again by the shop."""
 
 
-@noticed_by("test_each_method_is_asked_for", "bank and card are sent alike")
+@noticed_by("test_each_method_is_asked_for", "bank and card send the same request")
 class TulipIgnoresTheMethod(Tulip):
     """Two buttons that are one."""
 
@@ -1005,7 +1005,7 @@ class TulipIgnoresTheMethod(Tulip):
         return (yield from super().create_charge(replace(request, method="card")))
 
 
-@noticed_by("test_every_currency_of_a_method_is_taken", "bank declares USD, and it cannot be charged")
+@noticed_by("test_every_currency_of_a_method_is_taken", "bank declares USD, but it cannot be charged")
 class TulipMethodOfTooManyCurrencies(Tulip):
     """Shows a button that does not work."""
 
@@ -1041,7 +1041,7 @@ class MeridianKeyOfTheWholeRequest(Meridian):
         return f"{step}:{hashlib.sha256(msgspec.json.encode(request)).hexdigest()}"
 
 
-@noticed_by("test_the_identical_call_is_one_charge_whatever_the_provider_s_clock_says", "2 charges: made again")
+@noticed_by("test_the_identical_call_is_one_charge_whatever_the_provider_s_clock_says", "2 charges: repeated")
 class MeridianKeyOfTheRun(Meridian):
     """A shop that was started anew makes the order again."""
 
@@ -1064,7 +1064,7 @@ class MeridianFloatAmount(Meridian):
         return {"amount": float(amount.text), "currency": amount.currency}
 
 
-@noticed_by("test_a_fraction_too_many_is_not_cut", "with a digit too many is read as")
+@noticed_by("test_an_amount_with_too_many_decimals_is_not_truncated", "with a digit too many is read as")
 class MeridianReadsFloats(Meridian):
     """Loses the digits that a float has not."""
 
@@ -1080,7 +1080,7 @@ class MeridianEventIdOfTheIntent(Meridian):
         return event.data.id
 
 
-@noticed_by("test_a_safe_request_changes_nothing", "create_charge, request 2 is marked safe, and it moves something")
+@noticed_by("test_a_safe_request_changes_nothing", "create_charge, request 2 is marked safe, but it changes something")
 class MeridianConfirmMarkedSafe(Meridian):
     """The request that makes an intent payable is sent as often as it fails."""
 
@@ -1097,7 +1097,7 @@ class MeridianCreateMarkedSafe(Meridian):
         return replace(super()._post(path, body, authorization), safe=True, idempotent=False)
 
 
-@noticed_by("test_a_create_whose_answer_is_lost_makes_one_charge", "an idempotent create was not made again")
+@noticed_by("test_a_create_whose_answer_is_lost_makes_one_charge", "an idempotent create was not repeated")
 class MeridianGivesUpAfterDuplicate(Meridian):
     """Marked idempotent, and the run that is made again ends in a refusal."""
 
@@ -1113,7 +1113,9 @@ class MeridianDeclaresNothing(Meridian):
     info = replace(Meridian.info, duplicates=None)
 
 
-@noticed_by("test_a_payment_that_is_not_this_shop_s_is_acknowledged", "another shop's is refused")
+@noticed_by(
+    "test_a_payment_that_is_not_this_shop_s_is_acknowledged", "a payment of another shop of the account is refused"
+)
 class MeridianRefusesOthers(Meridian):
     """What the account takes elsewhere is delivered for days."""
 
@@ -1123,7 +1125,7 @@ class MeridianRefusesOthers(Meridian):
         return super()._event(event)
 
 
-@noticed_by("test_a_payment_that_is_not_this_shop_s_is_acknowledged", "is told as a CHARGE")
+@noticed_by("test_a_payment_that_is_not_this_shop_s_is_acknowledged", "is reported as a CHARGE")
 class MeridianTellsOthers(Meridian):
     """What the account takes elsewhere is taken for an order of this shop."""
 
@@ -1132,7 +1134,7 @@ class MeridianTellsOthers(Meridian):
         return WebhookEvent("meridian", Subject.CHARGE, event.name, reference, event.id)
 
 
-@noticed_by("test_a_declined_try_is_not_the_end", "a declined try is read as FAILED")
+@noticed_by("test_a_declined_try_leaves_the_charge_open", "a declined try is read as FAILED")
 class MeridianDeclineIsTheEnd(Meridian):
     """Gives up an order that the shopper pays a minute later."""
 
@@ -1169,7 +1171,6 @@ CONTRACTS = {Tulip: TestTulip, Meridian: TestMeridian}
 
 @pytest.mark.parametrize(("broken", "test", "says"), NOTICED)
 def test_a_mistake_is_noticed_by_name(broken, test, says, monkeypatch):
-    monkeypatch.setattr("payments_core.retry.random.uniform", lambda low, high: 0.001)
     honest = next(contract for provider, contract in CONTRACTS.items() if issubclass(broken, provider))
     contract = type("TestBroken", (honest,), {"provider": broken})
     assert applies(contract, test) == ""

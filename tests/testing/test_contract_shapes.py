@@ -34,14 +34,14 @@ from payments_core.testing.contract.answers import Answers
 from payments_core.testing.contract.bench import Bench
 from payments_core.testing.contract.keys import Keys
 from payments_core.testing.contract.movements import Movements
-from payments_core.testing.contract.rewriting import Rewrite, lacking, with_word
+from payments_core.testing.contract.refusals import Refusals
+from payments_core.testing.contract.responses import Rewrite, with_word, without_each_field
 from payments_core.testing.contract.rules import applies
-from payments_core.testing.contract.verdicts import Verdicts
 from payments_core.testing.fake import FakeProvider
 from payments_core.testing.fake_gateway import make
 from payments_core.testing.faults import FaultGateway
 
-TESTS = sorted(name for part in (Answers, Verdicts, Movements, Keys) for name in vars(part) if name.startswith("test_"))
+TESTS = sorted(name for part in (Answers, Refusals, Movements, Keys) for name in vars(part) if name.startswith("test_"))
 REFUSED = {"error": {"code": "declined", "message": "no"}}
 
 
@@ -166,12 +166,6 @@ def contract_of(provider, refused=b'{"error": {"code": "declined", "message": "n
     return type("TestShape", (ProviderContract,), given)
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch):
-    """As the fixture `bench` has it: retries are made, and not waited for."""
-    monkeypatch.setattr("payments_core.retry.random.uniform", lambda low, high: 0.001)
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 def test_an_honest_provider_passes(shape):
     contract = contract_of(shape, **SHAPES[shape])
@@ -179,7 +173,7 @@ def test_an_honest_provider_passes(shape):
         bench = Bench(contract, sandbox, between)
         ran = [test for test in TESTS if applies(contract, test) == ""]
         for test in ran:
-            bench.heal()
+            bench.reset()
             getattr(contract(), test)(bench)
     assert len(ran) >= 10
 
@@ -244,7 +238,7 @@ def speaking(kind, provider, monkeypatch):
 def test_an_honest_provider_of_another_kind_of_body_passes(kind, monkeypatch):
     with speaking(kind, FakeProvider, monkeypatch) as (contract, bench):
         for test in TESTS:
-            bench.heal()
+            bench.reset()
             getattr(contract, test)(bench)
 
 
@@ -288,7 +282,7 @@ class UnknownIsPaid(FakeProvider):
     [
         (CopiesTheReference, "test_an_answer_about_another_charge_is_a_mismatch"),
         (CopiesTheAmount, "test_nothing_in_a_charge_is_copied_from_the_request"),
-        (UnknownIsPaid, "test_an_unheard_of_word_is_unknown_in_every_answer"),
+        (UnknownIsPaid, "test_an_undocumented_status_is_unknown_in_every_answer"),
         (PaidWithoutAPage, "test_no_field_of_an_answer_is_made_up"),
     ],
 )
@@ -302,19 +296,19 @@ def test_a_mistake_is_noticed_whatever_the_body_is_made_of(kind, broken, test, m
 
 def test_a_body_without_each_of_its_fields():
     """JSON at every depth, forms and XML; of anything else no field is known."""
-    assert dict(lacking(b'{"a": {"b": 1, "c": [{"d": 2}]}}')) == {
+    assert dict(without_each_field(b'{"a": {"b": 1, "c": [{"d": 2}]}}')) == {
         "a": b"{}",
         "a.b": b'{"a": {"c": [{"d": 2}]}}',
         "a.c": b'{"a": {"b": 1}}',
         "a.c.0.d": b'{"a": {"b": 1, "c": [{}]}}',
     }
-    assert dict(lacking(b"a=1&b=&c=x%20y")) == {"a": b"b=&c=x%20y", "b": b"a=1&c=x%20y", "c": b"a=1&b="}
-    assert dict(lacking(b"<r><a x='1'>1</a><b><![CDATA[<]]></b></r>")) == {
+    assert dict(without_each_field(b"a=1&b=&c=x%20y")) == {"a": b"b=&c=x%20y", "b": b"a=1&c=x%20y", "c": b"a=1&b="}
+    assert dict(without_each_field(b"<r><a x='1'>1</a><b><![CDATA[<]]></b></r>")) == {
         "a": b"<r><b><![CDATA[<]]></b></r>",
         "b": b"<r><a x='1'>1</a></r>",
     }
-    assert list(lacking(b"\x00\x01 no text")) == []
-    assert list(lacking(b"")) == []
+    assert list(without_each_field(b"\x00\x01 no text")) == []
+    assert list(without_each_field(b"")) == []
 
 
 @pytest.mark.parametrize(

@@ -176,10 +176,7 @@ def test_the_upstreams_answer_comes_back_with_its_own_headers(upstream):
 def test_a_chunked_request_is_forwarded_with_its_length(upstream):
     """Framing belongs to the connection it came by."""
     with FaultGateway(upstream.url) as gateway:
-        talk(
-            gateway,
-            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
-        )
+        talk(gateway, b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
     names = [name.lower() for name, _ in upstream.seen[0]["headers"]]
     assert (names, upstream.seen[0]["body"]) == (["content-length", "connection"], "hi")
 

@@ -36,8 +36,8 @@ from payments_core.testing.contract.answers import Answers
 from payments_core.testing.contract.bench import Bench
 from payments_core.testing.contract.keys import Keys
 from payments_core.testing.contract.movements import Movements
+from payments_core.testing.contract.refusals import Refusals
 from payments_core.testing.contract.rules import applies
-from payments_core.testing.contract.verdicts import Verdicts
 from payments_core.testing.fake import FakeProvider
 from payments_core.testing.fake_gateway import make
 from payments_core.testing.faults import FaultGateway
@@ -63,7 +63,7 @@ def create(provider, authorization, request):
 # Reading answers.
 
 
-@noticed_by("test_an_answer_about_another_charge_is_a_mismatch", "read the ids out of the answer")
+@noticed_by("test_an_answer_about_another_charge_is_a_mismatch", "read the ids from the answer")
 class CopiesTheReference(FakeProvider):
     """Returns the ids that were asked for, so that an answer about another charge marks this one paid."""
 
@@ -75,7 +75,7 @@ class CopiesTheReference(FakeProvider):
 
 @noticed_by(
     "test_nothing_in_a_charge_is_copied_from_the_request",
-    "asked for 88.00 HKD, the answer was about 22.00 HKD, and it was taken for 88.00 HKD",
+    "asked for 88.00 HKD, the answer was about 22.00 HKD, and was read as 88.00 HKD",
 )
 class CopiesTheAmount(FakeProvider):
     """Returns the amount of the request, so that another one in the answer is never noticed."""
@@ -86,7 +86,7 @@ class CopiesTheAmount(FakeProvider):
         return replace(charge, amount=request.amount)
 
 
-@noticed_by("test_nothing_in_a_charge_is_copied_from_the_request", "its order id is said to be ORDER0000")
+@noticed_by("test_nothing_in_a_charge_is_copied_from_the_request", "the charge has the order id ORDER0000")
 class CopiesTheOrderId(FakeProvider):
     """Returns the order id of the request, so that an answer about another order is taken for this one's."""
 
@@ -120,7 +120,7 @@ class Lenient(FakeProvider):
 
 
 @noticed_by(
-    "test_nothing_in_a_charge_is_copied_from_the_request", "about 22.00 HKD, without amount, and it was taken for 88.00"
+    "test_nothing_in_a_charge_is_copied_from_the_request", "about 22.00 HKD, without amount, and was read as 88.00"
 )
 class AmountDefaultsToTheRequest(Lenient):
     """Takes an answer without an amount for one about what was asked for."""
@@ -130,8 +130,7 @@ class AmountDefaultsToTheRequest(Lenient):
 
 
 @noticed_by(
-    "test_nothing_in_a_charge_is_copied_from_the_request",
-    "about 8800 JPY, without currency, and it was taken for 88.00",
+    "test_nothing_in_a_charge_is_copied_from_the_request", "about 8800 JPY, without currency, and was read as 88.00"
 )
 class CurrencyDefaultsToHKD(Lenient):
     """Takes an answer without a currency for one in HKD."""
@@ -156,7 +155,9 @@ class CurrencyDefaultsToHKDWhereItAsks(CurrencyDefaultsToHKD):
         return found if request else super().filled(found, request)
 
 
-@noticed_by("test_a_fraction_too_many_is_not_cut", "88.00 HKD with a digit too many is read as 88.00 HKD")
+@noticed_by(
+    "test_an_amount_with_too_many_decimals_is_not_truncated", "88.00 HKD with a digit too many is read as 88.00 HKD"
+)
 class TruncatesFractions(Lenient):
     """Reads an amount of 8800.7 as 8800."""
 
@@ -164,7 +165,9 @@ class TruncatesFractions(Lenient):
         return found | {"amount": int(found.get("amount", 0))}
 
 
-@noticed_by("test_a_refund_says_what_was_answered", "22.00 HKD was refunded, the answer said so, and 44.00 HKD is told")
+@noticed_by(
+    "test_a_refund_is_read_from_the_answer", "22.00 HKD was refunded, as the answer said, and 44.00 HKD is reported"
+)
 class CopiesTheRefund(FakeProvider):
     """Returns the amount of the refund that was asked for, and a refund of less is told as whole."""
 
@@ -174,7 +177,9 @@ class CopiesTheRefund(FakeProvider):
         return replace(refund, amount=request.amount)
 
 
-@noticed_by("test_a_refund_says_what_was_answered", "22.00 HKD was refunded, the answer said so, and 44.00 HKD is told")
+@noticed_by(
+    "test_a_refund_is_read_from_the_answer", "22.00 HKD was refunded, as the answer said, and 44.00 HKD is reported"
+)
 class LooksFirstAndCopiesTheRefund(FakeProvider):
     """Looks at what was refunded so far before it refunds, and returns the amount that was asked for."""
 
@@ -187,7 +192,7 @@ class LooksFirstAndCopiesTheRefund(FakeProvider):
         return replace(refund, amount=request.amount)
 
 
-UNHEARD_OF = "test_an_unheard_of_word_is_unknown_in_every_answer"
+UNHEARD_OF = "test_an_undocumented_status_is_unknown_in_every_answer"
 
 
 @noticed_by(UNHEARD_OF, "create_charge: 'unheard_of', in place of 'open', is read as SUCCEEDED")
@@ -236,7 +241,7 @@ class UnknownRefundIsFailed(FakeProvider):
         return replace(refund, status=RefundStatus.FAILED) if refund.status == "UNKNOWN" else refund
 
 
-@noticed_by("test_words_that_hold_a_known_word_are_unknown", "'unpaid' is read as SUCCEEDED")
+@noticed_by("test_a_status_that_contains_a_known_one_is_unknown", "'unpaid' is read as SUCCEEDED")
 class EndsWith(FakeProvider):
     """Takes whatever ends with `paid` for paid."""
 
@@ -245,7 +250,7 @@ class EndsWith(FakeProvider):
         return replace(super()._charge(replace(found, status=word)), raw_status=found.status)
 
 
-@noticed_by("test_words_that_hold_a_known_word_are_unknown", "'paid ' is read as SUCCEEDED")
+@noticed_by("test_a_status_that_contains_a_known_one_is_unknown", "'paid ' is read as SUCCEEDED")
 class StripsTheStatus(FakeProvider):
     """Takes a word between spaces for the word."""
 
@@ -254,7 +259,7 @@ class StripsTheStatus(FakeProvider):
 
 
 @noticed_by(
-    "test_a_stranger_s_4xx_is_no_documented_answer", "get_status: a proxy's answer of 404 is read as the gateway's"
+    "test_a_4xx_of_a_proxy_is_not_read_as_the_gateway_s", "get_status: a proxy's answer of 404 is read as the gateway's"
 )
 class Any404IsNotFound(FakeProvider):
     """Takes any 404 in JSON for the gateway's, and the shop concludes that there never was a charge."""
@@ -267,7 +272,7 @@ class Any404IsNotFound(FakeProvider):
         return self._charge(fake._read(response, fake._Charge))
 
 
-@noticed_by("test_a_stranger_s_4xx_is_no_documented_answer", "create_charge: a proxy's answer of 400 is read as")
+@noticed_by("test_a_4xx_of_a_proxy_is_not_read_as_the_gateway_s", "create_charge: a proxy's answer of 400 is read as")
 class Any4xxIsDefinitive(FakeProvider):
     """Takes any 4xx in JSON for a definitive no."""
 
@@ -279,10 +284,10 @@ class Any4xxIsDefinitive(FakeProvider):
         return self._charge(fake._read(response, fake._Charge))
 
 
-SAYS_NO = "test_no_operation_succeeds_where_the_gateway_says_no"
+SAYS_NO = "test_no_operation_succeeds_when_the_gateway_refuses"
 
 
-@noticed_by(SAYS_NO, "refund_charge: the gateway said no (declined), and it returned Refund(")
+@noticed_by(SAYS_NO, "refund_charge: the gateway refused (declined), but it returned Refund(")
 class SwallowsARefusedRefund(FakeProvider):
     """Tells a refund that the gateway refuses as waiting."""
 
@@ -294,7 +299,7 @@ class SwallowsARefusedRefund(FakeProvider):
             return Refund("fake", request.refund_id, "", None, RefundStatus.PENDING, no.raw_code, None)
 
 
-@noticed_by(SAYS_NO, "capture_charge: the gateway said no (declined), and it returned Charge(")
+@noticed_by(SAYS_NO, "capture_charge: the gateway refused (declined), but it returned Charge(")
 class SwallowsARefusedCapture(FakeProvider):
     """Tells a capture that the gateway refuses as a payment: the goods are sent, and the money is not there."""
 
@@ -306,7 +311,7 @@ class SwallowsARefusedCapture(FakeProvider):
             return Charge("fake", request.reference, PaymentStatus.SUCCEEDED, no.raw_code, request.amount)
 
 
-@noticed_by(SAYS_NO, "cancel_charge: the gateway said no (declined), and it returned Charge(")
+@noticed_by(SAYS_NO, "cancel_charge: the gateway refused (declined), but it returned Charge(")
 class SwallowsARefusedCancellation(FakeProvider):
     """Tells a cancellation that the gateway refuses as made."""
 
@@ -318,7 +323,10 @@ class SwallowsARefusedCancellation(FakeProvider):
             return Charge("fake", reference, PaymentStatus.CANCELLED, no.raw_code, None)
 
 
-@noticed_by("test_what_is_not_there_has_not_failed", "what the gateway does not know is told as FAILED: Charge(")
+@noticed_by(
+    "test_a_charge_that_is_not_found_has_not_failed",
+    "a charge that the gateway does not know is reported as FAILED: Charge(",
+)
 class NotFoundIsFailed(FakeProvider):
     """Tells a charge that is not found as failed, although its create may still be on the way."""
 
@@ -330,7 +338,10 @@ class NotFoundIsFailed(FakeProvider):
             return Charge("fake", reference, PaymentStatus.FAILED, "not_found", None)
 
 
-@noticed_by("test_what_is_not_there_has_not_failed", "what the gateway does not know is told as FAILED: Refund(")
+@noticed_by(
+    "test_a_charge_that_is_not_found_has_not_failed",
+    "a charge that the gateway does not know is reported as FAILED: Refund(",
+)
 class RefundNotFoundIsFailed(FakeProvider):
     """Tells a refund that is not found as failed, and it is made again under another id."""
 
@@ -413,7 +424,7 @@ class Refunds(FakeProvider):
         return (yield from super().refund_charge(authorization, replace(request, amount=self.instead(request.amount))))
 
 
-@noticed_by("test_no_digit_of_a_refund_is_lost_in_any_currency", "the gateway has given back [Money(minor=")
+@noticed_by("test_no_digit_of_a_refund_is_lost_in_any_currency", "the gateway has refunded [Money(minor=")
 class FloatsInRefunds(Refunds):
     """Refunds a cent too little."""
 
@@ -421,9 +432,7 @@ class FloatsInRefunds(Refunds):
         return Money(minor=by_a_float(amount), currency=amount.currency)
 
 
-@noticed_by(
-    "test_no_digit_of_a_refund_is_lost_in_any_currency", "asked to refund 22.000 KWD, the gateway has given back"
-)
+@noticed_by("test_no_digit_of_a_refund_is_lost_in_any_currency", "asked to refund 22.000 KWD, the gateway has refunded")
 class DinarInRefunds(Refunds):
     """Refunds a tenth of what was paid in dinars."""
 
@@ -431,7 +440,7 @@ class DinarInRefunds(Refunds):
         return Money(minor=amount.minor // 10, currency="KWD") if amount.currency == "KWD" else amount
 
 
-@noticed_by("test_no_digit_of_a_refund_is_lost_in_any_currency", "asked to refund 22 JPY, the gateway has given back")
+@noticed_by("test_no_digit_of_a_refund_is_lost_in_any_currency", "asked to refund 22 JPY, the gateway has refunded")
 class RefundsInHKD(Refunds):
     """Refunds HKD, whatever was paid."""
 
@@ -442,7 +451,9 @@ class RefundsInHKD(Refunds):
 PART = "test_a_part_is_captured_and_no_more"
 
 
-@noticed_by(PART, "asked to capture 32.05 HKD of 88.00 HKD, the gateway has taken [Money(minor=3204, currency='HKD')]")
+@noticed_by(
+    PART, "asked to capture 32.05 HKD of 88.00 HKD, the gateway has captured [Money(minor=3204, currency='HKD')]"
+)
 class FloatsInCaptures(FakeProvider):
     """Captures a cent too little."""
 
@@ -452,7 +463,9 @@ class FloatsInCaptures(FakeProvider):
         return (yield from super().capture_charge(authorization, asked))
 
 
-@noticed_by(PART, "asked to capture 22.00 HKD of 88.00 HKD, the gateway has taken [Money(minor=8800, currency='HKD')]")
+@noticed_by(
+    PART, "asked to capture 22.00 HKD of 88.00 HKD, the gateway has captured [Money(minor=8800, currency='HKD')]"
+)
 class CapturesAll(FakeProvider):
     """Captures all that is held, whatever was asked for."""
 
@@ -462,7 +475,7 @@ class CapturesAll(FakeProvider):
         return (yield from super().capture_charge(authorization, replace(request, amount=held.amount)))
 
 
-@noticed_by(PART, "22.00 HKD was captured of 88.00 HKD, and it is told as paid")
+@noticed_by(PART, "22.00 HKD was captured of 88.00 HKD, and it is reported as paid")
 class CapturedIsAll(FakeProvider):
     """Tells whatever was captured as the whole amount."""
 
@@ -470,7 +483,9 @@ class CapturedIsAll(FakeProvider):
         return super()._charge(replace(found, captured=found.amount if found.captured else 0))
 
 
-@noticed_by("test_text_is_text", "a charge for 'Tea \"for two\"' cannot be made")
+@noticed_by(
+    "test_special_characters_in_a_description_change_nothing_else", "a charge for 'Tea \"for two\"' cannot be made"
+)
 class WritesJSONByHand(FakeProvider):
     """Puts the description between two quotes, and one more in a product's name ends it."""
 
@@ -481,7 +496,7 @@ class WritesJSONByHand(FakeProvider):
         return self._charge(fake._read(response, fake._Charge))
 
 
-@noticed_by("test_text_is_text", "a charge for '一杯茶 é' cannot be made")
+@noticed_by("test_special_characters_in_a_description_change_nothing_else", "a charge for '一杯茶 é' cannot be made")
 class EncodesInLatin1(FakeProvider):
     """Sells nothing that has a name in Chinese."""
 
@@ -525,10 +540,10 @@ class CancelCaptures(FakeProvider):
         return (yield from super().cancel_charge(authorization, reference))
 
 
-TOO_LATE = "test_a_cancellation_that_came_too_late_is_told_as_it_is"
+TOO_LATE = "test_a_late_cancellation_reports_the_paid_charge"
 
 
-@noticed_by(TOO_LATE, "its cancellation came too late, and it is told as CANCELLED")
+@noticed_by(TOO_LATE, "its cancellation came too late, and it is reported as CANCELLED")
 class CancelIsAlwaysCancelled(FakeProvider):
     """Tells a charge as cancelled, also where it is paid."""
 
@@ -554,7 +569,7 @@ class CancelRefunds(FakeProvider):
 
 
 @noticed_by(
-    "test_a_charge_is_found_by_each_id_that_is_declared", "query_by has order_id, and nothing is found by it alone"
+    "test_a_charge_is_found_by_each_id_that_is_declared", "query_by has order_id, but a query by it alone finds nothing"
 )
 class AsksByProviderIdOnly(FakeProvider):
     """Drops the order id where it asks, and after a lost create nobody can ask."""
@@ -617,7 +632,7 @@ class Keyed(FakeProvider):
 ALIKE = "test_ids_that_are_alike_are_different_orders"
 
 
-@noticed_by(ALIKE, "and it cannot be made beside ORDER0")
+@noticed_by(ALIKE, "but it cannot be charged beside ORDER0")
 class KeysOfTwentyCharacters(Keyed):
     """Makes its keys of the first twenty characters of an id, and two long ids share one."""
 
@@ -625,7 +640,7 @@ class KeysOfTwentyCharacters(Keyed):
         return hashlib.sha256(f"{path}:{key[:20]}".encode()).hexdigest()
 
 
-@noticed_by(ALIKE, "and it cannot be made beside ORDER0")
+@noticed_by(ALIKE, "but it cannot be charged beside ORDER0")
 class KeysInLowerCase(Keyed):
     """Folds ids to one case in its keys."""
 
@@ -658,7 +673,7 @@ class RefundKeyIsTheCharge(FakeProvider):
         return self._refund(fake._read(response, fake._Refund))
 
 
-@noticed_by(TWO_REFUNDS, "two refunds of 22.00 HKD were asked for, and the gateway has given back [Money(minor=2200")
+@noticed_by(TWO_REFUNDS, "two refunds of 22.00 HKD were requested, and the gateway has refunded [Money(minor=2200")
 class RefundIsTheChargeAndTheAmount(FakeProvider):
     """Makes the refund's id and key of its charge and amount, and the second of 22.00 is taken for the first."""
 
@@ -694,7 +709,7 @@ class KeyedCreate(FakeProvider):
 CLOCK = "test_the_identical_call_is_one_charge_whatever_the_provider_s_clock_says"
 
 
-@noticed_by(CLOCK, "2 charges: made again 43200 s later, it has another key")
+@noticed_by(CLOCK, "2 charges: repeated 43200 s later, the call has another key")
 class KeyOfTheHour(KeyedCreate):
     """Puts the hour into the key, and the same call is a second charge in the next one."""
 
@@ -702,7 +717,7 @@ class KeyOfTheHour(KeyedCreate):
         return f"{request.order_id}-{context.now:%Y%m%d%H}"
 
 
-@noticed_by(CLOCK, "2 charges: made again 43200 s later, it has another key")
+@noticed_by(CLOCK, "2 charges: repeated 43200 s later, the call has another key")
 class KeyIsTheNonce(KeyedCreate):
     """Takes the nonce for the key, and every call is a charge."""
 
@@ -732,7 +747,7 @@ class KeyWithTheAmount(KeyedCreate):
 REFUSED = "test_a_refused_create_is_sent_once_and_a_repeated_one_is_the_same"
 
 
-@noticed_by(REFUSED, "after an HTML page the create was sent again, and not as the same request")
+@noticed_by(REFUSED, "after an HTML page the create was sent again, but not as the same request")
 class SendsAgainWithAnotherKey(FakeProvider):
     """Sends a create whose answer it cannot read a second time, with a new key."""
 
@@ -783,7 +798,7 @@ class MarksNothing(FakeProvider):
 
 # The table is run.
 
-TESTS = sorted(name for part in (Answers, Verdicts, Movements, Keys) for name in vars(part) if name.startswith("test_"))
+TESTS = sorted(name for part in (Answers, Refusals, Movements, Keys) for name in vars(part) if name.startswith("test_"))
 ESSENTIAL = [name for name in TESTS if getattr(getattr(ProviderContract, name), "_contract_essential", False)]
 
 
@@ -807,12 +822,6 @@ def run(broken, test):
     assert applies(contract, test) == ""
     with make() as sandbox, FaultGateway(sandbox.url) as between:
         getattr(contract(), test)(Bench(contract, sandbox, between))
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch):
-    """As the fixture `bench` has it: retries are made, and not waited for."""
-    monkeypatch.setattr("payments_core.retry.random.uniform", lambda low, high: 0.001)
 
 
 @pytest.mark.parametrize(("broken", "test", "says"), BREAKAGES)

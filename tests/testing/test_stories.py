@@ -170,7 +170,7 @@ def test_what_is_no_call_of_a_gateway_is_refused(play: Any) -> None:
     def script(_: Any) -> Any:
         yield call("__init__")
 
-    with pytest.raises(ValueError, match="is no call of a gateway"):
+    with pytest.raises(ValueError, match="is not a call of a gateway"):
         play(script)
 
 
@@ -224,7 +224,7 @@ def test_a_person_is_shown_where_to_pay_and_waited_for(action: Any) -> None:
 
 
 def test_a_person_cannot_do_what_a_sandbox_can() -> None:
-    with pytest.raises(TypeError, match="expire_tokens is a sandbox's"):
+    with pytest.raises(TypeError, match="expire_tokens needs a sandbox"):
         HumanActor(str, str).act(sandbox("expire_tokens"))
 
 

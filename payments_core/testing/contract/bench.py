@@ -1,14 +1,14 @@
-"""The workbench of a contract: the provider's sandbox, a gateway before it that fails on command, and what was sent."""
+"""Set up one contract class: its sandbox, a fault gateway in front of it, and the requests that were sent."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -37,46 +37,24 @@ from payments_core import (
 )
 from payments_core.hookspecs import MONEY_OPERATIONS
 from payments_core.testing import faults
-from payments_core.testing.faults import Exchange, Fault, FaultGateway
+from payments_core.testing._exchanges import AsyncPlayer, Exchange, FrozenClock, Recorder, as_secret, masked
+from payments_core.testing.faults import Fault, FaultGateway
 from payments_core.testing.opening import open_provider
 from payments_core.testing.sandbox import ContractSandbox
 
 from .rules import Rules
 
-__all__ = ["AtStep", "Bench", "Prepared", "StillClock", "Tap", "error_of", "says_paid", "told_as"]
+__all__ = ["AtStep", "Bench", "Prepared", "Tap", "error_of", "fail_on_error", "says_paid"]
 
-# A call that is to run into its deadline is given this many seconds.
+# Deadlines in seconds: of a call that must run into it, and of any other.
 SHORT: Final = 0.4
-# Any other.
 LONG: Final = 10.0
-# Retries are made, and not waited for.
+# Retry without waiting.
 _RETRIES: Final = Retries(first_pause=0.001)
 
 
-class StillClock:
-    """A clock that stands still at the second in which it was made, or `ahead` of it, with one nonce.
-
-    Not at a date of long ago: a sandbox may refuse a request that was signed then.
-    """
-
-    def __init__(self, ahead: float = 0.0) -> None:
-        self._now = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=ahead)
-
-    def now(self) -> datetime:
-        """Always the same time."""
-        return self._now
-
-    def monotonic(self) -> float:
-        """Always the same second."""
-        return 1000.0
-
-    def nonce(self) -> str:
-        """Always the same digits."""
-        return "0123456789abcdef" * 2
-
-
 class Tap:
-    """A wrapper plugin that keeps the requests of every hook but `authorize`, with their flags."""
+    """Keep the requests of every hook but `authorize`, with their flags, as a wrapper plugin."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -86,42 +64,14 @@ class Tap:
 
     @hookimpl(wrapper=True)
     def create_charge(self) -> Any:
-        """Watch it."""
+        """Keep the requests of the flow."""
         return self._see((yield))
 
-    @hookimpl(wrapper=True)
-    def get_status(self) -> Any:
-        """Watch it."""
-        return self._see((yield))
-
-    @hookimpl(wrapper=True)
-    def complete_charge(self) -> Any:
-        """Watch it."""
-        return self._see((yield))
-
-    @hookimpl(wrapper=True)
-    def capture_charge(self) -> Any:
-        """Watch it."""
-        return self._see((yield))
-
-    @hookimpl(wrapper=True)
-    def cancel_charge(self) -> Any:
-        """Watch it."""
-        return self._see((yield))
-
-    @hookimpl(wrapper=True)
-    def refund_charge(self) -> Any:
-        """Watch it."""
-        return self._see((yield))
-
-    @hookimpl(wrapper=True)
-    def get_refund(self) -> Any:
-        """Watch it."""
-        return self._see((yield))
+    get_status = complete_charge = capture_charge = cancel_charge = refund_charge = get_refund = create_charge
 
 
 class AtStep:
-    """Plays a fault at one request of a flow, counted from 0, and at the same one of every run that follows."""
+    """Play a fault at one request of a flow, counted from 0, and at the same one of each later run."""
 
     def __init__(self, fault: Fault, step: int, times: int | None = None) -> None:
         self._fault = fault
@@ -130,8 +80,8 @@ class AtStep:
         self._seen = itertools.count()
         self.played = 0
 
-    def play(self, exchange: Exchange) -> bool:
-        """Let the requests before it through."""
+    def play(self, exchange: faults.Exchange) -> bool:
+        """Forward the requests before it."""
         if next(self._seen) % (self._step + 1) != self._step or self._left == 0:
             return exchange.forward()
         if self._left is not None:
@@ -142,7 +92,7 @@ class AtStep:
 
 @dataclass
 class Prepared:
-    """An operation that is ready to be called: what it is about is there, and the gateway has its authorization."""
+    """An operation that is ready to call: its charge exists, and the gateway has its authorization."""
 
     operation: str
     order_id: str
@@ -150,23 +100,46 @@ class Prepared:
     gateway: Gateway
 
     def call(self) -> Charge | Refund:
-        """Ask the gateway."""
+        """Call the gateway."""
         return getattr(self.gateway, self.operation)(*self.arguments)  # type: ignore[no-any-return]
 
     @property
     def moves_money(self) -> bool:
-        """Whether its outcome can be unknown."""
+        """Return True if the outcome can be unknown."""
         return self.operation in MONEY_OPERATIONS
 
 
-class Bench:
-    """One class's sandbox, and everything that is done to it."""
+class Recorded(NamedTuple):
+    """A call that was made, with the requests and answers for its token and for the call."""
 
-    def __init__(self, contract: type[Rules], sandbox: ContractSandbox, between: FaultGateway) -> None:
+    operation: str
+    arguments: tuple[Any, ...]
+    exchanges: list[Exchange]
+    outcome: Charge | Refund | None
+    clock: FrozenClock
+
+    @property
+    def requests(self) -> list[list[Any]]:
+        """Return the requests, masked."""
+        return [masked(request) for request, _ in self.exchanges]
+
+
+class Replayed(NamedTuple):
+    """A recorded call made again: its result or error, its masked requests, and the requests after the token's."""
+
+    outcome: Any
+    requests: list[list[Any]]
+    sent: list[Request]
+
+
+class Bench:
+    """The sandbox of one contract class, and the operations on it."""
+
+    def __init__(self, contract: type[Rules], sandbox: ContractSandbox, fault_gateway: FaultGateway) -> None:
         self.contract = contract
         self.rules = contract()
         self.sandbox = sandbox
-        self.between = between
+        self.fault_gateway = fault_gateway
         self._numbers = itertools.count(1)
         self._steps: dict[str, list[Request]] = {}
         self._injected: list[faults.Rule] = []
@@ -177,46 +150,46 @@ class Bench:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration of a gateway that goes through the fault gateway."""
+        """Return the configuration of a gateway that goes through the fault gateway."""
         config = dict(self.sandbox.config)
-        assert "base_url" in config, "the contract needs a configuration with a base_url, to put itself in between"
+        assert "base_url" in config, "the contract needs a configuration with a base_url, to insert its fault gateway"
         path = urlsplit(str(config["base_url"])).path.rstrip("/")
-        return config | {"base_url": self.between.url + path}
+        return config | {"base_url": self.fault_gateway.url + path}
 
     @property
     def typed_config(self) -> Any:
-        """The same, as the provider's own struct."""
+        """Return the same configuration as the provider's struct."""
         return msgspec.convert(self.config, self.contract.config_type(), dec_hook=as_secret)
 
     @property
     def secrets(self) -> dict[str, str]:
-        """The account's secrets, by the names of their fields."""
+        """Return the account's secrets, by the names of their fields."""
         values = msgspec.structs.asdict(self.typed_config)
         found = {name: value.reveal() for name, value in values.items() if isinstance(value, Secret) and value}
         short = [name for name, value in found.items() if len(value) < 12]
         assert not short, (
-            f"the sandbox's {', '.join(short)} must have 12 characters or more, to be told from other text"
+            f"the sandbox's {', '.join(short)} must have 12 characters or more, to be distinguishable from other text"
         )
         return found
 
     @contextlib.contextmanager
     def open(self, *, deadline: float = LONG, **options: Any) -> Iterator[Gateway]:
-        """A gateway of the class under test."""
+        """Open a gateway of the class under test."""
         config = options.pop("config", None) or self.config
         with open_provider(self.contract.provider, config, deadline=deadline, retries=_RETRIES, **options) as gateway:
             yield gateway
 
     def open_async(self, *, deadline: float = LONG, **options: Any) -> AsyncGateway:
-        """Its async twin, to be entered."""
+        """Return an async gateway of the class under test, to be entered."""
         return open_provider(
             self.contract.provider, self.config, kind=AsyncGateway, deadline=deadline, retries=_RETRIES, **options
         )
 
-    # What the shop asks for.
+    # Charges.
 
     @property
     def currency(self) -> str:
-        """The class's currency, or the first in which a charge can be made, and money be held where that is an option."""
+        """Return the class's currency, or the first that can be charged, preferring one that can be held."""
         info, declared = self.contract.info(), sorted(self.contract.info().currencies)
         taken = [each for each in declared if info.methods_for(currency=each)]
         held = [each for each in taken if info.methods_for(currency=each, capture=False)]
@@ -224,22 +197,22 @@ class Bench:
 
     @property
     def amount(self) -> Money:
-        """What is mostly asked for: in the class's currency, or in the first that fits."""
+        """Return the usual amount, in the usual currency."""
         return self.amount_in(self.currency)
 
     def amount_in(self, currency: str) -> Money:
-        """What is asked for in a currency. Of that of `amount`, a quarter must be allowed too: it is a refund, or a lesser charge."""
+        """Return the usual amount in a currency; a quarter of it must be within the limits too, for refunds."""
         amount, limits = self.rules.amount(currency), self.contract.info().limits
         bounds = [(least, amount.minor // 4 < least.minor, "a quarter of it is below") for least in limits.minimum]
         bounds += [(most, amount.minor > most.minor, "it is above") for most in limits.maximum]
         for bound, broken, how in bounds:
             assert not (broken and bound.currency == currency), (
-                f"{amount} cannot be asked for: {how} {bound} of info.limits; override `amount` in the test class"
+                f"{amount} cannot be charged: {how} {bound} of info.limits; override `amount` in the test class"
             )
         return amount
 
     def new_order(self) -> str:
-        """A merchant order id that was not used before."""
+        """Return a merchant order id that was not used before."""
         order_id, limits = self.rules.order_id(next(self._numbers)), self.contract.info().limits
         fits = len(order_id) <= limits.order_id_length and (
             not limits.order_id_pattern or re.fullmatch(limits.order_id_pattern, order_id)
@@ -248,17 +221,17 @@ class Bench:
         return order_id
 
     def create(self, gateway: Gateway, order_id: str = "", amount: Money | None = None, **fields: Any) -> Charge:
-        """A new charge, with the usual fields for its currency."""
+        """Create a charge, with the usual fields for its currency."""
         asked = amount or self.amount
         fields = {**self.usual_fields(asked.currency), **fields}
         charge = gateway.create_charge(self.rules.request(order_id or self.new_order(), asked, **fields))
         assert charge.reference.provider_id, (
-            "the charge has no provider_id: the gateway's own id, by which it is paid here"
+            "the charge has no provider_id, the gateway's own id, with which the sandbox pays it"
         )
         return charge
 
     def usual_fields(self, currency: str = "") -> dict[str, Any]:
-        """What a charge in a currency needs that a request has not by itself: mostly nothing."""
+        """Return the extra fields that a charge in a currency needs, mostly none."""
         info = self.contract.info()
         asked = {"currency": currency if currency in info.currencies else self.currency}
         for capture in (True, False):
@@ -269,7 +242,7 @@ class Bench:
         raise AssertionError(f"no method of info takes {asked['currency']}")
 
     def fields_for(self, method: Method, **asked: Any) -> tuple[Money, dict[str, Any]] | None:
-        """An amount and the fields with which a method is asked for; None where it does not take what is asked."""
+        """Return an amount and fields that a method accepts, or None if it does not accept what is asked."""
         info = self.contract.info()
         currencies = [self.currency, *sorted(method.currencies or info.currencies)]
         channels = (Channel.WEB, *sorted(method.channels or info.channels))
@@ -282,23 +255,27 @@ class Bench:
         return None
 
     def paid(self, gateway: Gateway, order_id: str = "", **fields: Any) -> Charge:
-        """A charge that the shopper has approved."""
+        """Create a charge and have the shopper approve it."""
         charge = self.create(gateway, order_id, **fields)
         self.sandbox.pay(charge.reference.provider_id)
         return charge
 
     def settle(self, order_id: str) -> None:
-        """Let a capture of this order that is pending be done, where the sandbox can be told to."""
+        """Complete a pending capture of this order, where the sandbox can."""
         if settle := getattr(self.sandbox, "settle_capture", None):
             for held in self.sandbox.charges(order_id):
                 settle(held.provider_id)
 
+    def taken(self, order_id: str) -> list[Money]:
+        """Return the amounts that the gateway has captured for this order."""
+        return [each.captured for each in self.sandbox.charges(order_id) if each.captured and each.captured.minor]
+
     def reference(self, charge: Charge, order_id: str = "") -> Reference:
-        """Both ids, as a shop has stored them."""
+        """Return both ids, as a shop has stored them."""
         return Reference(order_id or charge.reference.order_id, charge.reference.provider_id)
 
     def authorizable(self, gateway: Gateway, order_id: str) -> Charge:
-        """A charge to be captured later, approved: by the first method that knows such charges."""
+        """Create and approve a charge to be captured later, with the first method that allows it."""
         problems: list[PaymentError] = []
         for method in self.contract.info().methods:
             if (asked := self.fields_for(method, currency=self.currency, capture=False)) is not None:
@@ -309,35 +286,35 @@ class Bench:
         raise AssertionError(f"no declared method takes capture=False: {'; '.join(map(str, problems))}")
 
     def batch(self) -> tuple[WebhookDelivery, int]:
-        """The class's `batch`, made once: the charges in it may be refused a second time."""
+        """Return the class's `batch`, made once: its charges may be refused a second time."""
         if self._batch is None:
             self._batch = self.rules.batch(self.sandbox)
         return self._batch
 
-    def part(self, amount: Money) -> Money:
-        """A quarter of it, whole in every currency."""
+    def quarter(self, amount: Money) -> Money:
+        """Return a quarter of the amount, which is whole in every currency."""
         return Money(minor=amount.minor // 4, currency=amount.currency)
 
     # Operations.
 
     def operations(self) -> list[str]:
-        """Every declared operation that asks the gateway something, in the order of a charge's life."""
+        """Return every declared operation that sends something, in the order of a charge's life."""
         info = self.contract.info()
         names = ["create_charge"] + (["get_status"] if self.contract.has("get_status") else [])
         return names + sorted(info.operations)
 
     def prepare(self, operation: str, gateway: Gateway) -> Prepared:
-        """Everything up to the operation itself, over a network that works."""
-        self.heal()
+        """Do everything up to the operation itself, over a working network."""
+        self.reset()
         order_id = self.new_order()
         if self.contract.has("authorize"):
             gateway.authorize()
         arguments = getattr(self, f"_{operation}")(gateway, order_id)
-        self.between.clear()
+        self.fault_gateway.clear()
         return Prepared(operation, order_id, arguments, gateway)
 
     def steps(self, operation: str) -> list[Request]:
-        """The requests that the operation makes when all is well."""
+        """Return the requests that the operation makes when nothing fails."""
         if operation not in self._steps:
             seen = Tap()
             with self.open(plugins=[seen]) as gateway:
@@ -348,21 +325,52 @@ class Bench:
         return self._steps[operation]
 
     def last_unsafe(self, operation: str) -> int:
-        """The place of the last request of an operation that moves money."""
+        """Return the index of the last request of an operation that is not safe."""
         places = [place for place, each in enumerate(self.steps(operation)) if not each.safe]
-        assert places, f"every request of {operation} is marked safe, and it moves money: one of them is not"
+        assert places, f"every request of {operation} is marked safe, but it moves money"
         return places[-1]
 
     def begin(self) -> None:
-        """Make the usual charge: where that fails, so does nearly everything else."""
+        """Create the usual charge; if that fails, nearly everything else does."""
         try:
             with self.open() as gateway:
                 self.create(gateway)
         except Exception as exc:
-            if "not written yet" not in str(exc):  # a scaffold says by itself what is missing
-                raise AssertionError(f"the usual create fails, so nothing that needs it was run: {exc!r}") from exc
-        self.heal()
+            if "not written yet" not in str(exc):  # a scaffold names what is missing itself
+                raise AssertionError(f"the usual create fails, so no test that needs it was run: {exc!r}") from exc
+        self.reset()
         self.works = True
+
+    # Recorded calls.
+
+    def record(self, operation: str, clock: FrozenClock) -> Recorded:
+        """Call an operation, and keep the requests and answers for its token and for the call."""
+        recorder = Recorder()
+        with contextlib.closing(recorder), self.open(transport=recorder, clock=clock) as gateway:
+            if self.contract.has("authorize"):
+                gateway.authorize()
+            tokens = list(recorder.exchanges)
+            prepared = self.prepare(operation, gateway)
+            before = len(recorder.exchanges)
+            outcome = prepared.call()
+        return Recorded(operation, prepared.arguments, [*tokens, *recorder.exchanges[before:]], outcome, clock)
+
+    def replay(self, recorded: Recorded) -> Replayed:
+        """Make a recorded call again, with a new async gateway that gets the same answers."""
+        player = AsyncPlayer([response for _, response in recorded.exchanges])
+
+        async def call() -> Replayed:
+            async with self.open_async(transport=player, clock=recorded.clock) as gateway:
+                if self.contract.has("authorize"):
+                    await gateway.authorize()
+                tokens = len(player.requests)
+                try:
+                    outcome = await getattr(gateway, recorded.operation)(*recorded.arguments)
+                except PaymentError as exc:
+                    outcome = exc
+                return Replayed(outcome, list(map(masked, player.requests)), player.requests[tokens:])
+
+        return asyncio.run(call())
 
     # The arguments of each operation.
 
@@ -386,7 +394,7 @@ class Bench:
 
     def _refund_charge(self, gateway: Gateway, order_id: str) -> tuple[RefundRequest]:
         reference = self.reference(self.paid(gateway, order_id), order_id)
-        return (RefundRequest(reference, f"refund-{order_id}", self.part(self.amount)),)
+        return (RefundRequest(reference, f"refund-{order_id}", self.quarter(self.amount)),)
 
     def _get_refund(self, gateway: Gateway, order_id: str) -> tuple[RefundReference]:
         (request,) = self._refund_charge(gateway, order_id)
@@ -396,47 +404,40 @@ class Bench:
     # Faults.
 
     def inject(self, fault: Fault, **where: Any) -> faults.Rule:
-        """From now on, until the test ends."""
-        rule = self.between.inject(fault, **where)
+        """Inject a fault until the test ends."""
+        rule = self.fault_gateway.inject(fault, **where)
         self._injected.append(rule)
         return rule
 
-    def heal(self) -> None:
-        """The network works again, and what was sent is forgotten."""
+    def reset(self) -> None:
+        """Remove the injected faults, and forget the requests."""
         for rule in self._injected:
             rule.remove()
         self._injected.clear()
-        self.between.clear()
+        self.fault_gateway.clear()
 
 
 def says_paid(charge: Charge) -> bool:
-    """Tell whether a shop that waits for this very charge would call it paid."""
+    """Return True if a shop that waits for this charge would call it paid."""
     ids, amount = charge.reference, charge.amount
     return amount is not None and charge.require(ids.order_id, amount, provider_id=ids.provider_id).is_paid
 
 
 def error_of(call: Callable[[], object]) -> PaymentError:
-    """The error that a call ends with: a `PaymentError` and nothing else."""
+    """Return the `PaymentError` that a call raises; any other outcome fails the test."""
     try:
         result = call()
     except PaymentError as error:
         return error
-    raise AssertionError(f"it returned {result!r} and was to raise")
+    raise AssertionError(f"it returned {result!r} instead of raising")
 
 
 @contextlib.contextmanager
-def told_as(what: str, *, but: tuple[type[PaymentError], ...] = ()) -> Iterator[None]:
-    """An error in here fails the test in these words; one of these kinds, or of what is not written yet, says so itself."""
+def fail_on_error(what: str, *, but: tuple[type[PaymentError], ...] = ()) -> Iterator[None]:
+    """Turn a `PaymentError` into a test failure with this message; let `but` and unsupported operations pass."""
     try:
         yield
     except PaymentError as exc:
         if isinstance(exc, (UnsupportedOperation, *but)):
             raise
         raise AssertionError(f"{what}: {exc!r}") from None
-
-
-def as_secret(kind: type, value: object) -> object:
-    """A msgspec hook: text that is to be a Secret."""
-    if kind is Secret and isinstance(value, str):
-        return Secret(value)
-    raise NotImplementedError

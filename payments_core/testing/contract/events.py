@@ -1,4 +1,4 @@
-"""Events: which one it is, what it says, and that none of a batch is lost."""
+"""Check webhook events: their identity, their content, and that a batch is complete."""
 
 from __future__ import annotations
 
@@ -30,36 +30,36 @@ from payments_core import (
 )
 
 from .bench import Bench, says_paid
-from .declaration import TREACHEROUS
+from .declaration import FLOAT_UNSAFE
 from .forgeries import Genuine
-from .rules import ASKED, HAS_BATCH, NOTIFIES, SIGNED, TELLS, Rules, essential, needs
+from .rules import ASKED, HAS_BATCH, NOTIFIES, SIGNED, TELLS, Condition, Rules, essential, needs
 
 __all__ = ["Events"]
 
 
 class Events(Rules):
-    """What a shop acts on when a delivery is believed."""
+    """Check the events that a shop acts on."""
 
-    # Which event it is.
+    # Identity.
 
     @essential
-    @needs(*NOTIFIES)
+    @needs(NOTIFIES)
     def test_two_states_of_a_charge_are_two_events(self, bench: Bench) -> None:
-        """A shop handles an authoritative `event_id` once: what shares that of an earlier state is thrown away, a payment too."""
+        """Shops handle an authoritative `event_id` once, so a payment with an earlier event's id would be dropped."""
         with bench.open() as gateway:
             order_id = bench.new_order()
             charge = bench.create(gateway, order_id)
             reference = bench.reference(charge, order_id)
-            told = list(_told(bench, gateway, reference.provider_id))
+            told = list(_notified(bench, gateway, reference.provider_id))
             bench.sandbox.pay(reference.provider_id)
             told += gateway.parse_webhook(bench.sandbox.notification(reference.provider_id)).events
             if "refund_charge" in self.info().operations:
                 for each in ("a", "b"):
                     gateway.refund_charge(
-                        RefundRequest(reference, f"refund-{order_id}{each}", bench.part(bench.part(bench.amount)))
+                        RefundRequest(reference, f"refund-{order_id}{each}", bench.quarter(bench.quarter(bench.amount)))
                     )
-                    told += _told(bench, gateway, reference.provider_id)
-        # A hint that names the charge and nothing else says the very same again: it is no repetition, and is asked about.
+                    told += _notified(bench, gateway, reference.provider_id)
+        # A hint that only names the charge may repeat: it is not a duplicate, and prompts a query each time.
         by_id = {event.event_id: event for event in told}
         for event in told:
             latest = by_id[event.event_id]
@@ -68,27 +68,25 @@ class Events(Rules):
                 f"and say {_state(event)[2:]} and {_state(latest)[2:]}"
             )
 
-    @needs(*NOTIFIES)
-    @needs("the test class has no `foreign`", lambda cls: cls.foreign is not Rules.foreign)
+    @needs(NOTIFIES, Condition("the test class has no `foreign`", lambda cls: cls.foreign is not Rules.foreign))
     def test_a_payment_that_is_not_this_shop_s_is_acknowledged(self, bench: Bench) -> None:
-        """An account may take payments of other shops too: what is refused is delivered for days, and what names a charge is ours."""
+        """A refusal would be redelivered for days; an event that names a charge claims it as ours."""
         delivery = self.foreign(bench.sandbox)
         with bench.open() as gateway:
             try:
                 notification = gateway.parse_webhook(Genuine.of(bench, delivery).with_())
             except WebhookRejected as exc:
-                raise AssertionError(f"a payment of the account that is another shop's is refused: {exc!r}") from None
+                raise AssertionError(f"a payment of another shop of the account is refused: {exc!r}") from None
         assert 200 <= notification.acknowledgement.status < 300
         for event in notification.events:
             assert (event.subject, event.reference) == (Subject.OTHER, None), (
-                f"a payment that is not this shop's is told as a {event.subject} {event.reference}: make it a "
+                f"a payment that is not this shop's is reported as a {event.subject} {event.reference}: make it a "
                 "Subject.OTHER without a reference"
             )
 
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
+    @needs(NOTIFIES, SIGNED)
     def test_a_redelivery_signed_anew_has_the_same_event_ids(self, bench: Bench) -> None:
-        """Gateways sign each attempt anew; an id that holds the attempt makes one payment two."""
+        """Gateways sign each attempt anew; an id that depends on the attempt makes two payments of one."""
         with bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
             later = genuine.now + timedelta(seconds=5)
@@ -98,13 +96,12 @@ class Events(Rules):
             )
         assert first == second, f"the event_id depends on the delivery: {first} became {second}"
 
-    # What it says.
+    # Content.
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*TELLS)
+    @needs(NOTIFIES, TELLS)
     def test_a_status_in_a_notification_is_read_as_documented(self, bench: Bench) -> None:
-        """An authoritative event settles an order without asking: its words are read as those of an answer are."""
+        """An authoritative event settles an order without a query, so its statuses are mapped like an answer's."""
         wrong = []
         words = [*self.raw_statuses, "unheard_of", *(f"{word}_2" for word in self.raw_statuses)]
         with bench.open() as gateway:
@@ -112,62 +109,56 @@ class Events(Rules):
                 fields = {**bench.usual_fields(), **self.fields_for_status(word)}
                 provider_id = bench.create(gateway, **fields).reference.provider_id
                 bench.sandbox.set_status(provider_id, word)
-                for event in _told(bench, gateway, provider_id):
+                for event in _notified(bench, gateway, provider_id):
                     wrong += self._misread(event)
                     paid = event.charge is not None and says_paid(event.charge)
                     if paid and self.raw_statuses.get(word) is not PaymentStatus.SUCCEEDED:
-                        wrong.append(f"{word} is told as paid")
+                        wrong.append(f"{word} is reported as paid")
         assert not wrong, "; ".join(wrong)
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*TELLS)
+    @needs(NOTIFIES, TELLS)
     def test_no_digit_of_an_amount_is_lost_in_a_notification(self, bench: Bench) -> None:
-        """In every currency, and with amounts on which floating point stumbles."""
+        """Use every currency, and amounts that floats misrepresent."""
         exponents = {CURRENCY_EXPONENTS[each]: each for each in sorted(self.info().currencies, reverse=True)}
         amounts = [bench.amount_in(each) for each in sorted(self.info().currencies)]
         amounts += [
             Money.of(text + "0" * (exponent - 2), currency)
             for exponent, currency in exponents.items()
             if exponent >= 2
-            for text in TREACHEROUS
+            for text in FLOAT_UNSAFE
         ]
         with bench.open() as gateway:
             for asked in amounts:
-                # Less, or more, than this gateway takes: then there is nothing to tell.
+                # The gateway may refuse the amount: then there is no notification.
                 with contextlib.suppress(InvalidRequest, Rejected, OutcomeUnknown):
                     charge = bench.create(gateway, amount=asked)
                     bench.sandbox.pay(charge.reference.provider_id)
-                    for event in _told(bench, gateway, charge.reference.provider_id):
+                    for event in _notified(bench, gateway, charge.reference.provider_id):
                         if event.charge is not None:
                             told = event.charge.amount
                             assert told == asked, f"{asked} was paid, and the notification is read as {told}"
 
-    # A batch.
+    # Batches.
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
-    @needs(*HAS_BATCH)
+    @needs(NOTIFIES, SIGNED, HAS_BATCH)
     def test_a_batch_with_one_bad_event_is_refused_whole(self, bench: Bench) -> None:
-        """What is left out of an acknowledged batch is never told again; what is refused comes once more."""
+        """An acknowledged event is never delivered again; a refused batch is."""
         delivery, count = bench.batch()
         with bench.open() as gateway:
             genuine = Genuine.of(bench, delivery)
-            for body in _spoilt(delivery.body, count):
+            for body in _with_invalid_event(delivery.body, count):
                 try:
                     events = gateway.parse_webhook(genuine.with_(genuine.signed(body=body), body)).events
                 except WebhookRejected:
                     continue
-                assert len(events) >= count, f"one of {count} events is bad, and {len(events)} are believed without it"
+                assert len(events) >= count, f"one of {count} events is bad, and {len(events)} are accepted without it"
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*HAS_BATCH)
-    @needs(*TELLS)
-    @needs(*ASKED)
-    def test_every_event_of_a_batch_says_what_is_answered_to_who_asks(self, bench: Bench) -> None:
-        """Words that the table has, amounts that are the charge's, and paid only what is paid."""
+    @needs(NOTIFIES, HAS_BATCH, TELLS, ASKED)
+    def test_every_event_of_a_batch_agrees_with_a_query(self, bench: Bench) -> None:
+        """Statuses, amounts and payments agree with the answer to a query."""
         delivery, _ = bench.batch()
         with bench.open() as gateway:
             events = gateway.parse_webhook(Genuine.of(bench, delivery).with_()).events
@@ -175,12 +166,12 @@ class Events(Rules):
             for event in events:
                 misread = self._misread(event)
                 assert not misread, f"{event.raw_kind}: {'; '.join(misread)}"
-                # A batch that was written by hand may be about what the sandbox does not hold.
+                # A handwritten batch may name charges that the sandbox does not hold.
                 with contextlib.suppress(NotFound):
                     self._compare(gateway, event, given_back)
 
     def _misread(self, event: WebhookEvent) -> list[str]:
-        """Where a charge in an event has another status than its word has in the table."""
+        """Describe a charge in an event whose status differs from the table's."""
         if event.charge is None:
             return []
         told, word = event.charge.status, event.charge.raw_status
@@ -188,48 +179,48 @@ class Events(Rules):
         open_ = (
             {PaymentStatus.REQUIRES_ACTION} if not wanted.is_final and wanted is not PaymentStatus.UNKNOWN else set()
         )
-        return [] if told in {wanted, *open_} else [f"{word} is told as {told}, and is {wanted}"]
+        return [] if told in {wanted, *open_} else [f"{word} is reported as {told}, not {wanted}"]
 
     def _compare(self, gateway: Gateway, event: WebhookEvent, given_back: Sequence[Reference | None]) -> None:
         charge, refund = event.charge, event.refund
         if charge is not None and any(getattr(charge.reference, by) for by in self.info().query_by):
             found = gateway.get_status(charge.reference)
             assert charge.amount in {None, found.amount}, (
-                f"{event.raw_kind} tells of {charge.amount}, and the gateway answers {found.amount}"
+                f"{event.raw_kind} reports {charge.amount}, and the gateway answers {found.amount}"
             )
             assert says_paid(found) or not says_paid(charge), (
-                f"{event.raw_kind} tells a charge as paid that is {found.status}"
+                f"{event.raw_kind} reports a charge as paid that is {found.status}"
             )
         if refund is not None and "get_refund" in self.info().operations:
             answer = gateway.get_refund(RefundReference(refund.refund_id, refund.provider_id, refund.reference))
             assert refund.amount in {None, answer.amount}, (
-                f"{event.raw_kind} tells of {refund.amount}, and the gateway answers {answer.amount}"
+                f"{event.raw_kind} reports {refund.amount}, and the gateway answers {answer.amount}"
             )
             assert refund.status is not RefundStatus.SUCCEEDED or answer.status is RefundStatus.SUCCEEDED, (
-                f"{event.raw_kind} tells a refund as made that is {answer.status}"
+                f"{event.raw_kind} reports a refund as made that is {answer.status}"
             )
 
 
 def _state(event: WebhookEvent) -> tuple[object, ...]:
-    """What an event says that a shop acts on."""
+    """Return the facts of an event that a shop acts on."""
     charge, refund = event.charge, event.refund
     if charge is not None:
         return event.subject, event.raw_kind, charge.status, charge.captured, charge.refunded, charge.disputed
     return event.subject, event.raw_kind, None if refund is None else refund.status
 
 
-def _told(bench: Bench, gateway: Gateway, provider_id: str) -> tuple[WebhookEvent, ...]:
-    """The events about a charge as it stands: none where this gateway tells nobody of such a state, or it is not understood."""
+def _notified(bench: Bench, gateway: Gateway, provider_id: str) -> tuple[WebhookEvent, ...]:
+    """Return the events about a charge in its present state, or none if the gateway does not notify it."""
     delivery: WebhookDelivery | None = None
-    with contextlib.suppress(Exception):  # whatever this sandbox says of a state that is not notified
+    with contextlib.suppress(Exception):  # the sandbox may refuse in its own way
         delivery = bench.sandbox.notification(provider_id)
     with contextlib.suppress(WebhookRejected):
         return gateway.parse_webhook(delivery).events if delivery is not None else ()
     return ()
 
 
-def _spoilt(body: bytes, count: int) -> Iterator[bytes]:
-    """A batch with one event that is none, at each place; of a body that is neither a JSON list nor lines, without its end."""
+def _with_invalid_event(body: bytes, count: int) -> Iterator[bytes]:
+    """Yield the batch with an invalid event at each place, or cut short if it is neither a JSON list nor lines."""
     lines = body.splitlines(keepends=True)
     try:
         whole = json.loads(body)

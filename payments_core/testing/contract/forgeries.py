@@ -1,4 +1,4 @@
-"""Forged deliveries: each is a genuine one with one thing changed, and each must be refused."""
+"""Forge deliveries: each changes one thing in a genuine delivery, and must be refused."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from typing import Any, Final
 
 import msgspec
 
-from payments_core import Gateway, Secret, WebhookDelivery
+from payments_core import Gateway, Secret, WebhookDelivery, WebhookEvent, WebhookRejected
 
 from .bench import Bench
 from .rules import SIGNED
 
-__all__ = ["FORGERIES", "TIMED", "Genuine", "flip", "forge"]
+__all__ = ["FORGERIES", "TIMED", "Genuine", "accepted", "flip", "forge", "refuse"]
 
 Headers = Sequence[tuple[str, str]]
 
-# The part of a header's value that is a digest: hexadecimal or base64, and long.
+# A digest within a header's value: long, and hexadecimal or base64.
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{32,}|[A-Za-z0-9+/_-]{22,}={0,2}")
 
 
 class Genuine(msgspec.Struct, frozen=True):
-    """A genuine delivery, how to sign another one, and which of its headers are the signature."""
+    """A genuine delivery, the way to sign another one, and its signature headers."""
 
     bench: Any
     delivery: WebhookDelivery
@@ -37,30 +37,30 @@ class Genuine(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, bench: Bench, delivery: WebhookDelivery) -> Genuine:
-        """The delivery signed anew at the time at which it is received."""
+        """Sign the delivery anew, at the time it is received."""
         now = delivery.received_at or datetime.now(UTC)
         genuine = cls(bench, delivery, (), now)
         signature = tuple(genuine.signed(at=now))
-        assert signature or not SIGNED[1](bench.contract), (
+        assert signature or not SIGNED.holds(bench.contract), (
             "make.sign gives no header: a delivery without a signature cannot be told from a forged one"
         )
         return msgspec.structs.replace(genuine, signature=signature)
 
     @classmethod
     def paid(cls, bench: Bench, gateway: Gateway) -> Genuine:
-        """The delivery about a new charge that is paid."""
+        """Return the delivery about a new charge that is paid."""
         charge = bench.paid(gateway)
         return cls.of(bench, bench.sandbox.notification(charge.reference.provider_id))
 
     def others(self) -> list[tuple[str, str]]:
-        """The headers that are no signature."""
+        """Return the headers that are not part of the signature."""
         names = {name.lower() for name, _ in self.signature}
         headers = self.delivery.headers
         pairs = headers.items() if hasattr(headers, "items") else headers
         return [(name, value) for name, value in pairs if name.lower() not in names]
 
     def with_(self, signature: Headers | None = None, body: bytes | None = None) -> WebhookDelivery:
-        """The same delivery with another signature or another body."""
+        """Return the delivery with another signature or another body."""
         return msgspec.structs.replace(
             self.delivery,
             body=self.delivery.body if body is None else body,
@@ -69,8 +69,8 @@ class Genuine(msgspec.Struct, frozen=True):
         )
 
     def signed(self, body: bytes | None = None, key: str | None = None, at: datetime | None = None) -> Headers:
-        """The signature of another body, by another key or of another time."""
-        if not SIGNED[1](self.bench.contract):
+        """Return the signature of another body, by another key or at another time."""
+        if not SIGNED.holds(self.bench.contract):
             return ()
         config = self.bench.typed_config
         if key is not None:
@@ -80,17 +80,17 @@ class Genuine(msgspec.Struct, frozen=True):
         )
 
     def changed(self, change: Callable[[str], str]) -> Headers:
-        """The signature with every digest in it changed."""
+        """Return the signature with every digest in it changed."""
         made = [(name, _DIGEST.sub(lambda found: change(found[0]), value)) for name, value in self.signature]
         assert made != list(self.signature), "no digest is found in the signature headers"
         return made
 
     def digests(self, signature: Headers | None = None) -> list[str]:
-        """The digests in a signature: in the genuine one, where no other is given."""
+        """Return the digests in a signature, by default the genuine one."""
         return [found for _, value in signature or self.signature for found in _DIGEST.findall(value)]
 
     def covers_bytes(self) -> bool:
-        """Whether another writing of the same fields has another signature; where it has not, a body is read to verify it."""
+        """Return False if reordering the fields keeps the signature, so that a body must be parsed to verify it."""
         body = self.delivery.body
         try:
             turned = json.dumps(dict(reversed(json.loads(body).items()))).encode()
@@ -100,26 +100,43 @@ class Genuine(msgspec.Struct, frozen=True):
         return all(self.digests(self.signed(body=each)) != self.digests() for each in others)
 
     def key(self) -> str:
-        """The genuine key."""
+        """Return the genuine key."""
         return str(getattr(self.bench.typed_config, self.bench.contract.webhook_key_field).reveal())
+
+
+def accepted(gateway: Gateway, delivery: WebhookDelivery, message: str) -> tuple[WebhookEvent, ...]:
+    """Return the events of a delivery; if it is refused, fail with this message."""
+    try:
+        return gateway.parse_webhook(delivery).events
+    except WebhookRejected as exc:
+        raise AssertionError(f"{message} ({exc.reason})") from None
+
+
+def refuse(gateway: Gateway, delivery: WebhookDelivery, message: str) -> None:
+    """Check that a delivery is refused; fail with this message if it is accepted."""
+    try:
+        events = gateway.parse_webhook(delivery).events
+    except WebhookRejected:
+        return
+    raise AssertionError(f"{message}, with {len(events)} event(s)")
 
 
 Forgery = Callable[[Genuine], WebhookDelivery]
 
 
 def forge(genuine: Genuine, name: str) -> WebhookDelivery:
-    """The forgery of that name."""
+    """Return the forgery of that name."""
     return {**FORGERIES, **TIMED}[name](genuine)
 
 
 def flip(text: str, at: int) -> str:
-    """Another digit of the same alphabet there."""
+    """Replace the digit at `at` by another one of the same alphabet."""
     old = text[at]
     return text[:at] + ("0" if old != "0" else "1") + (text[at + 1 :] if at != -1 else "")
 
 
 def _swapped(key: str) -> str:
-    """Its letters in the other case; something else where it has none."""
+    """Return the key with the case of its letters swapped, or with a letter more if it has none."""
     return key.swapcase() if key.swapcase() != key else f"{key}x"
 
 
@@ -129,7 +146,7 @@ def _bit(data: bytes, at: int) -> bytes:
 
 
 def _unkeyed(genuine: Genuine, kind: str) -> Headers:
-    """What somebody without the key can compute."""
+    """Return a signature that can be computed without the key."""
     body = genuine.delivery.body
     digest = {
         "sha256": lambda: hashlib.sha256(body).digest(),
@@ -141,7 +158,7 @@ def _unkeyed(genuine: Genuine, kind: str) -> Headers:
     )
 
 
-# Of the signature's headers.
+# Change the signature's headers.
 _HEADERS: Final[dict[str, Forgery]] = {
     "header-missing": lambda g: g.with_([]),
     "header-empty": lambda g: g.with_([(name, "") for name, _ in g.signature]),
@@ -174,7 +191,7 @@ _HEADERS: Final[dict[str, Forgery]] = {
     "digest-empty-key": lambda g: g.with_(_unkeyed(g, "hmac-empty")),
 }
 
-# Of the key.
+# Change the key.
 _KEYS: Final[dict[str, Forgery]] = {
     "key-other": lambda g: g.with_(g.signed(key="another-key-of-another-account")),
     "key-one-character": lambda g: g.with_(g.signed(key=g.key()[:-1] + ("a" if g.key()[-1] != "a" else "b"))),
@@ -185,7 +202,7 @@ _KEYS: Final[dict[str, Forgery]] = {
     "key-space": lambda g: g.with_(g.signed(key=g.key() + " ")),
 }
 
-# Of the body, under the genuine signature.
+# Change the body, under the genuine signature.
 _BODIES: Final[dict[str, Forgery]] = {
     "body-empty": lambda g: g.with_(body=b""),
     "body-first-bit": lambda g: g.with_(body=_bit(g.delivery.body, 0)),
@@ -221,13 +238,13 @@ def _at(seconds: float) -> Forgery:
 
 
 def _time_alone(genuine: Genuine) -> WebhookDelivery:
-    """The genuine digests under a time of a second later."""
+    """Combine the genuine digests with a time one second later."""
     digests = [found for _, value in genuine.signature for found in _DIGEST.findall(value)]
     later = genuine.signed(at=genuine.now + timedelta(seconds=1))
     return genuine.with_([(name, _DIGEST.sub(lambda _: digests.pop(0), value)) for name, value in later])
 
 
-# Where the gateway signs a time: seconds beyond its tolerance, to both sides.
+# Change the signed time, beyond the tolerance on both sides.
 TIMED: Final[dict[str, Forgery]] = {
     "time-stale": _at(-2),
     "time-yesterday": _at(-86_400),

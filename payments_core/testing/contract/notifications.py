@@ -1,4 +1,4 @@
-"""Notifications on their way: when and how they arrive, what of them is signed, and what is answered."""
+"""Check deliveries: how they arrive, what their signature covers, and how they are acknowledged."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from payments_core import Gateway, WebhookDelivery, WebhookEvent, WebhookRejected
+from payments_core import WebhookRejected
+from payments_core.testing._exchanges import FrozenClock
 from payments_core.testing.leaks import scan
 
-from .bench import Bench, StillClock, error_of
-from .forgeries import Genuine, flip
+from .bench import Bench, error_of
+from .forgeries import Genuine, accepted, flip, refuse
 from .rules import HAS_OLD_KEY, NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE, Rules, essential, needs
 
 __all__ = ["Notifications"]
@@ -23,39 +24,41 @@ _OLD_KEY: Final = "the-key-before-this-one"
 
 
 class Notifications(Rules):
-    """What a shop relies on when a delivery arrives."""
+    """Check what a shop relies on when a delivery arrives."""
 
-    # How it arrives.
+    # Arrival.
 
-    @needs(*NOTIFIES)
+    @needs(NOTIFIES)
     def test_a_delivery_without_its_time_of_receipt_is_believed(self, bench: Bench) -> None:
-        """`received_at` is optional, and most shops do not give it."""
+        """`received_at` is optional, and most shops leave it out."""
         with bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
-            signed = genuine.with_(genuine.signed(at=StillClock().now()))
-            _believed(gateway, replace(signed, received_at=None), "a delivery without received_at is refused")
+            signed = genuine.with_(genuine.signed(at=FrozenClock().now()))
+            accepted(gateway, replace(signed, received_at=None), "a delivery without received_at is refused")
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
-    @needs(*SIGNS_TIME)
-    @needs(*TOLERANCE)
+    @needs(NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE)
     def test_a_delivery_without_its_time_of_receipt_is_judged_by_the_core_s_clock(self, bench: Bench) -> None:
-        """A clock of the provider's own believes what was recorded long ago, or refuses what has waited in a queue."""
+        """A clock of the provider's own would accept old recordings, or refuse deliveries that waited in a queue."""
         tolerance = self.webhook_tolerance or 0.0
-        clock = StillClock(ahead=tolerance + 3600)
+        clock = FrozenClock(ahead=tolerance + 3600)
         with bench.open() as gateway, bench.open(clock=clock) as later:
             genuine = Genuine.paid(bench, gateway)
             received = replace(genuine.with_(genuine.signed(at=clock.now())), received_at=clock.now())
-            _believed(gateway, received, "received_at is not taken for now: use context.now, and no other clock")
+            accepted(
+                gateway, received, "received_at is not used as the present time: use context.now, and no other clock"
+            )
             unstamped = replace(received, received_at=None)
-            _believed(later, unstamped, "the core's clock is not taken for now: use context.now, and no other clock")
+            accepted(
+                later,
+                unstamped,
+                "the core's clock is not used as the present time: use context.now, and no other clock",
+            )
             stale = clock.now() - timedelta(seconds=tolerance + 2)
             old = replace(genuine.with_(genuine.signed(at=stale)), received_at=None)
-            self._refused(later, old, "a delivery that is too old is believed where received_at is not given")
+            refuse(later, old, "a delivery that is too old is accepted if received_at is missing")
 
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
+    @needs(NOTIFIES, SIGNED)
     def test_headers_are_read_as_servers_give_them(self, bench: Bench) -> None:
         """Servers give names in any case, as text or bytes, in pairs or in a mapping."""
         with bench.open() as gateway:
@@ -72,28 +75,27 @@ class Notifications(Rules):
             }
             for shape, headers in shapes.items():
                 said = f"headers given as {shape} are not found: look them up with delivery.header"
-                assert _believed(gateway, replace(genuine.with_(), headers=headers), said) == wanted.events, said
+                assert accepted(gateway, replace(genuine.with_(), headers=headers), said) == wanted.events, said
 
-    # What is answered.
+    # Acknowledgement.
 
     @essential
-    @needs(*NOTIFIES)
+    @needs(NOTIFIES)
     def test_a_genuine_delivery_is_acknowledged(self, bench: Bench) -> None:
-        """What is answered otherwise is delivered for ever; and no secret is in the answer, or in an event."""
+        """Otherwise it is delivered for ever; neither the acknowledgement nor an event holds a secret."""
         with bench.open() as gateway:
             notification = gateway.parse_webhook(Genuine.paid(bench, gateway).with_())
         answer = notification.acknowledgement
         assert 200 <= answer.status < 300, (
-            f"what is believed is answered {answer.status}: it will be delivered for ever"
+            f"an accepted delivery is answered {answer.status}: it will be delivered for ever"
         )
         leaks = scan(f"{notification!r}".encode() + answer.body, bench.secrets)
-        assert leaks == [], f"{leaks[0].secret} is in what the gateway is answered, or in an event"
+        assert leaks == [], f"{leaks[0].secret} is in the acknowledgement, or in an event"
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
-    def test_nobody_is_told_the_right_signature(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-        """Who reads it in a log or in an error can forge the next delivery."""
+    @needs(NOTIFIES, SIGNED)
+    def test_the_expected_signature_is_never_revealed(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        """Anyone who reads it in a log or an error can forge the next delivery."""
         with caplog.at_level(logging.DEBUG), bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
             body = genuine.delivery.body + b" "
@@ -101,61 +103,41 @@ class Notifications(Rules):
             error = error_of(lambda: gateway.parse_webhook(genuine.with_(body=body)))
         told = f"{''.join(traceback.format_exception(error))} {error!r} {vars(error)!r} {caplog.text}".lower()
         assert not any(each.lower() in told for each in right), (
-            "the signature that a forged body wants is in a log or an error"
+            "the expected signature of a forged body is in a log or an error"
         )
 
-    # What is signed.
+    # Signature.
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
-    @needs(*SIGNS_TIME)
-    @needs(*TOLERANCE)
-    @needs(*HAS_OLD_KEY)
+    @needs(NOTIFIES, SIGNED, SIGNS_TIME, TOLERANCE, HAS_OLD_KEY)
     def test_a_stale_delivery_of_the_previous_key_is_refused(self, bench: Bench) -> None:
-        """The key that was changed because it leaked has signed deliveries that anybody may hold."""
+        """A key replaced after a leak has signed deliveries that anyone may hold."""
         with bench.open(config=bench.config | {self.previous_webhook_key_field: _OLD_KEY}) as gateway:
             genuine = Genuine.paid(bench, gateway)
             at = genuine.now - timedelta(seconds=(self.webhook_tolerance or 0.0) + 2)
             old = genuine.with_(genuine.signed(key=_OLD_KEY, at=at))
-            self._refused(gateway, old, "what the previous key has signed long ago is believed")
+            refuse(gateway, old, "an old delivery, signed with the previous key, is accepted")
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
+    @needs(NOTIFIES, SIGNED)
     def test_every_digit_of_a_signature_counts(self, bench: Bench) -> None:
         """A comparison that stops early lets a signature be guessed digit by digit."""
         with bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
             sizes = [len(text.rstrip("=")) for text in genuine.digests()]
             assert sizes, "no digest is found in the signature headers"
-            # The last digit of base64 may have bits that nobody reads.
+            # The last digit of base64 may have unused bits.
             for at in range(max(sizes) - (0 if self.signature_is_hexadecimal else 1)):
                 forged = genuine.with_(genuine.changed(lambda text: flip(text, at % len(text))))  # noqa: B023
-                self._refused(gateway, forged, f"digit {at + 1} of the signature is not compared")
+                refuse(gateway, forged, f"digit {at + 1} of the signature is not compared")
 
     @essential
-    @needs(*NOTIFIES)
-    @needs(*SIGNED)
+    @needs(NOTIFIES, SIGNED)
     def test_nothing_is_read_before_it_is_verified(self, bench: Bench) -> None:
-        """A reader of bytes that anybody may have sent is a way in: a body that nobody signed has a wrong signature first."""
+        """Parsing unverified bytes is an attack surface, so an unsigned body fails by its signature first."""
         with bench.open() as gateway:
             genuine = Genuine.paid(bench, gateway)
             reasons = {"signature"} if genuine.covers_bytes() else {"signature", "malformed"}
             error = error_of(lambda: gateway.parse_webhook(genuine.with_(body=b"nobody has signed this")))
         assert isinstance(error, WebhookRejected)
-        assert error.reason in reasons, f"a body that nobody signed was read before it was verified: {error.reason}"
-
-    def _refused(self, gateway: Gateway, delivery: WebhookDelivery, said: str) -> None:
-        try:
-            gateway.parse_webhook(delivery)
-        except WebhookRejected:
-            return
-        raise AssertionError(said)
-
-
-def _believed(gateway: Gateway, delivery: WebhookDelivery, said: str) -> tuple[WebhookEvent, ...]:
-    try:
-        return gateway.parse_webhook(delivery).events
-    except WebhookRejected as exc:
-        raise AssertionError(f"{said} ({exc.reason})") from None
+        assert error.reason in reasons, f"an unsigned body was parsed before it was verified: {error.reason}"

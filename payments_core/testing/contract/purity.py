@@ -1,8 +1,7 @@
-"""A hook is pure: it keeps nothing, asks nobody but the gateway, and does the same in every process and on every loop."""
+"""Check that hooks are pure: stateless, without I/O, and the same in every process and event loop."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import inspect
@@ -18,49 +17,49 @@ import msgspec
 
 from payments_core import PaymentError, Secret, WebhookRejected
 from payments_core.hookspecs import ProviderHooks
-from payments_core.testing import again
+from payments_core.testing import _subprocess_worker
+from payments_core.testing._exchanges import FrozenClock, Recorder, masked
 from payments_core.testing.opening import open_provider
 
-from .bench import Bench, StillClock
-from .exchanges import Player, Recorder, plain
+from .bench import Bench
 from .forgeries import Genuine
+from .io_watch import watched
 from .rules import Rules, essential
-from .watching import watched
 
 __all__ = ["Purity"]
 
-# Two seeds of the order in which a set is gone through.
+# Two hash seeds, for two orders of a set.
 _SEEDS: Final = ("1", "2")
 
 
 class Purity(Rules):
-    """Same arguments, same requests: whatever was called before, wherever it is called, whoever else is there."""
+    """Check that equal arguments make equal requests, whatever happened before."""
 
     @essential
     def test_every_hook_is_marked(self) -> None:
-        """Without `@hookimpl` nobody calls it, and the tests that are about it are left out."""
+        """Without `@hookimpl` a hook is never called, and its tests are left out."""
         names = [name for name in vars(ProviderHooks) if not name.startswith("_")]
         methods = {name: getattr(self.provider, name, None) for name in names}
         lost = [name for name, each in methods.items() if callable(each) and not hasattr(each, "payments_core_impl")]
-        assert not lost, f"nobody calls {', '.join(lost)}: mark each hook with @hookimpl"
+        assert not lost, f"never called: {', '.join(lost)}; mark each hook with @hookimpl"
 
     def test_a_hook_keeps_nothing(self, bench: Bench) -> None:
-        """One provider serves every thread of a shop: what a call keeps is met by another call."""
+        """One provider serves every thread of a shop, so state kept by one call reaches another."""
         with bench.open() as gateway:
             provider = self._instance(gateway)
             before = dict(self._kept(provider))
             self._everything(bench, gateway)
             now = dict(self._kept(provider))
         changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-        assert not changed, f"the hooks have changed {', '.join(changed)}: a hook keeps nothing"
+        assert not changed, f"the hooks have changed {', '.join(changed)}: a hook must not keep state"
 
     def _instance(self, gateway: Any) -> object:
-        """The provider behind a gateway: whoever answers its creates, and is no wrapper."""
+        """Return the provider behind a gateway: the one that answers its creates, not a wrapper."""
         hooks = gateway._hooks._manager.hook.create_charge.get_hookimpls()  # noqa: SLF001 - the core shows it to nobody
         return next(each.plugin for each in hooks if isinstance(each.plugin, self.provider))
 
     def test_two_accounts_do_not_touch_each_other(self, bench: Bench) -> None:
-        """A platform opens one gateway for each of its shops, in one process."""
+        """A platform opens a gateway for each of its shops, in one process."""
         with bench.open() as alone:
             bench.create(alone)
         with (
@@ -72,24 +71,24 @@ class Purity(Rules):
                 try:
                     bench.create(gateway)
                 except PaymentError as exc:
-                    raise AssertionError(
-                        f"of two accounts in one process, one is taken for the other: {exc!r}"
-                    ) from exc
+                    raise AssertionError(f"two accounts in one process are confused: {exc!r}") from exc
             if self.has("parse_webhook"):
                 genuine = Genuine.paid(bench, first)
                 try:
                     assert first.parse_webhook(genuine.with_()).events
                 except WebhookRejected:
-                    raise AssertionError("of two accounts in one process, one verifies with the other's key") from None
+                    raise AssertionError(
+                        "with two accounts in one process, one verifies with the other's key"
+                    ) from None
 
     def test_no_hook_reads_the_environment_or_does_io(self, bench: Bench) -> None:
-        """I/O in a hook holds up every call of an event loop, and a switch in the environment is one that nobody sees."""
+        """I/O in a hook blocks the event loop, and nobody sees a switch in the environment."""
         with bench.open() as gateway, watched(self.provider) as seen:
             self._everything(bench, gateway)
-        assert not seen, f"{'; '.join(sorted(seen))}: a hook computes, and context has the only clock"
+        assert not seen, f"{'; '.join(sorted(seen))}: hooks only compute, and take the time from context"
 
     def _everything(self, bench: Bench, gateway: Any) -> None:
-        """Every operation, a question about a charge that has ended, and a notification."""
+        """Call every operation, query a charge that has ended, and read a notification."""
         for name in bench.operations():
             bench.prepare(name, gateway).call()
         if self.has("get_status"):
@@ -99,7 +98,7 @@ class Purity(Rules):
             gateway.parse_webhook(Genuine.paid(bench, gateway).with_())
 
     def _kept(self, provider: object) -> Iterator[tuple[str, str]]:
-        """What an instance, its classes and their modules keep; not what a `cached_property` has computed from them."""
+        """Yield the state of an instance, its classes and their modules, without `cached_property` values."""
         classes = [each for each in type(provider).__mro__ if each is not object]
         cached = {name for kind in classes for name, each in vars(kind).items() if _is_cached(each)}
         slots = [name for kind in classes for name in _slots(kind)]
@@ -114,8 +113,8 @@ class Purity(Rules):
                     yield f"{module}.{name}", _text(value)
 
     def test_another_process_on_another_day_sends_the_same_bytes(self, bench: Bench) -> None:
-        """After a crash the same call is made by another process: a key of another one is another charge."""
-        recorder, clock = Recorder(), StillClock()
+        """After a crash another process repeats the call; with another key it would be another charge."""
+        recorder, clock = Recorder(), FrozenClock()
         request = self.request(bench.new_order(), bench.amount, **bench.usual_fields())
         with contextlib.closing(recorder), bench.open(transport=recorder, clock=clock) as gateway:
             gateway.create_charge(request)
@@ -129,42 +128,26 @@ class Purity(Rules):
             "now": clock.now().isoformat(),
             "nonce": clock.nonce(),
         }
-        sent = json.loads(json.dumps([again.shown(each) for each, _ in recorder.exchanges]))
+        sent = json.loads(json.dumps([masked(each) for each, _ in recorder.exchanges]))
         with ThreadPoolExecutor(len(_SEEDS)) as pool:
             for made in pool.map(functools.partial(_made_again, json.dumps(job)), _SEEDS):
                 assert made["sent"] == sent, (
-                    "another process encodes the same call in another way, so that after a crash it is another charge: "
+                    "another process encodes the same call differently, so repeating it after a crash makes another "
+                    "charge: "
                     f"{_first_difference(sent, made['sent'])} {made['error']}"
                 )
 
-    def test_sync_and_async_are_one_in_every_operation(self, bench: Bench) -> None:
-        """What a sync gateway sent and got, replayed to an async one, operation by operation."""
+    def test_sync_and_async_agree_in_every_operation(self, bench: Bench) -> None:
+        """An async gateway gets the answers of a sync one, operation by operation."""
         for name in bench.operations():
-            recorder, clock = Recorder(), StillClock()
-            with contextlib.closing(recorder), bench.open(transport=recorder, clock=clock) as gateway:
-                if self.has("authorize"):
-                    gateway.authorize()
-                authorized = len(recorder.exchanges)
-                prepared = bench.prepare(name, gateway)
-                at = len(recorder.exchanges)
-                here = prepared.call()
-            exchanges = recorder.exchanges[:authorized] + recorder.exchanges[at:]
-            player = Player(exchanges)
-            there = asyncio.run(self._there(bench, name, prepared.arguments, player, clock))
-            assert there == here, f"{name}: what is answered is read in two ways by sync and async"
-            assert [plain(each) for each in player.requests] == [plain(each) for each, _ in exchanges], (
-                f"{name}: sync and async send different requests"
-            )
-
-    async def _there(self, bench: Bench, name: str, arguments: Any, player: Player, clock: StillClock) -> Any:
-        async with bench.open_async(transport=player, clock=clock) as twin:
-            if self.has("authorize"):
-                await twin.authorize()
-            return await getattr(twin, name)(*arguments)
+            recorded = bench.record(name, FrozenClock())
+            replayed = bench.replay(recorded)
+            assert replayed.outcome == recorded.outcome, f"{name}: sync and async read the answer differently"
+            assert replayed.requests == recorded.requests, f"{name}: sync and async send different requests"
 
 
 def _made_again(job: str, seed: str) -> dict[str, Any]:
-    command = [sys.executable, "-P", "-m", again.__name__]
+    command = [sys.executable, "-P", "-m", _subprocess_worker.__name__]
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(  # noqa: S603 - this Python, and a module of ours
         command, input=job, capture_output=True, text=True, env=environment, timeout=60, check=False
@@ -174,7 +157,7 @@ def _made_again(job: str, seed: str) -> dict[str, Any]:
 
 
 def _first_difference(ours: list[Any], theirs: list[Any]) -> str:
-    parts = ("method", "path", "query", "headers", "body")
+    parts = ("method", "path", "query", "headers", "body", "idempotent", "safe")
     for one, other in zip(ours, theirs, strict=False):
         for part, first, second in zip(parts, one, other, strict=True):
             if first != second:
@@ -183,7 +166,7 @@ def _first_difference(ours: list[Any], theirs: list[Any]) -> str:
 
 
 def _revealed(value: object) -> str:
-    """Through a pipe to our own child, and nowhere else."""
+    """Reveal a secret, to be piped to the subprocess and nowhere else."""
     if isinstance(value, Secret):
         return value.reveal()
     raise NotImplementedError

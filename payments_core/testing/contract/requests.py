@@ -1,8 +1,7 @@
-"""What a shop asks for is what is sent: methods, options, and the address where it wants to be told."""
+"""Check that a create sends what the shop asked for: method, options and notification address."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections.abc import Iterable
@@ -12,16 +11,16 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from payments_core import Channel, ChargeRequest, Money, PaymentError, Request, Response, Secret
+from payments_core import Channel, ChargeRequest, Money, Request, Secret
+from payments_core.testing._exchanges import Exchange, FrozenClock, Recorder
 
-from .bench import Bench, StillClock, Tap
-from .exchanges import Player, Recorder
+from .bench import Bench, Recorded, Tap
 from .forgeries import Genuine
-from .rules import NOTIFIES, Rules, needs
+from .rules import NOTIFIES, Condition, Rules, needs
 
 __all__ = ["Requests"]
 
-# Values that gateways take; one that they refuse, or round to another one, is passed over.
+# Values that gateways accept; those that one refuses, or rounds to another, are passed over.
 _VALUES: Final[dict[str, tuple[Any, ...]]] = {
     "capture": (True, False),
     "expires_in": (None, 3600.0, 7200.0, 86_400.0, 3 * 86_400.0),
@@ -30,11 +29,11 @@ _VALUES: Final[dict[str, tuple[Any, ...]]] = {
 
 
 class Requests(Rules):
-    """The requests of a create, held against what it was asked for."""
+    """Compare the requests of a create with its arguments."""
 
-    @needs("there is one method", lambda cls: len(cls.info().methods) > 1)
+    @needs(Condition("there is one method", lambda cls: len(cls.info().methods) > 1))
     def test_each_method_is_asked_for(self, bench: Bench) -> None:
-        """Two buttons that send the same are one, and the shopper pays with what was not chosen."""
+        """Two methods that send the same request let the shopper pay with the wrong one."""
         order_id = bench.new_order()
         for currency, channel in sorted(self._places(bench)):
             fitting = [bench.fields_for(each, currency=currency, channel=channel) for each in self.info().methods]
@@ -43,18 +42,20 @@ class Requests(Rules):
             for amount, fields in asked:
                 request = self.request(order_id, amount, **fields)
                 made, method = self._sent(bench, answers, request), fields["method"]
-                assert made is None or made not in sent, f"{sent[made]} and {method} are sent alike: methods of info"
+                assert made is None or made not in sent, (
+                    f"{sent[made]} and {method} send the same request: see info.methods"
+                )
                 if made is not None:
                     sent[made] = method
 
     def _places(self, bench: Bench) -> set[tuple[str, Channel]]:
-        """A currency and a channel of each method, in which it is compared with the others that take them."""
+        """Return a currency and a channel of each method, in which to compare it with the others."""
         found = [bench.fields_for(method) for method in self.info().methods]
         return {(each[0].currency, each[1]["channel"]) for each in found if each is not None}
 
-    @needs("no charge_options are declared", lambda cls: bool(cls.info().charge_options))
+    @needs(Condition("no charge_options are declared", lambda cls: bool(cls.info().charge_options)))
     def test_every_charge_option_that_is_declared_is_sent(self, bench: Bench) -> None:
-        """A shop that asks for a shorter time, or for money to be held, is not told that nobody listened."""
+        """An option that is silently ignored misleads the shop."""
         order_id = bench.new_order()
         asked = [each for each in map(bench.fields_for, self.info().methods) if each is not None]
         told: dict[str, dict[str, bool]] = {option: {} for option in self.info().charge_options}
@@ -66,45 +67,36 @@ class Requests(Rules):
                 if len(taken) > 1:
                     differs[fields["method"]] = len(set(taken)) > 1
         for option, differs in sorted(told.items()):
-            # A token or a time may be of use to one method only; money that is held is not taken by any.
+            # A token or an expiry may concern one method only; capture=False concerns all.
             enough = all(differs.values()) if option == "capture" else any(differs.values()) or not differs
             alike = ", ".join(sorted(method for method, each in differs.items() if not each))
-            assert enough, f"{option} is declared in charge_options, and changes nothing that is sent with {alike}"
+            assert enough, f"{option} is declared in charge_options, but changes no request with {alike}"
 
-    def _answers(self, bench: Bench, asked: tuple[Money, dict[str, Any]]) -> list[tuple[Request, Response]]:
-        """What the gateway answers to a new charge; given to others, only what is asked for makes a difference."""
+    def _answers(self, bench: Bench, asked: tuple[Money, dict[str, Any]]) -> list[Exchange]:
+        """Record the answers to a new charge, to give them to all requests that are compared."""
         amount, fields = asked
         recorder = Recorder()
-        with contextlib.closing(recorder), bench.open(transport=recorder, clock=StillClock()) as gateway:
+        with contextlib.closing(recorder), bench.open(transport=recorder, clock=FrozenClock()) as gateway:
             if self.has("authorize"):
                 gateway.authorize()
             gateway.create_charge(self.request(bench.new_order(), amount, **fields))
         return recorder.exchanges
 
     def _sent(
-        self, bench: Bench, answers: list[tuple[Request, Response]], request: ChargeRequest
+        self, bench: Bench, answers: list[Exchange], request: ChargeRequest
     ) -> tuple[tuple[Any, ...], ...] | None:
-        """What a create sends that is given these answers; None where it is not taken."""
-        player = Player(answers)
+        """Return what a create sends when it gets these answers, or None if it is refused."""
+        recorded = Recorded("create_charge", (request,), answers, None, FrozenClock())
+        return tuple(_revealed(each) for each in bench.replay(recorded).sent) or None
 
-        async def make() -> int:
-            async with bench.open_async(transport=player, clock=StillClock()) as twin:
-                if self.has("authorize"):
-                    await twin.authorize()
-                begun = len(player.requests)
-                with contextlib.suppress(PaymentError):  # the answers are another charge's
-                    await twin.create_charge(request)
-                return begun
-
-        sent = player.requests[asyncio.run(make()) :]
-        return tuple(_revealed(each) for each in sent) or None
-
-    @needs(*NOTIFIES)
-    @needs("an endpoint is registered with the gateway", lambda cls: not cls.sandbox_has("register_endpoint"))
+    @needs(
+        NOTIFIES,
+        Condition("an endpoint is registered with the gateway", lambda cls: not cls.sandbox_has("register_endpoint")),
+    )
     def test_the_notify_url_is_sent(self, bench: Bench) -> None:
-        """Where it is not sent, no notification ever arrives. A gateway with registered endpoints has `register_endpoint`."""
+        """Otherwise no notification ever arrives. A gateway with registered endpoints has `register_endpoint`."""
         if hasattr(bench.sandbox, "register_endpoint"):
-            return  # the factory did not say of which class its sandbox is
+            return  # the factory does not annotate its sandbox's class
         address = "https://shop.example/notify?a=1&b=2"
         seen = Tap()
         with bench.open(plugins=[seen]) as gateway:
@@ -115,13 +107,15 @@ class Requests(Rules):
         said = "notify_url is not sent: no notification ever arrives"
         assert any(each.encode() in sent for each in forms) or address in _decoded(seen.requests), said
 
-    @needs(*NOTIFIES)
+    @needs(NOTIFIES)
     @needs(
-        "the sandbox does not deliver to the address of a charge",
-        lambda cls: cls.sandbox_has("deliver") and not cls.sandbox_has("register_endpoint"),
+        Condition(
+            "the sandbox does not deliver to the address of a charge",
+            lambda cls: cls.sandbox_has("deliver") and not cls.sandbox_has("register_endpoint"),
+        )
     )
     def test_a_notification_arrives_at_the_notify_url(self, bench: Bench) -> None:
-        """Where another address is sent in its place, none does."""
+        """None does if another address is sent in its place."""
         from payments_core.testing.server import WebhookListener
 
         with WebhookListener() as listener, bench.open() as gateway:
@@ -129,7 +123,7 @@ class Requests(Rules):
             addresses = {"notify_url": listener.url, "return_url": asked.return_url or "https://shop.example/back"}
             charge = gateway.create_charge(replace(asked, **addresses))
             bench.sandbox.pay(charge.reference.provider_id)
-            with contextlib.suppress(Exception):  # whatever this sandbox says of a charge without an address
+            with contextlib.suppress(Exception):  # the sandbox may refuse in its own way
                 bench.sandbox.deliver(charge.reference.provider_id)  # type: ignore[attr-defined]
             with contextlib.suppress(TimeoutError):
                 listener.wait(1, timeout=2.0)
@@ -140,7 +134,7 @@ class Requests(Rules):
 
 
 def _decoded(requests: Iterable[Request]) -> str:
-    """What JSON bodies say, however their text is escaped."""
+    """Return the text of JSON bodies, without escapes."""
     found = []
     for request in requests:
         with contextlib.suppress(ValueError):
@@ -149,7 +143,7 @@ def _decoded(requests: Iterable[Request]) -> str:
 
 
 def _revealed(request: Request) -> tuple[Any, ...]:
-    """All that is sent, for comparing and for nothing else."""
+    """Return everything that is sent, for comparison only."""
     return request.method, request.target, tuple(map(_pair, request.headers)), request.body
 
 

@@ -1,35 +1,27 @@
-"""The same request makes the same bytes; sync and async are one; and no secret is anywhere."""
+"""Check that requests are reproducible, and that no secret leaks."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import functools
 import logging
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from payments_core import (
-    PaymentError,
-    Reference,
-    Secret,
-    hookimpl,
-    tap,
-)
+from payments_core import PaymentError, Reference, Secret, hookimpl, tap
 from payments_core.testing import faults
+from payments_core.testing._exchanges import FrozenClock
 from payments_core.testing.cassettes import BASE_URL, Provenance, record, replay
 from payments_core.testing.faults import Fault
 from payments_core.testing.leaks import assert_controls, exception_texts, scan
 
-from .bench import AtStep, Bench, Prepared, StillClock, Tap, error_of
-from .exchanges import Player, Recorder, plain
+from .bench import AtStep, Bench, Tap, error_of
 from .forgeries import TIMED, Genuine, forge
 from .rules import SIGNED, Rules, essential
 
@@ -37,50 +29,28 @@ __all__ = ["Secrecy"]
 
 
 class Secrecy(Rules):
-    """Determinism, one behaviour in both worlds, and secrecy."""
+    """Check determinism and secrecy."""
 
     def test_the_same_request_makes_the_same_bytes(self, bench: Bench) -> None:
-        """Of one provider and of another instance of it: nothing in a hook is random or looks at a clock.
+        """Two instances of the provider agree: no hook is random or reads a clock.
 
-        The second run gets the answers of the first one, so both start from equal states of the gateway.
+        The second run gets the answers of the first, so both see the same state of the gateway.
         """
         create, *others = bench.operations()
-        # The create by itself: where its ids are random, nothing else finds the charge.
+        clock = FrozenClock()
+        # The create by itself: if its ids are random, the other operations do not find the charge.
         for operations in ([create], others):
-            self._encoded_twice(bench, operations)
-
-    def _encoded_twice(self, bench: Bench, operations: Sequence[str]) -> None:
-        clock = StillClock()
-        made = []
-        for operation in operations:
-            recorder = Recorder()
-            with contextlib.closing(recorder), bench.open(transport=recorder, clock=clock) as gateway:
-                if self.has("authorize"):
-                    gateway.authorize()
-                tokens = list(recorder.exchanges)
-                prepared = bench.prepare(operation, gateway)
-                before = len(recorder.exchanges)
-                prepared.call()
-            made.append((prepared, [*tokens, *recorder.exchanges[before:]]))
-        time.sleep(1.1)  # a clock of the provider's own has gone on by a second meanwhile
-        for prepared, exchanges in made:
-            player = Player(exchanges)
-            asyncio.run(self._again(bench, prepared, player, clock))
-            first = [plain(each) for each, _ in exchanges]
-            second = [plain(each) for each in player.requests]
-            assert first, prepared.operation
-            assert first == second, f"{prepared.operation}: the same request was encoded in two ways"
-
-    async def _again(self, bench: Bench, prepared: Prepared, player: Player, clock: StillClock) -> None:
-        async with bench.open_async(transport=player, clock=clock) as twin:
-            if self.has("authorize"):
-                await twin.authorize()
-            with contextlib.suppress(PaymentError):  # what is sent is compared, whatever becomes of the answer
-                await getattr(twin, prepared.operation)(*prepared.arguments)
+            made = [bench.record(operation, clock) for operation in operations]
+            time.sleep(1.01 - time.time() % 1)  # a clock that the provider reads has moved on to the next second
+            for recorded in made:
+                assert recorded.requests, recorded.operation
+                assert bench.replay(recorded).requests == recorded.requests, (
+                    f"{recorded.operation}: the same request was encoded in two ways"
+                )
 
     @essential
     def test_no_secret_is_in_a_repr(self, bench: Bench) -> None:
-        """Of the configuration, the provider, all that it keeps, its requests and a charge."""
+        """Check the configuration, the provider and its attributes, its requests, and a charge."""
         seen = Tap()
         with bench.open(plugins=[seen]) as gateway:
             charge = bench.create(gateway)
@@ -91,63 +61,55 @@ class Secrecy(Rules):
             shown += [repr(each) for each in seen.requests] + [repr(gateway), repr(vars(gateway))]
         assert_controls(known)
         for text in shown:
-            leaks = scan(text, known)
-            assert leaks == [], f"{leaks[0].secret} is in a repr: {text[:40]}..."
+            _check(text, known, f"in a repr: {text[:40]}...")
 
     def test_every_secret_of_the_configuration_is_a_secret(self, bench: Bench) -> None:
-        """Text is in every repr of a configuration, and nobody masks it."""
+        """Plain text appears in every repr of a configuration, and is never masked."""
         values = msgspec.structs.asdict(bench.typed_config)
         public = [name for name, value in values.items() if isinstance(value, str) and _names_a_secret(name)]
         assert not public, f"{', '.join(public)} of the configuration is text: declare it as a Secret"
 
     @essential
     def test_no_secret_is_in_a_url_or_sent_as_text(self, bench: Bench) -> None:
-        """Addresses and headers are shown in logs, but for what is a Secret; and the key of notifications is for nobody."""
+        """URLs and plain headers are logged; the webhook key is sent to nobody."""
         known, seen = bench.secrets, Tap()
         with bench.open(plugins=[seen, _Tokens(known)]) as gateway:
             for operation in bench.operations():
                 bench.prepare(operation, gateway).call()
-        # A key for everything may be sent; one that is named for notifications is for nothing else.
+        # An API key may be sent; a key that is named for webhooks may not.
         apart = {name: value for name, value in known.items() if name == self.webhook_key_field and "webhook" in name}
         for request in seen.requests:
-            leaks = scan(request.path, known)
-            assert leaks == [], f"{leaks[0].secret} is in the path of {request!r}: paths are logged everywhere"
+            _check(request.path, known, f"in the path of {request!r}: paths are logged everywhere")
             for name, value in (*request.query, *request.headers):
-                leaks = scan(value, known) if isinstance(value, str) else []
-                assert leaks == [], f"{leaks[0].secret} is sent as text in {name} of {request!r}: keep it a Secret"
-            leaks = scan(request.body, apart)
-            assert leaks == [], f"{self.webhook_key_field} is sent in the body of {request!r}"
+                if isinstance(value, str):
+                    _check(value, known, f"sent as text in {name} of {request!r}: keep it a Secret")
+            _check(request.body, apart, f"sent in the body of {request!r}")
 
     @essential
-    def test_no_token_and_no_secret_is_told_whatever_happens(
+    def test_no_token_or_secret_leaks_from_any_call(
         self,
         bench: Bench,
         caplog: pytest.LogCaptureFixture,
         capfd: pytest.CaptureFixture[str],
         recwarn: pytest.WarningsRecorder,
     ) -> None:
-        """By an answer, a refusal, an event, a log, a warning or on the terminal; a good part of a secret is one too."""
+        """Check results, refusals, events, logs, warnings and the terminal, for parts of a secret too."""
         known = bench.secrets
         known |= {
             f"a part of {name}": value[: max(12, len(value) // 3)] for name, value in known.items() if len(value) >= 24
         }
         told = [repr(bench.typed_config).encode()]
         with caplog.at_level(logging.DEBUG):
-            for call in self._mishaps(bench, known):
-                try:
-                    told.append(repr(call()).encode())
-                except PaymentError as exc:
-                    told.append(exception_texts(exc))
-        # What the sandbox says to itself, in threads of its own, is not the provider's.
+            told += [_outcome(call) for call in self._failing_calls(bench, known)]
+        # Ignore the sandbox's own logs, which come from its threads.
         logged = [each for each in caplog.records if each.thread == threading.get_ident()]
         told += [f"{each.getMessage()} {each.__dict__!r}".encode() for each in logged]
         told += [f"{each.message}".encode() for each in recwarn]
         told += [each.encode() for each in capfd.readouterr()]
-        leaks = scan(b"\n".join(dict.fromkeys(told)), known)
-        assert leaks == [], f"{leaks[0].secret} is in a result, an error, a log, a warning or on the terminal"
+        _check(b"\n".join(dict.fromkeys(told)), known, "in a result, an error, a log, a warning or on the terminal")
 
-    def _mishaps(self, bench: Bench, known: dict[str, str]) -> Iterator[Callable[[], object]]:
-        """Everything that can be asked, with each documented refusal, and a token call that goes wrong; tokens become known."""
+    def _failing_calls(self, bench: Bench, known: dict[str, str]) -> Iterator[Callable[[], object]]:
+        """Yield every call, with each documented refusal and a failing token call; add the tokens to `known`."""
         refused: list[Fault] = [faults.Answer(each.body, each.status, each.headers) for each in self.refusals]
         for operation in bench.operations():
             with bench.open(plugins=[_Tokens(known)]) as gateway:
@@ -160,11 +122,11 @@ class Secrecy(Rules):
                     yield prepared.call
         unreadable: list[Fault] = [faults.HTML(), faults.Answer(b"{}")]
         for fault in (*unreadable, *refused):
-            bench.heal()
+            bench.reset()
             with bench.open() as gateway:
                 bench.inject(fault)
                 yield functools.partial(bench.create, gateway)
-        bench.heal()
+        bench.reset()
         with bench.open(plugins=[_Tokens(known)]) as gateway:
             if self.has("get_status"):
                 charge = bench.create(gateway)
@@ -177,7 +139,7 @@ class Secrecy(Rules):
                 genuine = Genuine.paid(bench, gateway)
                 yield functools.partial(gateway.parse_webhook, genuine.with_())
                 forgeries = ("digest-first-digit", *(TIMED if self.webhook_tolerance is not None else ()))
-                for forgery in forgeries if SIGNED[1](type(self)) else ("body-empty",):
+                for forgery in forgeries if SIGNED.holds(type(self)) else ("body-empty",):
                     yield functools.partial(gateway.parse_webhook, forge(genuine, forgery))
 
     def _known(self, bench: Bench, gateway: Any) -> dict[str, str]:
@@ -188,10 +150,11 @@ class Secrecy(Rules):
 
     @essential
     def test_no_secret_is_in_an_error_or_a_log(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-        """Whatever goes wrong, with every logger at DEBUG."""
+        """Check every failure, with every logger at DEBUG."""
         broken: list[Fault | None] = [
             None, faults.Reset(), faults.HTML(), faults.HTML(status=500), faults.Truncate(), faults.BadGzip(),
-            faults.Unauthorized(), faults.TooManyRequests(), faults.Answer(b"{}"), faults.Answer(b'{"error": 1}', 400),
+            faults.Unauthorized(), faults.TooManyRequests("3600"), faults.Answer(b"{}"),
+            faults.Answer(b'{"error": 1}', 400),
         ]  # fmt: skip
         sinks: list[bytes] = []
         with caplog.at_level(logging.DEBUG):
@@ -203,28 +166,24 @@ class Secrecy(Rules):
                         prepared = bench.prepare(operation, gateway)
                         if fault is not None:
                             bench.inject(AtStep(fault, 0))
-                        try:
-                            sinks.append(repr(prepared.call()).encode())
-                        except PaymentError as exc:
-                            sinks.append(exception_texts(exc))
+                        sinks.append(_outcome(prepared.call))
             if self.has("parse_webhook"):
-                bench.heal()
+                bench.reset()
                 with bench.open() as gateway:
                     genuine = Genuine.paid(bench, gateway)
                     forgeries = ("digest-first-digit", "body-empty", "key-other")
-                    for name in forgeries if SIGNED[1](type(self)) else ("body-empty",):
+                    for name in forgeries if SIGNED.holds(type(self)) else ("body-empty",):
                         forged = forge(genuine, name)
                         sinks.append(exception_texts(error_of(functools.partial(gateway.parse_webhook, forged))))
         sinks.append("\n".join(f"{each.getMessage()} {each.__dict__!r}" for each in caplog.records).encode())
-        assert caplog.records, "nothing was logged at all: this test hears nothing"
+        assert caplog.records, "nothing was logged at all: this test checks nothing"
         for sink in sinks:
-            leaks = scan(sink, known)
-            assert leaks == [], f"{leaks[0].secret} is in an error or a log"
+            _check(sink, known, "in an error or a log")
 
     @essential
     def test_no_secret_gets_into_a_cassette(self, bench: Bench) -> None:
-        """A charge recorded with the class's `cassette_policy`, scanned, and replayed by another account."""
-        order_id, clock = bench.new_order(), StillClock()
+        """Record a charge with the class's `cassette_policy`, scan the file, and replay it with another account."""
+        order_id, clock = bench.new_order(), FrozenClock()
         known = bench.secrets
         request = self.request(order_id, bench.amount, **bench.usual_fields())
         with tempfile.TemporaryDirectory() as folder:
@@ -252,8 +211,8 @@ class Secrecy(Rules):
                 if self.has("get_status"):
                     gateway.get_status(bench.reference(charge, order_id))
 
-    def _replaying(self, bench: Bench, clock: StillClock) -> Any:
-        """Another account, at the address that cassettes have."""
+    def _replaying(self, bench: Bench, clock: FrozenClock) -> Any:
+        """Open another account, at the address that cassettes use."""
         other = {
             name: f"another-{name}-than-recorded" if isinstance(value, Secret) and value else _shown(value)
             for name, value in msgspec.structs.asdict(bench.typed_config).items()
@@ -262,14 +221,14 @@ class Secrecy(Rules):
 
 
 class _Tokens:
-    """A wrapper plugin that makes each token known, as it is handed to the hooks."""
+    """Add each token that the hooks get to the known secrets, as a wrapper plugin."""
 
     def __init__(self, known: dict[str, str]) -> None:
         self._known = known
 
     @hookimpl(wrapper=True)
     def authorize(self) -> Any:
-        """Watch it."""
+        """Watch for a token."""
         return self._see((yield))
 
     def _see(self, outcome: Any) -> Any:
@@ -278,8 +237,21 @@ class _Tokens:
         return authorization
 
 
+def _check(data: bytes | str, known: dict[str, str], where: str) -> None:
+    leaks = scan(data, known)
+    assert leaks == [], f"{leaks[0].secret} is {where}"
+
+
+def _outcome(call: Callable[[], object]) -> bytes:
+    """Return everything that a call's result or error can show."""
+    try:
+        return repr(call()).encode()
+    except PaymentError as exc:
+        return exception_texts(exc)
+
+
 def _names_a_secret(field: str) -> bool:
-    """By its last word: `client_secret`, `api_key`, `token`; an id, a path, or a key that is public, is none."""
+    """Judge a field by its last word: `client_secret`, `api_key`, `token`; not an id, a path or a public key."""
     *before, last = field.lower().split("_")
     if last in {"secret", "password", "passphrase", "token", "credential", "credentials"}:
         return True
@@ -291,6 +263,6 @@ def _shown(value: object) -> object:
 
 
 def _attributes(value: object) -> list[tuple[str, object]]:
-    """What an object keeps, in its `__dict__` and in its slots."""
+    """Return an object's attributes, from its `__dict__` and its slots."""
     names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
     return [*vars(value).items()] + [(name, getattr(value, name, None)) for name in names if name != "__dict__"]

@@ -1,7 +1,8 @@
-"""Where a fault falls decides what it is called: every operation, every request of it, every kind of fault."""
+"""Inject every kind of fault at every request of every operation, and check which error is raised."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Final
 
 import pytest
@@ -23,9 +24,9 @@ from payments_core.testing import faults
 from payments_core.testing.faults import Fault
 
 from .bench import SHORT, AtStep, Bench, Prepared, error_of
-from .rules import ONE_CHARGE, Rules, essential, needs
+from .rules import AUTHORIZES, CAPTURES, ONE_CHARGE, REFUNDS, Condition, Rules, essential, needs
 
-__all__ = ["Positions"]
+__all__ = ["Failures"]
 
 _LOST: Final[dict[str, Fault]] = {
     "timed-out": faults.Hang(),
@@ -55,19 +56,23 @@ _UNREADABLE: Final[dict[str, Fault]] = {
 _REFUSED: Final[dict[str, Fault]] = {"401": faults.Unauthorized(), "403": faults.Forbidden()}
 
 
-class Positions(Rules):
-    """The taxonomy of errors, operation by operation."""
+class Failures(Rules):
+    """Check the errors, operation by operation."""
 
     def _each(self, bench: Bench) -> list[tuple[str, int, list[Request]]]:
-        """Every request of every operation: its name, its place, and all requests of the flow."""
+        """Return every request of every operation: its operation, its index, and all requests of the flow."""
         flows = [(name, bench.steps(name)) for name in bench.operations()]
         return [(name, place, steps) for name, steps in flows for place in range(len(steps))]
 
     def _fail(
         self, bench: Bench, operation: str, place: int, fault: Fault, **options: Any
     ) -> tuple[PaymentError, Prepared]:
-        with bench.open(**options) as gateway:
-            prepared = bench.prepare(operation, gateway)
+        # Prepare with a gateway that has time, so that only the call itself has a short deadline.
+        with bench.open() as patient, bench.open(**options) as gateway:
+            prepared = dataclasses.replace(bench.prepare(operation, patient), gateway=gateway)
+            if self.has("authorize"):
+                gateway.authorize()
+            bench.fault_gateway.clear()
             injected = AtStep(fault, place)
             bench.inject(injected)
             error = error_of(lambda: prepared.call())
@@ -75,31 +80,31 @@ class Positions(Rules):
         return error, prepared
 
     def test_at_least_one_request_of_each_money_operation_is_not_safe(self, bench: Bench) -> None:
-        """`safe` means that nothing is moved: a create that is marked so would be called unavailable, and sent again."""
+        """A create marked `safe` would be called unavailable, and sent again."""
         for operation in bench.operations():
             flags = [request.safe for request in bench.steps(operation)]
             if operation in {"get_status", "get_refund"}:
-                assert all(flags), f"{operation} only asks: mark its requests safe=True"
+                assert all(flags), f"{operation} only queries: mark its requests safe=True"
             else:
-                assert not all(flags), f"{operation} moves money: a request of it is not safe"
+                assert not all(flags), f"{operation} moves money: one of its requests must not be marked safe"
 
     def test_a_safe_request_changes_nothing(self, bench: Bench) -> None:
-        """One that is marked safe is sent again as often as it fails; a confirmation that is marked so moves money each time."""
+        """A safe request is repeated whenever it fails; if it moved money, it would do so each time."""
         for operation, place, steps in self._each(bench):
             if not steps[place].safe or operation in {"get_status", "get_refund"}:
                 continue
             held = []
             for fault in (faults.TooManyRequests("3600"), faults.ForwardThen(faults.TooManyRequests("3600"))):
                 _, prepared = self._fail(bench, operation, place, fault)
-                bench.heal()
+                bench.reset()
                 held.append(self._books(bench, prepared.order_id))
             assert held[0] == held[1], (
-                f"{operation}, request {place + 1} is marked safe, and it moves something: before it the gateway held "
-                f"{held[0]}, and afterwards {held[1]}"
+                f"{operation}, request {place + 1} is marked safe, but it changes something: the gateway held "
+                f"{held[0]} before it, and {held[1]} afterwards"
             )
 
     def _books(self, bench: Bench, order_id: str) -> list[object]:
-        """What the gateway holds of an order, and what it answers to who asks."""
+        """Return what the gateway holds of an order, and its answer to a query."""
         held = list(bench.sandbox.charges(order_id))
         books: list[object] = [(each.amount, each.captured, each.refunded) for each in held]
         if self.has("get_status"):
@@ -114,13 +119,8 @@ class Positions(Rules):
     @essential
     @pytest.mark.parametrize("fault", _LOST.values(), ids=_LOST)
     def test_a_lost_answer_is_unknown_where_money_may_have_moved(self, bench: Bench, fault: Fault) -> None:
-        """And only there: a query that is lost says nothing. What is not idempotent leaves once."""
-        for operation, place, steps in self._each(bench):
-            error, prepared = self._fail(bench, operation, place, fault, deadline=SHORT)
-            exposed = [each for each in steps[: place + 1] if not each.safe] if prepared.moves_money else []
-            wanted = OutcomeUnknown if exposed else GatewayUnavailable
-            assert type(error) is wanted, f"{operation}, request {place + 1}: {error!r}"
-            self._check_unknown(bench, operation, error, exposed)
+        """Elsewhere it is unavailable. A request that is not idempotent is sent once."""
+        self._check_each(bench, fault, GatewayUnavailable, deadline=SHORT)
 
     @essential
     @pytest.mark.parametrize("fault", _UNREADABLE.values(), ids=_UNREADABLE)
@@ -128,10 +128,16 @@ class Positions(Rules):
         self, bench: Bench, fault: Fault
     ) -> None:
         """A maintenance page is neither a refusal nor a missing charge."""
+        self._check_each(bench, fault, ProtocolViolation)
+
+    def _check_each(
+        self, bench: Bench, fault: Fault, otherwise: type[PaymentError], *, counts: bool = True, **options: Any
+    ) -> None:
+        """Play a fault at each request: unknown if one may have moved money, which the failing one `counts` among."""
         for operation, place, steps in self._each(bench):
-            error, prepared = self._fail(bench, operation, place, fault)
-            exposed = [each for each in steps[: place + 1] if not each.safe] if prepared.moves_money else []
-            wanted = OutcomeUnknown if exposed else ProtocolViolation
+            error, prepared = self._fail(bench, operation, place, fault, **options)
+            exposed = [each for each in steps[: place + counts] if not each.safe] if prepared.moves_money else []
+            wanted = OutcomeUnknown if exposed else otherwise
             assert type(error) is wanted, f"{operation}, request {place + 1}: {error!r}"
             self._check_unknown(bench, operation, error, exposed)
 
@@ -142,23 +148,25 @@ class Positions(Rules):
         for each in exposed:
             if not each.idempotent:
                 same = [
-                    sent for sent in bench.between.requests if sent.method == each.method and _alike(sent.path, each)
+                    sent
+                    for sent in bench.fault_gateway.requests
+                    if sent.method == each.method and _same_path(sent.path, each)
                 ]
-                assert len(same) == 1, f"{operation} is not idempotent, and was sent {len(same)} times"
+                assert len(same) == 1, f"{operation} is not idempotent, but was sent {len(same)} times"
 
     @essential
     def test_a_connection_that_is_refused_means_that_nothing_was_accepted(self, bench: Bench) -> None:
-        """Of every operation's first request."""
+        """Refuse the first request of every operation."""
         for operation in bench.operations():
             with bench.open() as gateway:
                 prepared = bench.prepare(operation, gateway)
-                with bench.between.refusing():
+                with bench.fault_gateway.refusing():
                     error = error_of(prepared.call)
             assert type(error) is GatewayUnavailable, f"{operation}: {error!r}"
 
     @essential
     def test_too_many_requests_means_that_this_one_was_not_accepted(self, bench: Bench) -> None:
-        """`RateLimited`, at once where money moves; but unknown where an earlier request of the flow may have moved some."""
+        """It is `RateLimited`, or unknown if an earlier request of the flow may have moved money."""
         for operation, place, steps in self._each(bench):
             error, prepared = self._fail(bench, operation, place, faults.TooManyRequests("3600"))
             earlier = prepared.moves_money and any(not each.safe for each in steps[:place])
@@ -170,41 +178,36 @@ class Positions(Rules):
     @essential
     @pytest.mark.parametrize("fault", _REFUSED.values(), ids=_REFUSED)
     def test_refused_credentials_are_no_refused_charge(self, bench: Bench, fault: Fault) -> None:
-        """They are renewed where they can be, and then `AuthorizationRejected`; what may have moved money is unknown."""
-        for operation, place, steps in self._each(bench):
-            error, prepared = self._fail(bench, operation, place, fault, deadline=SHORT)
-            doubtful = steps[:place] if self._decided_before(fault) else steps[: place + 1]
-            exposed = [each for each in doubtful if not each.safe] if prepared.moves_money else []
-            wanted = OutcomeUnknown if exposed else AuthorizationRejected
-            assert type(error) is wanted, f"{operation}, request {place + 1}: {error!r}"
-            self._check_unknown(bench, operation, error, exposed)
+        """They are renewed if possible, then `AuthorizationRejected`; unknown if money may have moved."""
+        counts = not self._is_refusal_status(fault)
+        self._check_each(bench, fault, AuthorizationRejected, counts=counts, deadline=SHORT)
 
-    def _decided_before(self, fault: Fault) -> bool:
-        """Tell whether the gateway documents that it refuses so before it accepts anything."""
+    def _is_refusal_status(self, fault: Fault) -> bool:
+        """Return True if the gateway documents this status as a refusal before anything is accepted."""
         return (401 if isinstance(fault, faults.Unauthorized) else 403) in self.info().refusal_statuses
 
     # The authorization.
 
-    @needs("the provider has no `authorize`", lambda cls: cls.has("authorize"))
+    @needs(AUTHORIZES)
     def test_a_token_is_obtained_once_and_used_again(self, bench: Bench) -> None:
-        """One token call for any number of calls."""
+        """One token serves any number of calls."""
         steps = bench.steps("create_charge")
-        bench.heal()
+        bench.reset()
         with bench.open() as gateway:
             gateway.authorize()
-            asked = len(bench.between.requests)
+            asked = len(bench.fault_gateway.requests)
             gateway.authorize()
-            assert len(bench.between.requests) == asked > 0
+            assert len(bench.fault_gateway.requests) == asked > 0
             bench.create(gateway)
             bench.create(gateway)
-            assert len(bench.between.requests) == asked + 2 * len(steps)
+            assert len(bench.fault_gateway.requests) == asked + 2 * len(steps)
 
-    @needs("the provider has no `authorize`", lambda cls: cls.has("authorize"))
+    @needs(AUTHORIZES)
     @pytest.mark.parametrize("fault", _REFUSED.values(), ids=_REFUSED)
     def test_a_refused_token_is_renewed_once_and_the_charge_is_made_once(self, bench: Bench, fault: Fault) -> None:
-        """The flow runs again from its start, with the new token; but not where the charge may have been made."""
+        """The flow restarts with the new token, unless the charge may have been made."""
         steps = bench.steps("create_charge")
-        if not (self._decided_before(fault) or steps[0].safe or steps[0].idempotent):
+        if not (self._is_refusal_status(fault) or steps[0].safe or steps[0].idempotent):
             error, prepared = self._fail(bench, "create_charge", 0, fault)
             assert type(error) is OutcomeUnknown, f"a create that was answered so may have been accepted: {error!r}"
             self._check_unknown(bench, "create_charge", error, steps[:1])
@@ -214,13 +217,13 @@ class Positions(Rules):
             prepared = bench.prepare("create_charge", gateway)
             bench.inject(AtStep(fault, 0, times=1))
             prepared.call()
-            renewals = len(bench.between.requests) - len(steps) - 1
+            renewals = len(bench.fault_gateway.requests) - len(steps) - 1
         assert renewals == 1, f"the token was obtained {renewals} times after it was refused"
         assert len(bench.sandbox.charges(prepared.order_id)) == 1
 
-    @needs("the provider has no `authorize`", lambda cls: cls.has("authorize"))
+    @needs(AUTHORIZES)
     def test_a_fault_of_the_token_call_is_never_an_unknown_outcome(self, bench: Bench) -> None:
-        """Nothing was asked for yet. A page of HTML is no wrong password; a 429 before the create is `RateLimited`."""
+        """Nothing was requested yet. An HTML page is not a wrong password; a 429 is `RateLimited`."""
         wanted: list[tuple[Fault, type[PaymentError]]] = [
             (faults.Hang(), GatewayUnavailable),
             (faults.Reset(), GatewayUnavailable),
@@ -231,7 +234,7 @@ class Positions(Rules):
             (faults.Unauthorized(), AuthorizationRejected),
         ]
         for fault, kind in wanted:
-            bench.heal()
+            bench.reset()
             order_id = bench.new_order()
             with bench.open(deadline=SHORT) as gateway:
                 bench.inject(fault)
@@ -239,9 +242,9 @@ class Positions(Rules):
             assert type(error) is kind, f"{fault}: {error!r}"
             assert list(bench.sandbox.charges(order_id)) == []
 
-    @needs("the provider has no `authorize`", lambda cls: cls.has("authorize"))
-    def test_a_429_on_the_second_of_two_requests_keeps_what_the_first_one_was(self, bench: Bench) -> None:
-        """The token was answered, the create was not accepted: `RateLimited`, and no charge."""
+    @needs(AUTHORIZES)
+    def test_a_429_after_the_token_call_is_rate_limited(self, bench: Bench) -> None:
+        """The token was issued and the create refused: `RateLimited`, and no charge."""
         order_id = bench.new_order()
         with bench.open() as gateway:
             bench.inject(AtStep(faults.TooManyRequests("3600"), 1))
@@ -249,11 +252,11 @@ class Positions(Rules):
         assert type(error) is RateLimited
         assert list(bench.sandbox.charges(order_id)) == []
 
-    # What a lost answer leaves behind.
+    # Lost answers.
 
     @essential
     def test_a_create_whose_answer_is_lost_makes_one_charge(self, bench: Bench) -> None:
-        """The charge exists. A create that is marked idempotent is sent again, and must still be one charge."""
+        """The charge exists. An idempotent create is sent again, and must still be one charge."""
         last = bench.last_unsafe("create_charge")
         with bench.open() as gateway:
             prepared = bench.prepare("create_charge", gateway)
@@ -264,21 +267,21 @@ class Positions(Rules):
             except PaymentError as exc:
                 outcome = exc
             held = bench.sandbox.charges(prepared.order_id)
-            assert len(held) == 1, f"{len(held)} charges were made of one: a create that is idempotent only in name"
+            assert len(held) == 1, f"{len(held)} charges were made of one: the create is marked idempotent, but is not"
             if all(each.idempotent for each in bench.steps("create_charge") if not each.safe):
-                assert isinstance(outcome, Charge), f"an idempotent create was not made again: {outcome!r}"
+                assert isinstance(outcome, Charge), f"an idempotent create was not repeated: {outcome!r}"
                 return
             assert type(outcome) is OutcomeUnknown
             assert outcome.repeatable is False
-            bench.heal()
+            bench.reset()
             if self.has("get_status") and "order_id" in self.info().query_by:
                 found = gateway.get_status(Reference(prepared.order_id))
                 assert found.reference.provider_id in {"", held[0].provider_id}
 
     @essential
-    @needs("no key_lifetime is declared", lambda cls: cls.info().key_lifetime is not None)
+    @needs(Condition("no key_lifetime is declared", lambda cls: cls.info().key_lifetime is not None))
     def test_the_identical_call_is_one_charge_for_as_long_as_its_key_is_declared_to_live(self, bench: Bench) -> None:
-        """Every answer is lost; the same call is made again by another process, near the end of the key's life."""
+        """Every answer is lost; another process repeats the call near the end of the key's lifetime."""
         lifetime = self.info().key_lifetime or 0.0
         last = bench.last_unsafe("create_charge")
         with bench.open() as gateway:
@@ -286,8 +289,8 @@ class Positions(Rules):
             bench.inject(AtStep(faults.LoseAnswer(), last))
             error = error_of(prepared.call)
             assert type(error) is OutcomeUnknown, repr(error)
-            assert error.repeatable, "a key_lifetime is declared, and the create is not marked idempotent"
-        bench.heal()
+            assert error.repeatable, "a key_lifetime is declared, but the create is not marked idempotent"
+        bench.reset()
         bench.sandbox.advance(max(lifetime - 60, lifetime * 0.9))
         with bench.open() as gateway:
             again = gateway.create_charge(self.request(prepared.order_id, bench.amount, **bench.usual_fields()))
@@ -297,19 +300,19 @@ class Positions(Rules):
         )
         assert again.reference.provider_id in {"", held[0].provider_id}
 
-    @needs("capture_charge is not declared", lambda cls: "capture_charge" in cls.info().operations)
+    @needs(CAPTURES)
     def test_a_capture_whose_answer_is_lost_takes_the_money_once(self, bench: Bench) -> None:
-        """By the gateway's own books, whether it is sent again or not."""
-        order_id = self._lose(bench, "capture_charge")
+        """The gateway's books show it, whether or not it is sent again."""
+        order_id = self._lose_answer(bench, "capture_charge")
         assert [each.captured for each in bench.sandbox.charges(order_id)] == [bench.amount]
 
-    @needs("refund_charge is not declared", lambda cls: "refund_charge" in cls.info().operations)
+    @needs(REFUNDS)
     def test_a_refund_whose_answer_is_lost_gives_the_money_back_once(self, bench: Bench) -> None:
-        """By the gateway's own books, whether it is sent again or not."""
-        order_id = self._lose(bench, "refund_charge")
-        assert [each.refunded for each in bench.sandbox.charges(order_id)] == [bench.part(bench.amount)]
+        """The gateway's books show it, whether or not it is sent again."""
+        order_id = self._lose_answer(bench, "refund_charge")
+        assert [each.refunded for each in bench.sandbox.charges(order_id)] == [bench.quarter(bench.amount)]
 
-    def _lose(self, bench: Bench, operation: str) -> str:
+    def _lose_answer(self, bench: Bench, operation: str) -> str:
         last = bench.last_unsafe(operation)
         with bench.open() as gateway:
             prepared = bench.prepare(operation, gateway)
@@ -321,11 +324,11 @@ class Positions(Rules):
         bench.settle(prepared.order_id)
         return prepared.order_id
 
-    @needs(*ONE_CHARGE)
+    @needs(ONE_CHARGE)
     def test_one_order_with_two_amounts_is_never_two_charges_of_one_key(self, bench: Bench) -> None:
-        """A key that holds the amount would make a second charge of one order."""
+        """A key that includes the amount would make a second charge of one order."""
         order_id = bench.new_order()
-        other = bench.part(bench.amount)
+        other = bench.quarter(bench.amount)
         with bench.open() as gateway:
             bench.create(gateway, order_id)
             error = error_of(lambda: bench.create(gateway, order_id, other))
@@ -333,7 +336,7 @@ class Positions(Rules):
         assert len(bench.sandbox.charges(order_id)) == 1
 
 
-def _alike(path: str, request: Request) -> bool:
-    """Whether a path is the request's but for the ids in it."""
+def _same_path(path: str, request: Request) -> bool:
+    """Return True if a path is the request's, apart from ids in it."""
     ours, theirs = path.split("/"), request.path.split("/")
     return len(ours) == len(theirs) and ours[-1] == theirs[-1]

@@ -1,7 +1,7 @@
-"""A watch over hooks: what they do that a hook does not, while they run, in the thread of the test and nowhere else.
+"""Watch a provider's hooks for I/O, clocks and the environment, with a profiler in the test's thread.
 
-It is the profiler of one thread for the length of one block. So nothing stays behind in the process; what traces lines, as
-coverage and debuggers do, is not disturbed; and a profiler that was there before is put back.
+The profiler is removed when the block ends, and an earlier one restored. Tracers, such as coverage and debuggers, are
+not affected.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Any, Final
 
 __all__ = ["watched"]
 
-# Builtin functions and methods, by their qualified names: what reaches out of the process, or waits.
+# Builtins that reach out of the process or wait, by their qualified names.
 _IO: Final = {
-    "open", "socket.connect", "socket.connect_ex", "socket.sendto", "getaddrinfo", "gethostbyname", "fork_exec", "system",
-    "posix_spawn", "start_new_thread", "start_joinable_thread", "sleep",
+"open", "socket.connect", "socket.connect_ex", "socket.sendto", "getaddrinfo", "gethostbyname", "fork_exec",
+    "system", "posix_spawn", "start_new_thread", "start_joinable_thread", "sleep",
 }  # fmt: skip
-# What is another one in each call. Only where the plugin itself asks: its libraries may have their reasons.
+# Builtins whose result changes with each call: watched in the plugin's own modules, not in its libraries.
 _CLOCKS: Final = {
     "time", "time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today", "localtime", "gmtime",
     "urandom", "getpid", "getrandbits", "Random.random",
 }  # fmt: skip
 _MODULES_OF_CLOCKS: Final = {"time", "datetime", "posix", "nt", "random"}
-# Imports, logs, source lines and time zones are read from files by those who are asked for something else.
+# Modules that may read files on behalf of a caller: imports, logs, source lines and time zones.
 _ALLOWED: Final = ("importlib", "logging", "linecache", "tokenize", "traceback", "warnings", "zoneinfo", "encodings")
 _ENVIRONMENT: Final = os.environ.__class__.__getitem__.__code__
 _MAPPINGS: Final = ("os", "collections.abc", "_collections_abc")
@@ -36,7 +36,7 @@ _MAPPINGS: Final = ("os", "collections.abc", "_collections_abc")
 
 @contextmanager
 def watched(provider: type) -> Iterator[set[str]]:
-    """While it is open, what the provider's hooks do besides computing is put into the set."""
+    """Collect, until the block ends, what the provider's hooks do besides computing."""
     watch = _Watch(provider)
     earlier = sys.getprofile()
     sys.setprofile(watch.see)
@@ -44,7 +44,7 @@ def watched(provider: type) -> Iterator[set[str]]:
         yield watch.seen
     finally:
         sys.setprofile(earlier if callable(earlier) else None)
-        # Before Python 3.12 cProfile is such a profiler, and is no function.
+        # Before Python 3.12, cProfile is a profiler of this kind but not a function.
         getattr(earlier, "enable", lambda: None)()
 
 
@@ -70,7 +70,7 @@ class _Watch:
         name = getattr(arg, "__qualname__", "")
         if name in _IO:
             self._io(frame, name)
-        elif name in _CLOCKS and self._is_own(frame) and _home(arg) in _MODULES_OF_CLOCKS:
+        elif name in _CLOCKS and self._is_own(frame) and _module_of(arg) in _MODULES_OF_CLOCKS:
             self._note(frame, f"asks {name}()")
 
     def _io(self, frame: FrameType, name: str) -> None:
@@ -95,7 +95,7 @@ class _Watch:
 
 
 def _methods(kind: type) -> Iterator[tuple[str, CodeType]]:
-    """The code of a class's methods; not of what makes an instance, which may prepare what the hooks need."""
+    """Yield the code of a class's methods, except constructors, which may prepare what the hooks need."""
     for name, value in vars(kind).items():
         function = inspect.unwrap(value.fget if isinstance(value, property) and value.fget else value)
         code = getattr(getattr(function, "__func__", function), "__code__", None)
@@ -114,8 +114,8 @@ def _module(frame: FrameType) -> str:
     return "importlib" if frame.f_code.co_filename.startswith("<frozen importlib") else name
 
 
-def _home(function: Any) -> str:
-    """The module of a builtin, or of the class or the object whose method it is."""
+def _module_of(function: Any) -> str:
+    """Return the module of a builtin, or of the class or object that it is a method of."""
     owner = getattr(function, "__self__", None)
     if isinstance(owner, type):
         return owner.__module__

@@ -1,7 +1,7 @@
-"""Answers that are changed on their way: overheard, given once more, without a field, or with another word in them.
+"""Record a gateway's answers, and give them again: unchanged, without a field, or with another value.
 
-Bodies are changed as the text that they are, so that JSON, forms and XML are served alike. In a body of any other kind no
-field is known, and an answer to a call is then only given once more as a whole.
+Bodies are changed as text, so that JSON, forms and XML are served alike. No field is recognized in a body of any other
+kind, and such an answer is only given again as a whole.
 """
 
 from __future__ import annotations
@@ -19,20 +19,30 @@ from payments_core.testing.faults import Exchange, Fault, Headers
 
 from .bench import AtStep, Bench
 
-__all__ = ["Given", "Heard", "Rewrite", "answered", "at_last", "lacking", "other_id", "overheard", "with_word"]
+__all__ = [
+    "RawAnswer",
+    "RecordedAnswers",
+    "Rewrite",
+    "at_last_request",
+    "other_id",
+    "record_answers",
+    "replay_answers",
+    "with_word",
+    "without_each_field",
+]
 
 T = TypeVar("T")
 
-# What is about the bytes of one answer, and not about what it says.
+# Headers about the transfer of an answer, not about its content.
 _FRAMING: Final = {"content-length", "content-encoding", "transfer-encoding", "connection"}
 # `name=text`, joined by `&`, and nothing else.
 _FORM: Final = re.compile(rb"[^=&\s<>{}]+=[^=&\s<>{}]*(?:&[^=&\s<>{}]+=[^=&\s<>{}]*)*")
 _PAIR: Final = re.compile(rb"(?:^|&)([^=&]+)=[^&]*")
-# An element that holds text and no other element.
+# An element that contains only text.
 _ELEMENT: Final = re.compile(rb"<([A-Za-z_][\w.:-]*)(?:\s[^<>]*)?>(?:<!\[CDATA\[.*?\]\]>|[^<]*)</\1>", re.DOTALL)
 
 
-class Given(NamedTuple):
+class RawAnswer(NamedTuple):
     """An answer as the gateway gave it."""
 
     status: int
@@ -40,19 +50,19 @@ class Given(NamedTuple):
     body: bytes
 
 
-class Heard:
-    """The answers to all requests of one call; given once more, they are given in the same order."""
+class RecordedAnswers:
+    """The answers to all requests of one call, to be given again in the same order."""
 
-    def __init__(self, answers: Sequence[Given]) -> None:
+    def __init__(self, answers: Sequence[RawAnswer]) -> None:
         self._answers = answers
 
     @property
     def body(self) -> bytes:
-        """What the last one says."""
+        """Return the body of the last one."""
         return self._answers[-1].body
 
     def again(self, body: bytes) -> Fault:
-        """A fault that plays all of them, the last one with this body."""
+        """Return a fault that gives all of them, the last one with this body."""
         last = self._answers[-1]._replace(body=body)
         return _InTurn([faults.Answer(each.body, each.status, each.headers) for each in (*self._answers[:-1], last)])
 
@@ -66,54 +76,56 @@ class _InTurn:
 
 
 class Rewrite:
-    """A fault that forwards, changes the body of the answer, and keeps each answer as the gateway gave it."""
+    """Forward a request, change the body of the answer, and keep the original answer, as a fault."""
 
     def __init__(self, change: Callable[[bytes], bytes] = bytes) -> None:
         self._change = change
-        self.answers: list[Given] = []
+        self.answers: list[RawAnswer] = []
         self.changed = 0
 
     def play(self, exchange: Exchange) -> bool:
-        """Let the client have the changed answer."""
+        """Give the client the changed answer."""
         status, headers, body = exchange.fetch()
         if any((name.lower(), value.lower()) == ("content-encoding", "gzip") for name, value in headers):
             body = gzip.decompress(body)
         headers = tuple(pair for pair in headers if pair[0].lower() not in _FRAMING)
-        self.answers.append(Given(status, headers, body))
+        self.answers.append(RawAnswer(status, headers, body))
         changed = self._change(body)
         self.changed += changed != body
         return exchange.answer(status, headers, changed)
 
 
-def overheard(bench: Bench, gateway: Gateway, call: Callable[[], T]) -> tuple[Heard, T]:
-    """What the gateway answered to a call, and what the call returned."""
+def record_answers(bench: Bench, gateway: Gateway, call: Callable[[], T]) -> tuple[RecordedAnswers, T]:
+    """Return the gateway's answers to a call, and the call's result."""
     if bench.contract.has("authorize"):
-        gateway.authorize()  # so that the answers are to the call alone
+        gateway.authorize()  # so that the answers belong to the call alone
     rewrite = Rewrite()
     with bench.inject(rewrite):
         result = call()
     assert rewrite.answers, "it sent nothing"
-    return Heard(rewrite.answers), result
+    return RecordedAnswers(rewrite.answers), result
 
 
-def answered(bench: Bench, heard: Heard, call: Callable[[], T], body: bytes | None = None) -> T | PaymentError:
-    """What a call returns, or raises, that is given these answers, the last one with another body."""
-    with bench.inject(heard.again(heard.body if body is None else body)):
+def replay_answers(
+    bench: Bench, recorded: RecordedAnswers, call: Callable[[], T], body: bytes | None = None
+) -> T | PaymentError:
+    """Return the result or error of a call that gets these answers, the last one with another body."""
+    with bench.inject(recorded.again(recorded.body if body is None else body)):
         try:
             return call()
         except PaymentError as exc:
             return exc
 
 
-def at_last(bench: Bench, operation: str, fault: Fault) -> AtStep:
-    """The fault, played at the last request of an operation."""
+def at_last_request(bench: Bench, operation: str, fault: Fault) -> AtStep:
+    """Return the fault, to be played at the last request of an operation."""
     steps = bench.steps(operation)
     assert steps, f"{operation} sends nothing"
     return AtStep(fault, len(steps) - 1)
 
 
-def lacking(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """The names of the fields in a body, each with the body without that field."""
+def without_each_field(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the name of each field in a body, and the body without it."""
     try:
         whole = json.loads(body)
     except ValueError:
@@ -125,13 +137,13 @@ def lacking(body: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def with_word(body: bytes, word: str, other: str) -> bytes:
-    """The body with another word wherever this one is a whole value of it, and not a part of one, or a name."""
+    """Replace a value of the body wherever it is the whole value, and neither a part of one nor a name."""
     value = rb"""(?:(?<=["'>=\[,:])|(?<=[:,] ))%b(?=["'<&,\]}\s]|$)(?!["']\s*:)""" % re.escape(word.encode())
     return re.sub(value, other.encode().replace(b"\\", rb"\\"), body)
 
 
 def other_id(provider_id: str, number: int = 0) -> str:
-    """An id of the same form that nothing has; another one for each number."""
+    """Return an unused id of the same form, another one for each number."""
     digits = random.Random(number)  # noqa: S311 - no secret
     tail = "".join(digits.choice("0123456789") if each.isdigit() else each for each in provider_id[-12:])
     changed = provider_id[:-12] + tail

@@ -1,4 +1,4 @@
-"""What an answer's words are taken for: a strange word is no status, a no is no success, and a stranger's no is none at all."""
+"""Check how statuses and refusals are read: unknown statuses, documented refusals, and answers of strangers."""
 
 from __future__ import annotations
 
@@ -22,49 +22,49 @@ from payments_core import (
 from payments_core.testing import faults
 
 from .bench import Bench, error_of
-from .rewriting import Rewrite, at_last, other_id, overheard, with_word
+from .responses import Rewrite, at_last_request, other_id, record_answers, with_word
 from .rules import ASKED, Rules, essential, needs
 
-__all__ = ["Verdicts"]
+__all__ = ["Refusals"]
 
-# What a proxy says of an address that it does not know.
-_STRANGER: Final = b'{"message": "no Route matched with those values", "request_id": "0"}'
+# A proxy's answer to an unknown path.
+_PROXY_ANSWER: Final = b'{"message": "no Route matched with those values", "request_id": "0"}'
 
 
-class Verdicts(Rules):
-    """Unheard of words, refusals, and what is not there."""
+class Refusals(Rules):
+    """Check unknown statuses, refusals, and charges that do not exist."""
 
-    # Words.
+    # Statuses.
 
     @essential
-    def test_an_unheard_of_word_is_unknown_in_every_answer(self, bench: Bench) -> None:
-        """Of every operation, refunds too: what nobody understands is neither paid nor failed."""
+    def test_an_undocumented_status_is_unknown_in_every_answer(self, bench: Bench) -> None:
+        """Whatever the operation, an unknown status is neither paid nor failed."""
         with bench.open() as gateway:
             for name in bench.operations():
                 genuine = bench.prepare(name, gateway).call()
-                rewrite = Rewrite(functools.partial(_unheard_of, raw=genuine.raw_status))
-                played = at_last(bench, name, rewrite)
+                rewrite = Rewrite(functools.partial(_with_unknown_status, raw=genuine.raw_status))
+                played = at_last_request(bench, name, rewrite)
                 prepared = bench.prepare(name, gateway)
                 with bench.inject(played):
                     try:
                         result = prepared.call()
                     except PaymentError:
                         continue
-                # Where the word is still the same one, it was not read out of this answer.
+                # An unchanged status was not read from this answer.
                 assert result.raw_status == genuine.raw_status or result.status.value == "UNKNOWN", (
                     f"{name}: {result.raw_status!r}, in place of {genuine.raw_status!r}, is read as {result.status}"
                 )
 
     @essential
-    @needs(*ASKED)
-    def test_words_that_hold_a_known_word_are_unknown(self, bench: Bench) -> None:
+    @needs(ASKED)
+    def test_a_status_that_contains_a_known_one_is_unknown(self, bench: Bench) -> None:
         """`unpaid` ends with `paid`, and `paid_out` begins with it."""
         wrong = []
         with bench.open() as gateway:
             order_id = bench.new_order()
             reference = bench.reference(bench.create(gateway, order_id), order_id)
-            # Around the text of JSON no space is without a meaning.
-            spaced = _is_json(overheard(bench, gateway, lambda: gateway.get_status(reference))[0].body)
+            # In JSON, spaces within a string are significant.
+            spaced = _is_json(record_answers(bench, gateway, lambda: gateway.get_status(reference))[0].body)
             for word in self.raw_statuses:
                 words = {f"un{word}", f"not_{word}", f"partially_{word}", f"{word}_out"}
                 words |= {f" {word}", f"{word} "} if spaced else set()
@@ -78,42 +78,44 @@ class Verdicts(Rules):
                         wrong.append(f"{each!r} is read as {found.status}")
         assert not wrong, "; ".join(wrong)
 
-    # Noes.
+    # Refusals.
 
-    def test_a_stranger_s_4xx_is_no_documented_answer(self, bench: Bench) -> None:
-        """A proxy answers in JSON too, and knows nothing about any charge."""
+    def test_a_4xx_of_a_proxy_is_not_read_as_the_gateway_s(self, bench: Bench) -> None:
+        """A proxy may answer in JSON too, and knows nothing about the charge."""
         with bench.open() as gateway:
             for status in (400, 404, 409, 422):
                 for name in bench.operations():
                     prepared = bench.prepare(name, gateway)
-                    with bench.inject(faults.Answer(_STRANGER, status)):
+                    with bench.inject(faults.Answer(_PROXY_ANSWER, status)):
                         error = error_of(prepared.call)
                     said = f"{name}: a proxy's answer of {status} is read as the gateway's"
                     assert type(error) is not NotFound, f"{said}: {error!r}"
-                    assert not (isinstance(error, Rejected) and error.definitive), f"{said} definitive no: {error!r}"
+                    assert not (isinstance(error, Rejected) and error.definitive), (
+                        f"{said} definitive refusal: {error!r}"
+                    )
 
     @essential
-    def test_no_operation_succeeds_where_the_gateway_says_no(self, bench: Bench) -> None:
-        """A refused capture that is told as a payment is goods for nothing."""
+    def test_no_operation_succeeds_when_the_gateway_refuses(self, bench: Bench) -> None:
+        """A refused capture reported as a payment gives the goods away."""
         with bench.open() as gateway:
             for refusal in self.refusals:
                 answer = faults.Answer(refusal.body, refusal.status, refusal.headers)
                 for name in bench.operations():
-                    played = at_last(bench, name, answer)
+                    played = at_last_request(bench, name, answer)
                     prepared = bench.prepare(name, gateway)
                     with bench.inject(played):
                         try:
                             result = prepared.call()
                         except PaymentError:
                             continue
-                    # What was to be moved may also be told as failed; a charge that was only asked about has not.
+                    # A movement may also be reported as failed, but a query may not.
                     failed = name in {"complete_charge", "refund_charge"} and result.status.value == "FAILED"
-                    assert failed, f"{name}: the gateway said no ({refusal.name}), and it returned {result!r}"
+                    assert failed, f"{name}: the gateway refused ({refusal.name}), but it returned {result!r}"
 
     @essential
-    @needs(*ASKED)
-    def test_what_is_not_there_has_not_failed(self, bench: Bench) -> None:
-        """Its create may still be on the way: a final status of a charge that is not found is a second charge tomorrow."""
+    @needs(ASKED)
+    def test_a_charge_that_is_not_found_has_not_failed(self, bench: Bench) -> None:
+        """Its create may still be in flight: a final status would invite a second charge."""
         with bench.open() as gateway:
             order_id, missing = bench.new_order(), bench.new_order()
             charge = bench.paid(gateway, order_id)
@@ -130,12 +132,12 @@ class Verdicts(Rules):
                 except PaymentError:
                     continue
                 assert result.status.value in {"UNKNOWN", "PENDING"}, (
-                    f"what the gateway does not know is told as {result.status}: {result!r}"
+                    f"a charge that the gateway does not know is reported as {result.status}: {result!r}"
                 )
 
 
-def _unheard_of(body: bytes, *, raw: str) -> bytes:
-    """The body with another word in place of a raw status; or of each part of one that was put together."""
+def _with_unknown_status(body: bytes, *, raw: str) -> bytes:
+    """Replace a raw status in the body by an unknown word, or each part of one that was composed."""
     for words in ([raw], re.split(r"\W+", raw)):
         changed = body
         for word in filter(None, words):
