@@ -40,9 +40,9 @@ class Accepted(StrEnum):
     An error of a call that only asks (`get_status`, `get_refund`, `confirm`, `confirm_event`, `parse_webhook`) says
     nothing about the charge and is always `UNKNOWN`.
 
-    * `NO`: it did not: the call may be made again
-    * `UNKNOWN`: it may have
-    * `YES`: it did, if not as asked: of another amount, say
+    * `NO`: nothing was accepted; you may call again
+    * `UNKNOWN`: something may have been accepted
+    * `YES`: something was accepted, though not as asked: of another amount, say
     """
 
     NO = "NO"
@@ -51,10 +51,10 @@ class Accepted(StrEnum):
 
 
 class PaymentError(Exception):
-    """Catch one of its subclasses: this is the root of everything that a public call raises.
+    """The base class of everything that a public call raises; catch its subclasses.
 
-    * `message`: what is wrong, in words; `str(error)` puts the gateway, the operation and the ids around it
-    * `request_id`: the gateway's id of the exchange, what its support asks for; `""` where there is none
+    * `message`: the problem, in words; `str(error)` adds the gateway, the operation and the ids
+    * `request_id`: the gateway's id of the exchange, for its support; `""` where there is none
     * `raw_code`: the gateway's own error code, `""` where there is none
     * `gateway`: the name that the gateway was opened by; the core fills it in
     * `provider`: the provider's id; the core fills it in
@@ -111,7 +111,7 @@ class ProviderNotFound(PaymentError):
 
 
 class ProviderContractError(PaymentError):
-    """Fix the installation: the plugin does not keep the contract."""
+    """Fix the installation: the plugin violates the contract."""
 
 
 class InvalidRequest(PaymentError, ValueError):
@@ -128,22 +128,22 @@ class InvalidRequest(PaymentError, ValueError):
 
 
 class UnsupportedOperation(PaymentError):
-    """Do not ask again: this provider cannot do that at all."""
+    """Do not try again: this provider does not support the call."""
 
 
 class AuthorizationRejected(PaymentError):
-    """Fix the credentials: the gateway refuses them, renewed ones too."""
+    """Fix the credentials: the gateway refuses them, even after renewal."""
 
 
 class RejectionCode(StrEnum):
-    """Why a gateway said no, as far as its own documentation tells.
+    """The reason for a decline, as far as the gateway documents it.
 
-    * `DECLINED`: the shopper's bank or wallet said no
+    * `DECLINED`: the shopper's bank or wallet declined
     * `INSUFFICIENT_FUNDS`: the shopper has too little money
     * `RISK`: the gateway suspects fraud
-    * `DUPLICATE`: the gateway has had this id already
-    * `INVALID`: the gateway refuses what the request says
-    * `UNKNOWN`: the gateway's code says none of these
+    * `DUPLICATE`: the id was used before
+    * `INVALID`: the request is invalid
+    * `UNKNOWN`: the gateway's code means none of these
     """
 
     DECLINED = "DECLINED"
@@ -155,9 +155,9 @@ class RejectionCode(StrEnum):
 
 
 class Rejected(PaymentError):
-    """Ask before you give the charge up, unless `definitive`: the gateway said no.
+    """Query before you give the charge up, unless `definitive`: the gateway refused it.
 
-    * `code`: why
+    * `code`: the reason
     * `definitive`: True only where the provider's table, with its source, says that nothing was accepted; without it
       the charge may still exist
     """
@@ -206,9 +206,9 @@ class GatewayUnavailable(PaymentError):
 
 
 class OutcomeUnknown(PaymentError):
-    """Ask for the status: the request may have been accepted. Never assume a failure and never just send again.
+    """Query the status: the request may have been accepted. Never assume a failure, and never just send again.
 
-    Where asking is impossible and `repeatable` is True, make the identical call again within `info.key_lifetime`
+    Where a query is impossible and `repeatable` is True, make the identical call again within `info.key_lifetime`
     seconds, with `first_sent_at=error.first_sent_at`.
 
     * `repeatable`: True when all that was sent was idempotent and the provider declares a `key_lifetime`
@@ -227,13 +227,13 @@ class OutcomeUnknown(PaymentError):
 
 
 class ProtocolViolation(PaymentError):
-    """Ask again, then ask the gateway: its answer cannot be understood, and says nothing about any payment."""
+    """Try again, then contact the gateway: its answer cannot be interpreted, and says nothing about any payment."""
 
 
 class Mismatch(PaymentError):
-    """Alert a person, and count it as not paid: the answer is about other money than ours.
+    """Alert a person, and count it as not paid: the answer is not about your order.
 
-    * `field`: what differs
+    * `field`: the field that differs
     """
 
     field: str = ""
@@ -245,12 +245,12 @@ class Mismatch(PaymentError):
 
 
 class WebhookRejected(PaymentError):
-    """Answer `status` and change nothing: the notification is not to be believed.
+    """Answer `status` and change nothing: the notification cannot be trusted.
 
-    It never says what the signature should have been.
+    It never contains the expected signature.
 
     * `reason`: `signature`, `malformed` or `stale`
-    * `status`: what to answer, as the provider declares in `info.rejection_status`; the core fills it in
+    * `status`: the HTTP status to answer, as the provider declares in `info.rejection_status`; the core fills it in
     """
 
     reason: str = "malformed"

@@ -398,7 +398,7 @@ class Gateway(OpenedGateway):
 
     * `name`: the name that it was opened by, a `str`
     * `info`: what its provider declares, a `ProviderInfo`
-    * `moves_money`: False for a test account or a sandbox, None where nobody says, a `bool | None`
+    * `moves_money`: False for a test account or a sandbox, None where it is unknown, a `bool | None`
     """
 
     _transport: Transport

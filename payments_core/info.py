@@ -102,7 +102,7 @@ class Method(msgspec.Struct, frozen=True):
     def takes(
         self, *, currency: str | None = None, channel: Channel | None = None, capture: bool | None = None
     ) -> bool:
-        """Return True where the method allows each of these that is given."""
+        """Return True if the method allows each given value."""
         return (
             (currency is None or self.currencies is None or currency in self.currencies)
             and (channel is None or self.channels is None or channel in self.channels)
@@ -113,10 +113,10 @@ class Method(msgspec.Struct, frozen=True):
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The lengths and amounts that the gateway takes.
 
-    * `order_id_length`: the most characters of an order id
+    * `order_id_length`: the maximum length of an order id
     * `order_id_pattern`: a regular expression of the whole order id, `""` for any
-    * `description_length`: the most characters of a description, None where none is documented
-    * `minimum`: the smallest amounts, at most one a currency; a currency without one has no documented limit
+    * `description_length`: the maximum length of a description, None where none is documented
+    * `minimum`: the smallest amounts, at most one per currency; a currency without one has no documented limit
     * `maximum`: the largest amounts, likewise
     """
 
@@ -140,17 +140,17 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     * `id`: the entry point's name
     * `title`: the gateway's name, for people
-    * `contract`: the version of the contract that the provider keeps
+    * `contract`: the version of the contract that the provider implements
     * `operations`: the optional hooks that are implemented
     * `currencies`: the ISO 4217 codes that the gateway takes
     * `methods`: the ways to pay, in the order in which a page should show them; the first is the default
     * `channels`: the channels that the gateway has a flow for
     * `limits`: the lengths and amounts that the gateway takes
     * `raw_statuses`: the table of the gateway's own words
-    * `query_by`: by which ids a charge can be asked about
+    * `query_by`: the ids by which a charge can be queried
     * `key_lifetime`: the seconds for which the gateway documents an idempotency key, None for none
     * `origins`: the https origins, besides the configured base URL, that requests may go to
-    * `webhook_methods`: the HTTP methods with which notifications come
+    * `webhook_methods`: the HTTP methods of notifications
     * `charge_options`: which of `capture` (False), `expires_in` and `payment_token` of a charge request the gateway has
       a use for
     * `options_type`: the struct of `ChargeRequest.options`, None where there are none
@@ -161,11 +161,11 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
       accepted
     * `moves_money`: False for a test account, True for a live one, None where the configuration does not tell; an
       instance may narrow it
-    * `notifications`: how they can be believed; by default SIGNED where `parse_webhook` is implemented, else NONE
+    * `notifications`: whether they are signed; by default SIGNED where `parse_webhook` is implemented, else NONE
     * `rejection_status`: the HTTP status with which a refused delivery is answered
-    * `duplicates`: what a second create for one order id does; by default SAME_FOR_KEY_LIFETIME where `key_lifetime` is
+    * `duplicates`: the effect of a second create for one order id; by default SAME_FOR_KEY_LIFETIME where `key_lifetime` is
       declared, else UNDOCUMENTED
-    * `refund_query_by`: the fields of a `RefundReference` that `get_refund` needs, each of them
+    * `refund_query_by`: the fields of a `RefundReference` that `get_refund` needs, all of them
     """
 
     id: str
@@ -280,7 +280,7 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
     def methods_for(
         self, *, currency: str | None = None, channel: Channel | None = None, capture: bool | None = None
     ) -> tuple[Method, ...]:
-        """Return the methods that take each of these that is given, in the order in which a page should show them."""
+        """Return the methods that allow each given value, in the order in which a page should show them."""
         asked = (
             (currency is None or currency in self.currencies)
             and (channel is None or channel in self.channels)

@@ -1,4 +1,4 @@
-"""The values that platforms and providers exchange: frozen, checked when made, without a vendor's word."""
+"""Define the values that platforms and providers exchange: frozen, and checked when made."""
 
 from __future__ import annotations
 
@@ -128,14 +128,14 @@ class ChargeRequest(msgspec.Struct, frozen=True):
     * `amount`: the amount to ask for, above zero
     * `description`: text for people; each run of line breaks and tabs becomes one space
     * `method`: the id of one of `info.methods`, `""` for the first
-    * `channel`: where the shopper is
-    * `notify_url`: the address of yours that the gateway sends notifications to
-    * `return_url`: the address of yours that the shopper comes back to
+    * `channel`: the place where the shopper pays
+    * `notify_url`: your address for the gateway's notifications
+    * `return_url`: your address to which the shopper returns
     * `capture`: True to take the money at once, False to hold it until `capture_charge`
-    * `shopper`: what is known of the person who pays
-    * `payment_token`: what the gateway's SDK or page made of the shopper's card
+    * `shopper`: the person who pays
+    * `payment_token`: the token that the gateway's SDK or page made for the shopper's card
     * `expires_in`: seconds after which the charge can no longer be paid, None for the gateway's own time
-    * `options`: what only this provider understands, a struct of its `info.options_type`
+    * `options`: options of this provider alone, a struct of its `info.options_type`
     """
 
     order_id: str
@@ -182,7 +182,7 @@ class ChargeRequest(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Names one charge, by at least one id.
+    """The ids of one charge, at least one of them.
 
     * `order_id`: the merchant's id
     * `provider_id`: the gateway's id
@@ -219,7 +219,7 @@ class Redirect(_Action, frozen=True, tag="redirect"):
 class ShowQRCode(_Action, frozen=True, tag="show_qr_code"):
     """Draw a QR code for the shopper to scan.
 
-    * `content`: the text of the code, mostly a URL
+    * `content`: the text of the code, usually a URL
     """
 
     content: str
@@ -268,7 +268,7 @@ class CallSDK(_Action, frozen=True, tag="call_sdk"):
 
 
 class AwaitShopper(_Action, frozen=True, tag="await_shopper"):
-    """Show nothing: the wallet asks the shopper."""
+    """Show nothing: the wallet prompts the shopper."""
 
 
 class Complete(_Action, frozen=True, tag="complete"):
@@ -300,10 +300,10 @@ class Charge(_Answered, frozen=True):
 
     * `provider`: the provider's id, `info.id`
     * `reference`: the ids that the answer names
-    * `status`: where the charge stands
-    * `raw_status`: the gateway's own word for that
+    * `status`: the state of the charge
+    * `raw_status`: the gateway's own word for it
     * `amount`: the amount that was asked for
-    * `next_action`: what to do for the shopper now, None for nothing
+    * `next_action`: the next step for the shopper, None for none
     * `created_at`: when the gateway made it
     * `paid_at`: when it was paid
     * `expires_at`: when it can no longer be paid
@@ -313,7 +313,7 @@ class Charge(_Answered, frozen=True):
     * `reason`: why it failed, or its last attempt did, where the answer says
     * `raw_reason`: the gateway's own words for that; never show them to a shopper
     * `disputed`: how much the shopper's bank has claimed back
-    * `moves_money`: False for a charge of test money, None where nobody says
+    * `moves_money`: False for a charge of test money, None where it is unknown
     * `gateway`: the name that the gateway was opened by; the core fills it in
     * `matched`: True once the charge was compared with an order; the core fills it in
     """
@@ -473,7 +473,7 @@ class Refund(_Answered, frozen=True):
     * `provider_id`: the gateway's id, `""` where the answer does not name it
     * `reference`: its charge, None where the answer does not name it
     * `status`: where the refund stands
-    * `raw_status`: the gateway's own word for that
+    * `raw_status`: the gateway's own word for it
     * `amount`: how much is given back, None where the answer does not say
     * `created_at`: when the gateway made it, an aware datetime
     * `request_id`: the gateway's id of the exchange

@@ -189,7 +189,7 @@ def _repeatable(info: ProviderInfo, call: Call) -> bool:
 def _instruction(info: ProviderInfo, call: Call) -> str:
     """Return what to do about an unknown outcome.
 
-    A create is not asked about where `get_status` needs the gateway's id: that id was lost with the answer.
+    A create cannot be queried where `get_status` needs the gateway's id: that id was lost with the answer.
     """
     accepted = "the request may have been accepted"
     if not _repeatable(info, call):

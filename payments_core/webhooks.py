@@ -1,4 +1,4 @@
-"""Notifications: what arrives, what is believed of it, and the checks that every provider needs."""
+"""Define deliveries and notifications, and the checks that every provider needs."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class WebhookDelivery(msgspec.Struct, frozen=True):
 class Subject(StrEnum):
     """The subject of an event, never its outcome.
 
-    * `CHARGE`: a charge, and how it stands
+    * `CHARGE`: the state of a charge
     * `REFUND`: a refund of a charge
     * `DISPUTE`: money that the shopper's bank claims back
     * `OTHER`: anything else
@@ -109,7 +109,7 @@ class Acknowledgement(msgspec.Struct, frozen=True):
 
     * `status`: the HTTP status
     * `headers`: the header pairs
-    * `body`: the bytes that the gateway waits for
+    * `body`: the bytes that the gateway expects
     """
 
     status: int = 200
@@ -123,22 +123,22 @@ class Acknowledgement(msgspec.Struct, frozen=True):
 
 
 class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
-    """One thing that a notification says happened.
+    """One event of a notification.
 
     Without a `charge` or a `refund` the event is a hint: ask for the status. Only an `authoritative` event can be a
     repetition: drop one whose id was handled. Hints about two states of one charge may share an id, so ask after each.
 
     * `provider`: the provider's id, `info.id`
-    * `subject`: what it is about
+    * `subject`: the kind of thing that it is about
     * `raw_kind`: the gateway's own word for what happened
     * `reference`: the charge, None where the message names none
     * `event_id`: the gateway's id of the event, or `raw_kind` and every id in the message joined by `:`
     * `charge`: the charge, only where the signed message is complete and the provider declares `authoritative_webhooks`
     * `refund`: the refund, on the same condition
     * `account`: the gateway's id of the merchant account, `""` where the message names none
-    * `gateway`: the name of the gateway that believed it; the core fills it in
+    * `gateway`: the name of the gateway that accepted it; the core fills it in
     * `received_at`: when it arrived; the core fills it in
-    * `occurred_at`: when it happened, by the signed message; None where that does not say, and then it is asked about
+    * `occurred_at`: when it happened, by the signed message; if None, `confirm_event` queries the gateway
     """
 
     provider: str
@@ -162,15 +162,15 @@ class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def authoritative(self) -> bool:
-        """True when the event carries a status that stands for itself."""
+        """True when the event carries a signed status of its own."""
         return self.charge is not None or self.refund is not None
 
 
 class Notification(msgspec.Struct, frozen=True, gc=False):
-    """A believed delivery.
+    """A verified delivery.
 
-    * `events`: what happened: many things, one or none
-    * `acknowledgement`: what to answer
+    * `events`: the events: several, one or none
+    * `acknowledgement`: the answer to send
     """
 
     events: tuple[WebhookEvent, ...]

@@ -9,8 +9,8 @@ import re
 import shlex
 import tempfile
 import tomllib
-from argparse import Namespace
-from collections.abc import Iterator
+from argparse import SUPPRESS, Namespace
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points, version
 from importlib.resources import files
@@ -37,6 +37,17 @@ _RESERVED: Final = {
 }
 _GUIDE: Final = "writing-a-provider.md"
 _SUFFIX: Final = ".txt"  # so that no tool takes a template for code
+# The parts that a gateway may not have, each marked in the templates: `# >>> part X` … `# <<< part X` around lines,
+# `# part X` behind one line, and `# without X` behind a line that takes the place of a part that is left out.
+_PARTS: Final = {
+    "token": "a token, for which the API key is exchanged",
+    "two-requests": "a second request that confirms a charge",
+    "list": "a query by order id in a list of several pages",
+    "refunds": "refunds, and queries for them",
+    "endpoint": "an address for notifications that the merchant registers, instead of one with each charge",
+}
+_MARK: Final = re.compile(r"# (?P<mark>>>>|<<<) part (?P<part>\S+)$")
+_LINE: Final = re.compile(r"  # (?P<kind>part|without) (?P<part>\S+)$")
 
 
 def add(commands: Commands) -> None:
@@ -56,7 +67,16 @@ def add(commands: Commands) -> None:
         help="the provider's id: lower-case letters and digits, words joined by - or _",
     )
     parser.add_argument("--guide", action="store_true", help="print docs/writing-a-provider.md, and make nothing")
-    parser.add_argument("--into", type=Path, metavar="DIR", help="the folder in which to make it")
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="PART",
+        help=f"leave out what the gateway does not have: {', '.join(_PARTS)} or all; may be given several times",
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="the folder in which to make it")
+    parser.add_argument("--into", dest="output", type=Path, help=SUPPRESS)  # its name until 0.1
+    parser.add_argument("--force", action="store_true", help="write over the files of a folder that is there already")
 
 
 @dataclass(frozen=True)
@@ -81,10 +101,13 @@ class _Names:
     def prefix(self) -> str:
         return self.title.replace(" ", "")
 
-    def fill(self, text: str) -> str:
-        """Fill the names into a template."""
-        fields = ("id", "distribution", "package", "title", "prefix")
-        filled = Template(text).substitute({name: getattr(self, name) for name in fields}, versions=_versions())
+    def fill(self, text: str, without: Collection[str]) -> str:
+        """Fill the names into a template, and leave parts out."""
+        fields = {name: getattr(self, name) for name in ("id", "distribution", "package", "title", "prefix")}
+        token = "token" not in without
+        fields["auth_arg"] = "authorization: Authorization, " if token else ""
+        fields["auth"] = "authorization, " if token else ""
+        filled = Template(_cut(text, without)).substitute(fields, versions=_versions())
         return _sorted_imports(filled)
 
 
@@ -94,10 +117,11 @@ def _run(args: Namespace, console: Console) -> Exit:
     if args.name is None:
         raise Stop("NAME is missing", _EXAMPLE, code=Exit.USAGE)
     names = _Names(_checked(args.name))
-    repository = _repository(Path.cwd()) if args.into is None else None
-    parent = args.into or (repository / "providers" if repository else Path.cwd())
+    without = _left_out(args.without)
+    repository = _repository(Path.cwd()) if args.output is None else None
+    parent = args.output or (repository / "providers" if repository else Path.cwd())
     target = parent / (names.id if repository else names.distribution)
-    written = _write(names, target)
+    written = _write(names, target, without, force=args.force)
     shown = os.path.relpath(target)
     follow = (
         _in_repository(repository, target)
@@ -112,10 +136,12 @@ def _run(args: Namespace, console: Console) -> Exit:
             "provider": f"{names.package}.provider:{names.prefix}Provider",
             "folder": str(target),
             "files": written,
+            "parts": [part for part in _PARTS if part not in without],
             "next": follow,
         },
         [
             f"{names.distribution} is in {shown}: {len(written)} files. The provider's id is {names.id}.",
+            *_parts_in_words(without),
             "Its tests run, and say what is still to be written:",
             "",
             *(f"    {line}" for line in follow),
@@ -199,19 +225,60 @@ def _repository(folder: Path) -> Path | None:
     return None
 
 
-def _write(names: _Names, target: Path) -> list[str]:
-    """Write the whole folder or nothing, and return its files."""
+def _left_out(given: Iterable[str]) -> frozenset[str]:
+    """Return the parts that `--without` names, or raise `Stop` for one that does not exist."""
+    parts = {part for each in given for part in each.split(",") if part}
+    if unknown := sorted(parts - {*_PARTS, "all"}):
+        known = "; ".join(f"{part} ({what})" for part, what in _PARTS.items())
+        raise Stop(f"there is no part {unknown[0]}", f"The parts are {known}.", code=Exit.USAGE)
+    return frozenset(_PARTS) if "all" in parts else frozenset(parts)
+
+
+def _parts_in_words(without: Collection[str]) -> list[str]:
+    kept = [part for part in _PARTS if part not in without]
+    if not kept:
+        return []
+    return [f"It has these parts; cut what the gateway does not have, at the marks `# part X`: {', '.join(kept)}."]
+
+
+def _cut(text: str, without: Collection[str]) -> str:
+    """Return a template without some parts; the marks of the others stay, to be cut by hand."""
+    lines: list[str] = []
+    cutting = ""
+    for line in text.splitlines(keepends=True):
+        mark, end = _MARK.search(line.rstrip("\n")), _LINE.search(line.rstrip("\n"))
+        if cutting:
+            cutting = "" if mark and (mark["mark"], mark["part"]) == ("<<<", cutting) else cutting
+        elif mark and mark["part"] in without:
+            cutting = mark["part"]
+        elif end is None:
+            lines.append(line)
+        elif (end["part"] in without) == (end["kind"] == "without"):
+            lines.append(line if end["kind"] == "part" else f"{line[: end.start()]}\n")
+    # A cut leaves the blank lines on both of its sides.
+    return re.sub(r"\n{3,}(?=    )", "\n\n", re.sub(r"\n{4,}", "\n\n\n", "".join(lines)))
+
+
+def _write(names: _Names, target: Path, without: Collection[str], *, force: bool) -> list[str]:
+    """Write all files or none, and return them."""
     problem = ""
     try:
-        if target.exists() or target.is_symlink():
-            raise Stop(f"{target} is there already", "Nothing was written. Remove it, or choose another name.")
+        there = target.exists() or target.is_symlink()
+        if there and not (force and target.is_dir()):
+            advice = "Nothing was written. Choose another name, or write over its files with --force."
+            raise Stop(f"{target} is there already", advice)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
             made = Path(folder) / target.name
-            for path, text in _rendered(names):
+            for path, text in _rendered(names, without):
                 (made / path).parent.mkdir(parents=True, exist_ok=True)
                 (made / path).write_text(text, encoding="utf-8", newline="\n")
             written = sorted(str(path.relative_to(made).as_posix()) for path in made.rglob("*") if path.is_file())
-            made.rename(target)
+            if there:
+                for path in written:
+                    (target / path).parent.mkdir(parents=True, exist_ok=True)
+                    (made / path).replace(target / path)
+            else:
+                made.rename(target)
     except OSError as exc:
         problem = exc.strerror or type(exc).__name__
     else:
@@ -219,12 +286,12 @@ def _write(names: _Names, target: Path) -> list[str]:
     raise Stop(f"{target} cannot be made: {problem}", "Nothing was written.")
 
 
-def _rendered(names: _Names) -> Iterator[tuple[str, str]]:
+def _rendered(names: _Names, without: Collection[str]) -> Iterator[tuple[str, str]]:
     for path, template in _templates(files(__package__) / "templates"):
         place = path.removesuffix(_SUFFIX)
         if place.startswith("package/"):
             place = names.package + place.removeprefix("package")
-        yield place, names.fill(template.read_text("utf-8"))
+        yield place, names.fill(template.read_text("utf-8"), without)
 
 
 def _templates(folder: Traversable, path: str = "") -> Iterator[tuple[str, Traversable]]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from payments_core.cli import main
+from payments_core.cli.new_provider import _Names
 from payments_lantern.mapping import REFUSALS, STATUSES
 from payments_lantern.provider import LanternProvider
 from payments_lantern.webhook import TOLERANCE
@@ -100,7 +101,7 @@ def names_that_nobody_has(page):
 def there_already(name):
     """The names of the scaffold's file, and what the plugin's file imports."""
     template = TEMPLATES / f"{name.replace('payments_lantern', 'package')}.txt"
-    scaffold = ast.parse(re.sub(r"\$\{(\w+)\}", r"x_\1", template.read_text("utf-8")))
+    scaffold = ast.parse(_Names("lantern").fill(template.read_text("utf-8"), without=()))
     found = {each.name for each in ast.walk(scaffold) if isinstance(each, ast.FunctionDef | ast.ClassDef)}
     found |= {each.id for each in ast.walk(scaffold) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
     found |= {each.arg for each in ast.walk(scaffold) if isinstance(each, ast.arg)}
@@ -174,7 +175,7 @@ def steps(tmp_path_factory):
     folder = tmp_path_factory.mktemp("afternoon")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("payments_core.cli.new_provider._taken", lambda _: "")
-        assert main(["new-provider", "lantern", "--into", str(folder)]) == 0
+        assert main(["new-provider", "lantern", "--without", "all", "--output", str(folder)]) == 0
     return Afternoon(folder / "payments-lantern")
 
 
@@ -276,7 +277,7 @@ def test_what_the_scaffold_has_already_is_kept(steps):
         patched.setattr("payments_core.cli.new_provider._taken", lambda _: "")
         other = steps.folder.parent / "untouched"
         other.mkdir()
-        assert main(["new-provider", "lantern", "--into", str(other)]) == 0
+        assert main(["new-provider", "lantern", "--without", "all", "--output", str(other)]) == 0
     for name in (
         "pyproject.toml",
         "payments_lantern/__init__.py",
@@ -291,7 +292,7 @@ def test_what_the_scaffold_has_already_is_kept(steps):
 @pytest.mark.once
 def test_the_mistake_of_the_page_is_noticed(tmp_path):
     """In one command, by tests whose names say what is wrong."""
-    text = PAGE.partition("believes whatever is delivered:\n\n")[2].partition("\n\nSaved as")[0]
+    text = PAGE.partition("accepts every delivery:\n\n")[2].partition("\n\nSaved as")[0]
     (tmp_path / "broken.py").write_text("\n".join(line.removeprefix("    ") for line in text.splitlines()))
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "header or limits"]
     command += [str(LANTERN / "tests" / "test_contract.py"), "--contract-provider", "broken.py:Credulous"]

@@ -20,7 +20,7 @@ CONFIG = {"base_url": BASE_URL, "api_key": "key-of-the-replay", "webhook_key": "
 
 
 def file_of(story: Story) -> Path:
-    """Where it is recorded; that is step 5."""
+    """Return the story's cassette, which step 5 records."""
     path = CASSETTES / ("documentation" if story.published else "sandbox") / f"{story.name}.yaml"
     command = f"payments record lantern --output {shlex.quote(str(CASSETTES))}"
     assert path.exists(), f"{path.name} is not recorded yet: {command} (step 5 of docs/writing-a-provider.md)"
@@ -28,7 +28,7 @@ def file_of(story: Story) -> Path:
 
 
 def files_of(story: Story) -> list[Path]:
-    """The cassette that each story has, and the live one where there is one."""
+    """Return a story's cassettes: the one that each has, and the live one if it exists."""
     live = CASSETTES / "live" / f"{story.name}.yaml"
     return [file_of(story), *([live] if live.exists() else [])]
 
