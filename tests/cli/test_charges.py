@@ -176,9 +176,9 @@ def test_gateway_behaviour_decides_the_exit_code(
 ) -> None:
     write_toml(tmp_path / "payments.toml", elsewhere.config)
     elsewhere.answers[path] = answer
-    ran = run(*CHARGE, "--deadline", "1", "--json")
+    ran = run(*CHARGE, "--deadline", "10", "--json")
     assert (ran.code, ran.error["kind"], ran.error["exit_code"], ran.out) == (code, kind, code, "")
-    plain = run(*CHARGE, "--deadline", "1")
+    plain = run(*CHARGE, "--deadline", "10")
     assert plain.code == code
     assert plain.err.startswith("payments: alipayhk.")
     assert len(plain.err.splitlines()) == 2, "what happened, and what to do next"
