@@ -163,8 +163,8 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
       instance may narrow it
     * `notifications`: whether they are signed; by default SIGNED where `parse_webhook` is implemented, else NONE
     * `rejection_status`: the HTTP status with which a refused delivery is answered
-    * `duplicates`: the effect of a second create for one order id; by default SAME_FOR_KEY_LIFETIME where `key_lifetime` is
-      declared, else UNDOCUMENTED
+    * `duplicates`: the effect of a second create for one order id; by default SAME_FOR_KEY_LIFETIME where
+      `key_lifetime` is declared, else UNDOCUMENTED
     * `refund_query_by`: the fields of a `RefundReference` that `get_refund` needs, all of them
     """
 

@@ -37,8 +37,8 @@ This page is generated: change the docstrings, and run `make reference`.
 """
 
 SECTIONS: Final = {
-    "Open and call": "Gateway AsyncGateway Retries Secret installed_providers InstalledProvider Transport AsyncTransport"
-    " HTTPTransport AsyncHTTPTransport Clock SystemClock",
+    "Open and call": "Gateway AsyncGateway Retries Secret installed_providers InstalledProvider Transport"
+    " AsyncTransport HTTPTransport AsyncHTTPTransport Clock SystemClock",
     "Requests": "Money CURRENCY_EXPONENTS ChargeRequest Channel Shopper Reference CaptureRequest RefundRequest"
     " RefundReference",
     "Answers": "Charge PaymentStatus RejectionCode Refund RefundStatus Authorization",

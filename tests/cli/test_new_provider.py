@@ -520,7 +520,8 @@ WRITTEN = {
     },
     "payments_octopus/sandbox/local.py": {
         "from datetime import UTC": "import hmac\nfrom datetime import UTC",
-        "    raise NotImplementedError(": """    return (("signature", hmac.digest(key.encode(), body, "sha256").hex()),)
+        "    raise NotImplementedError(": """    digest = hmac.digest(key.encode(), body, "sha256")
+    return (("signature", digest.hex()),)
     raise NotImplementedError(""",
     },
     "tests/test_contract.py": {

@@ -112,8 +112,8 @@ def test_every_call_of_a_gateway_is_in_the_pages():
 def test_idempotent_has_one_definition():
     """In the glossary, in the tutorial, in the page of hooks and in the code."""
     said = re.compile(
-        r"the gateway documents one effect, however often the same request is sent with the same key, and (?:that )?the hook "
-        r"then ends with what the first one made"
+        r"the gateway documents one effect, however often the same request is sent with the same key, and (?:that )?"
+        r"the hook then ends with what the first one made"
     )
     texts = [payments_core.Request.__doc__] + [
         (ROOT / "docs" / page).read_text("utf-8") for page in ("glossary.md", "writing-a-provider.md", "hooks.md")

@@ -163,7 +163,7 @@ def test_line_is_logged_as_its_row_says(caplog, logger, level, line):
 
 
 def call_sites():
-    """Return the file, the first and the last line of every call that logs; one with a stacklevel logs for its caller."""
+    """Return file, first and last line of every call that logs; one with a stacklevel logs for its caller."""
     for path in CORE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and not any(each.arg == "stacklevel" for each in node.keywords):

@@ -1,8 +1,8 @@
 """Two gateways of shapes that exist pass the whole contract, and each mistake in their plugins fails a test by name.
 
-Tulip: unsigned notifications (`id=tr_…`), asked by its own ids only, idempotency keys, several refunds. Meridian: a token
-with an absolute expiry, a create of two requests, amounts as JSON numbers, captures that are pending, refunds, and signed
-notifications that stand for themselves. Both have a `base_url` with a path.
+Tulip: unsigned notifications (`id=tr_…`), queries by its own ids only, idempotency keys, several refunds. Meridian: a
+token with an absolute expiry, a create of two requests, amounts as JSON numbers, pending captures, refunds, and
+authoritative notifications. Both have a `base_url` with a path.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class No(Exception):
 
 
 class Served:
-    """A gateway on this machine: a subclass answers `(status, body)` to a method, a path, a query, headers and a body."""
+    """Serve a gateway on this machine: a subclass answers `(status, body)` to a request."""
 
     prefix = ""
 
@@ -385,7 +385,7 @@ _ASKED = ("amount.currency", "amount.value", "description", "method", "metadata.
 
 
 class TestTulip(ProviderContract):
-    """What only Tulip's pages say."""
+    """Add what only Tulip's documentation says."""
 
     provider = Tulip
     make_sandbox = staticmethod(make_tulip)
@@ -865,7 +865,7 @@ _CREATE = ("request_id", "merchant_order_id", "amount", "currency", "description
 
 
 class TestMeridian(ProviderContract):
-    """What only Meridian's pages say."""
+    """Add what only Meridian's documentation says."""
 
     provider = Meridian
     make_sandbox = staticmethod(make_meridian)
@@ -1117,7 +1117,7 @@ class MeridianDeclaresNothing(Meridian):
     "test_a_payment_that_is_not_this_shop_s_is_acknowledged", "a payment of another shop of the account is refused"
 )
 class MeridianRefusesOthers(Meridian):
-    """What the account takes elsewhere is delivered for days."""
+    """Payments of the account's other shops are delivered for days."""
 
     def _event(self, event):
         if not event.data.merchant_order_id:
@@ -1127,7 +1127,7 @@ class MeridianRefusesOthers(Meridian):
 
 @noticed_by("test_a_payment_that_is_not_this_shop_s_is_acknowledged", "is reported as a CHARGE")
 class MeridianTellsOthers(Meridian):
-    """What the account takes elsewhere is taken for an order of this shop."""
+    """Payments of the account's other shops are reported as orders of this one."""
 
     def _event(self, event):
         reference = Reference("", event.data.id)
