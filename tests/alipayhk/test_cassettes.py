@@ -80,27 +80,14 @@ async def replayed(story: Story, parameters: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("no_network")
-def test_network_is_blocked(world: str) -> None:
+def test_network_is_blocked(opening: Any) -> None:
     """The positive control: without a cassette the same call meets the block, in either world."""
+    gateway = opening("alipayhk", CONFIG | {"base_url": "http://127.0.0.1:9"})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the block warns before it raises
         with pytest.raises(SocketBlockedError):
             socket.create_connection(("127.0.0.1", 9), timeout=1)
         with pytest.raises((SocketBlockedError, GatewayUnavailable), match=r"socket|SocketBlockedError|ExceptionGroup"):
-            authorize_for_real(world)
-
-
-def authorize_for_real(world: str) -> None:
-    config = CONFIG | {"base_url": "http://127.0.0.1:9"}
-
-    async def authorize() -> None:
-        async with AsyncGateway.open("alipayhk", config) as gateway:
-            await gateway.authorize(deadline=1)
-
-    if world == "async":
-        asyncio.run(authorize())
-    else:
-        with Gateway.open("alipayhk", config) as gateway:
             gateway.authorize(deadline=1)
 
 
