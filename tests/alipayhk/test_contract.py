@@ -33,6 +33,4 @@ class TestAlipayHK(ProviderContract):
             name="a code other than 0, with HTTP 400", status=400, body=b'{"code": "E1", "message": "no", "rid": "1"}'
         ),
     )
-    not_applicable = {
-        "test_every_event_of_a_batch_survives": "HOOK: one delivery carries one event",
-    }
+    not_applicable = {"test_every_event_of_a_batch_survives": "HOOK: one delivery carries one event"}

@@ -91,6 +91,20 @@ def test_authorize_sends_the_credentials_in_the_query(provider: AlipayHKProvider
     assert (authorization.token.reveal(), authorization.expires_in) == ("a1b2", 3600)
 
 
+def test_unusable_lifetime_of_a_token_counts_as_none(provider: AlipayHKProvider) -> None:
+    """The core then believes the token for its shortest time, not for an hour that nobody promised."""
+    for lifetime in (b'"soon"', b"null", b"[1]"):
+        _, authorization = run(provider.authorize(), b'{"access_token":"a1b2","expires_in":%b}' % lifetime)
+        assert authorization.expires_in == 0
+
+
+def test_each_wallet_has_its_own_button(provider: AlipayHKProvider) -> None:
+    assert [(method.id, method.title) for method in provider.info.methods] == [
+        ("ALIPAYHK", "AlipayHK"),
+        ("ALIPAYCN", "Alipay"),
+    ]
+
+
 @pytest.mark.parametrize("method", ["ALIPAYHK", "ALIPAYCN"])
 @pytest.mark.parametrize(
     ("channel", "flow"),
@@ -211,6 +225,14 @@ def test_the_table_of_statuses(provider: AlipayHKProvider, raw: str, status: Pay
     _, charge = run(provider.get_status(TOKEN, Reference("P9297895081903")), body)
     assert (charge.status, charge.raw_status) == (status, raw)
     assert charge.paid_at == datetime(2023, 8, 31, 4, 50, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("status", [199, 300, 404])
+def test_code_0_with_an_http_error_is_not_understood(provider: AlipayHKProvider, status: int) -> None:
+    """The two contradict each other."""
+    with pytest.raises(ProtocolViolation) as caught:
+        run(provider.create_charge(TOKEN, order()), answer(), status)
+    assert caught.value.request_id == "3647575c0e1049439e484a231864da2c"
 
 
 def test_a_rejection_keeps_what_support_asks_for(provider: AlipayHKProvider) -> None:

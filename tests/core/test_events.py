@@ -11,6 +11,7 @@ import pytest
 
 from payments_core import (
     Acknowledgement,
+    Authorization,
     CallSDK,
     Channel,
     Charge,
@@ -27,7 +28,9 @@ from payments_core import (
     RefundStatus,
     Request,
     Response,
+    Secret,
     Subject,
+    UnsupportedOperation,
     WebhookDelivery,
     WebhookEvent,
     WebhookRejected,
@@ -220,6 +223,63 @@ def test_confirm_event_accepts_the_order_id_without_a_query(install: Any, openin
     install("sure", provider)
     gateway = opening("sure", {}, transport=lambda _: Response(200))
     assert gateway.confirm_event(event, "P1", HKD, provider_id="C1").is_paid
+
+
+def test_gateway_without_a_query_refuses_confirm_and_get_status(install: Any, opening: Any) -> None:
+    """Its signed events are all there is."""
+    provider = sure(Notification((EVENT,)))
+    del provider.get_status
+    provider.info = msgspec.structs.replace(provider.info, query_by=frozenset())
+    install("sure", provider)
+    gateway = opening("sure", {}, transport=lambda _: Response(200))
+    for call in (lambda: gateway.get_status(Reference("P1")), lambda: gateway.confirm("P1", HKD)):
+        with pytest.raises(UnsupportedOperation):
+            call()
+    (event,) = gateway.parse_webhook(WebhookDelivery(b"", {})).events
+    assert gateway.confirm_event(event, "P1", HKD).is_paid
+    with pytest.raises(Mismatch):
+        gateway.confirm_event(event, "P1", Money.of("88.01", "HKD"))
+    assert gateway.script.requests == []
+
+
+class Verified(sure(None, authoritative=False)):  # type: ignore[misc]
+    """A provider whose gateway verifies its notifications itself, for the holder of a token."""
+
+    @hookimpl
+    def authorize(self) -> Any:
+        yield Request("POST", "/token", safe=True)
+        return Authorization(Secret("made-up"))
+
+    @hookimpl
+    def parse_webhook(self, authorization: Authorization, delivery: WebhookDelivery) -> Any:
+        if not delivery.header("signature"):
+            raise WebhookRejected("signature")
+        headers = (("authorization", authorization.credentials),)
+        response = yield Request("POST", "/verify", headers=headers, body=delivery.body, safe=True)
+        if response.body != b"genuine":
+            raise WebhookRejected("signature")
+        return Notification((WebhookEvent("sure", Subject.CHARGE, "paid", Reference("", "C1"), "e1"),))
+
+
+def test_webhook_verified_by_a_call_is_sent_the_delivered_bytes(install: Any, opening: Any) -> None:
+    """The token is asked for before the hook runs, even for a delivery without a signature."""
+    install("sure", Verified)
+    body = b'{"id": "\\u00e9",  "odd":\n1}'
+    answers = {"/token": b"", "/verify": b"genuine"}
+    gateway = opening("sure", {}, transport=lambda request: Response(200, (), answers[request.path]))
+    with pytest.raises(WebhookRejected):
+        gateway.parse_webhook(WebhookDelivery(body, {}))
+    assert gateway.script.paths() == ["/token"]
+    signed = WebhookDelivery(body, {"Signature": "x"})
+    (event,) = gateway.parse_webhook(signed).events
+    assert (event.reference, event.authoritative) == (Reference(provider_id="C1"), False)
+    answers["/verify"] = b"forged"
+    with pytest.raises(WebhookRejected) as caught:
+        gateway.parse_webhook(signed)
+    assert caught.value.reason == "signature"
+    assert gateway.script.paths() == ["/token", "/verify", "/verify"]
+    asked = gateway.script.requests[1]
+    assert (asked.body, dict(asked.headers)["authorization"].reveal()) == (body, "Bearer made-up")
 
 
 def test_handmade_status_is_rejected_for_hint_webhooks(install: Any, opening: Any) -> None:

@@ -17,6 +17,7 @@ from payments_core import (
     Channel,
     Charge,
     ChargeRequest,
+    Complete,
     ConfigurationError,
     Gateway,
     InvalidRequest,
@@ -42,6 +43,7 @@ from payments_core import (
     hookimpl,
     installed_providers,
     tap,
+    unify,
 )
 from payments_core.requests import check_amount
 
@@ -704,6 +706,44 @@ def test_what_the_shopper_came_back_with_is_pairs_of_text(install: Any, opening:
     assert seen == [(("a", "b"),)] * 3 + [()]
 
 
+def test_complete_charge_asks_first_and_captures_once(install: Any, opening: Any) -> None:
+    """One hook runs another with `yield from`; a second call finds the captured order and only asks."""
+    states = iter(["APPROVED", "COMPLETED", "COMPLETED"])
+
+    class Approved(Good):
+        info = info(
+            operations=frozenset({"complete_charge"}),
+            raw_statuses={"APPROVED": PaymentStatus.PENDING, "COMPLETED": PaymentStatus.SUCCEEDED},
+        )
+
+        def _read(self, response: Response) -> Charge:
+            state = response.body.decode()
+            action = Complete() if state == "APPROVED" else None
+            status = unify(state, self.info.raw_statuses, action)
+            return Charge("good", Reference("P1", "C1"), status, state, HKD, action)
+
+        @hookimpl
+        def get_status(self, reference: Reference) -> Any:
+            return self._read((yield Request("GET", f"/orders/{reference.provider_id}", safe=True)))
+
+        @hookimpl
+        def complete_charge(self, reference: Reference) -> Any:
+            found = yield from self.get_status(reference)
+            if found.next_action != Complete():
+                return found
+            return self._read((yield Request("POST", f"/orders/{reference.provider_id}/capture", idempotent=True)))
+
+    install("good", Approved)
+    gateway = opening("good", {}, transport=lambda _: Response(200, (), next(states).encode()))
+    for returned in ({"token": "C1", "PayerID": "X"}, {}):
+        assert gateway.complete_charge(Reference("", "C1"), returned).require("P1", HKD).is_paid
+    assert [(each.method, each.path) for each in gateway.script.requests] == [
+        ("GET", "/orders/C1"),
+        ("POST", "/orders/C1/capture"),
+        ("GET", "/orders/C1"),
+    ]
+
+
 def test_the_declaration_may_depend_on_the_account(install: Any, opening: Any) -> None:
     """Methods that an account has not activated are no buttons; the id and the operations stay."""
 
@@ -713,7 +753,8 @@ def test_the_declaration_may_depend_on_the_account(install: Any, opening: Any) -
 
         return without(__init__=init)
 
-    gateway = opened(install, opening, narrowed(methods=(Method("b", "B"),)))
+    gateway = opened(install, opening, narrowed(methods=(Method("b", "B"),), key_lifetime=72 * 3600))
+    assert gateway.info.key_lifetime == 72 * 3600
     assert gateway.create_charge(ChargeRequest("P1", HKD, "tea")).reference.provider_id == "b"
     for changes in ({"id": "other"}, {"operations": frozenset({"cancel_charge"})}, {"contract": 7}):
         refused(install, opening, narrowed(**changes))

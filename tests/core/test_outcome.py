@@ -13,9 +13,12 @@ from payments_core import (
     Accepted,
     Authorization,
     AuthorizationRejected,
+    AwaitShopper,
+    CallSDK,
     Channel,
     Charge,
     ChargeRequest,
+    Complete,
     ConfigurationError,
     GatewayUnavailable,
     InvalidRequest,
@@ -31,11 +34,14 @@ from payments_core import (
     ProviderContractError,
     ProviderInfo,
     RateLimited,
+    Redirect,
     Reference,
     Rejected,
     Request,
     Response,
     Secret,
+    ShowQRCode,
+    SubmitForm,
     UnsupportedOperation,
     WebhookDelivery,
     WebhookRejected,
@@ -242,6 +248,17 @@ def test_an_unknown_outcome_is_repeatable_when_all_that_was_sent_was_idempotent(
     assert error.repeatable is False
 
 
+def test_unknown_outcome_that_the_gateway_reports_keeps_its_code(opening: Any, install: Any) -> None:
+    """A gateway may answer that it doesn't know. Whether to repeat the call is the core's to say."""
+    for request, repeatable in ((UNSAFE, False), (KEYED, True)):
+        told = OutcomeUnknown(
+            "the gateway itself does not know", raw_code="UNKNOWN_EXCEPTION", repeatable=not repeatable
+        )
+        error = fault(opening, install, after(request, error=told), "create_charge")
+        assert isinstance(error, OutcomeUnknown)
+        assert (error.raw_code, error.repeatable) == ("UNKNOWN_EXCEPTION", repeatable)
+
+
 @pytest.mark.parametrize("kind", [Rejected, NotFound])
 @pytest.mark.parametrize("requests", [(), (SAFE,), (UNSAFE,)])
 @pytest.mark.parametrize("call", ["create_charge", "get_status"])
@@ -338,6 +355,28 @@ def test_a_result_that_is_not_the_charge_asked_for_is_an_unknown_outcome(
     assert type(fault(opening, install, after(UNSAFE, result=result), "create_charge")) is OutcomeUnknown
 
 
+@pytest.mark.parametrize(
+    "action",
+    [
+        Redirect("https://pay.example/1"),
+        ShowQRCode("weixin://1"),
+        SubmitForm("https://pay.example/1", (("MD", "x"),)),
+        CallSDK({"type": "threeDS2", "token": "x"}),
+        AwaitShopper(),
+        Complete(),
+    ],
+    ids=lambda action: type(action).__name__,
+)
+def test_answer_to_a_create_without_ids_or_amount_keeps_its_next_action(
+    opening: Any, install: Any, action: Any
+) -> None:
+    """An answer that only asks for a redirect may name nothing: the plugin gives it the order id that it sent."""
+    bare = charge(reference=Reference("P1"), status=PaymentStatus.REQUIRES_ACTION, amount=None, next_action=action)
+    install("buggy", buggy(after(UNSAFE, result=bare)))
+    made = opening("buggy", {}, transport=ok).create_charge(REQUEST)
+    assert (made.reference, made.amount, made.next_action) == (Reference("P1"), None, action)
+
+
 def test_a_coroutine_is_no_result(opening: Any, install: Any) -> None:
     """A plugin that does I/O of its own is found out, and its coroutine is closed without a warning."""
 
@@ -389,6 +428,13 @@ def test_a_webhook_hook_that_returns_no_notification_rejects_it(opening: Any, in
 def test_what_the_platform_must_mend_is_said_of_a_webhook_too(opening: Any, install: Any, kind: Any) -> None:
     """A signature that covers the URL needs the URL: that is no forgery."""
     assert type(fault(opening, install, before(kind("give the url")), "parse_webhook")) is kind
+
+
+def test_rejected_webhook_keeps_the_plugin_s_message(opening: Any, install: Any) -> None:
+    """A genuine notification of another account is malformed here, and the message says why."""
+    error = fault(opening, install, before(WebhookRejected("malformed", "is of another account")), "parse_webhook")
+    assert isinstance(error, WebhookRejected)
+    assert (error.reason, "is of another account" in str(error)) == ("malformed", True)
 
 
 def test_a_webhook_that_must_ask_the_gateway_fails_like_a_query(opening: Any, install: Any) -> None:

@@ -480,8 +480,9 @@ def test_a_path_that_would_be_sent_or_read_otherwise_is_refused(path: str) -> No
 )
 def test_a_segment_is_one_id(text: Any) -> None:
     """Anything that could be more than an id is kept out of paths."""
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest) as caught:
         segment(text)
+    assert caught.value.field == "reference"
     assert Request("GET", f"/a/{segment('ü b:c@d')}").target == "/a/%C3%BC%20b%3Ac%40d"
 
 

@@ -20,7 +20,7 @@ PAGES = [
     ROOT / "providers" / "alipayhk" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-# Names in code that belong to Python, to msgspec or to a provider's sketch.
+# Names in code that belong to Python, to msgspec or to a provider.
 ELSEWHERE = {
     "KeyboardInterrupt",
     "MemoryError",
@@ -32,8 +32,6 @@ ELSEWHERE = {
     "Decimal",
     "AssertionError",
 } | {
-    "Authorised",
-    "Refused",
     "Signature",
 }
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 import payments_core
 from payments_alipayhk.sandbox import make
@@ -25,6 +26,7 @@ from payments_core import (
     Gateway,
     Mismatch,
     Money,
+    NotFound,
     OutcomeUnknown,
     PaymentError,
     PaymentStatus,
@@ -34,7 +36,10 @@ from payments_core import (
     WebhookEvent,
     WebhookRejected,
 )
+from payments_core.testing.fake import FakeProvider
+from payments_core.testing.fake_gateway import FakeSandbox
 from payments_core.testing.faults import FaultGateway, LoseAnswer
+from payments_core.testing.opening import open_provider
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "using.md").read_text("utf-8")
@@ -210,6 +215,34 @@ def test_a_refund_settles_nothing(sandbox, shop):
     event = namespace["inbox"].get(timeout=10)
     assert event.reference is None
     assert namespace["settle"](event) is False
+
+
+def test_settle_is_the_same_for_whole_events_and_for_hints_with_either_id():
+    """The page's code as it stands, whatever a gateway's notifications carry."""
+    (settle,) = [block for block in blocks("python") if "def settle" in block]
+    due = Money.of("88.00", "HKD")
+    with (
+        FakeSandbox() as fake,
+        open_provider(FakeProvider, fake.config, transport=fake._transport(type(None))) as gateway,
+    ):
+        made = gateway.create_charge(payments_core.ChargeRequest("paid-1", due, "Tea"))
+        provider_id = made.reference.provider_id
+        (whole,) = gateway.parse_webhook(fake.notification(provider_id)).events
+        refund = gateway.refund_charge(payments_core.RefundRequest(made.reference, "R1", Money.of("1.00", "HKD")))
+        (refunded,) = gateway.parse_webhook(fake.notification(refund.provider_id)).events
+        namespace = {"gateway": gateway, "request": types.SimpleNamespace(amount=due), "charge": made}
+        execute(settle.replace("P1001", "paid-1"), namespace)
+        assert whole.authoritative
+        hints = [
+            structs.replace(whole, charge=None, reference=reference)
+            for reference in (made.reference, Reference("paid-1"), Reference(provider_id=provider_id))
+        ]
+        assert [namespace["settle"](event) for event in (whole, *hints, refunded)] == [True] * 4 + [False]
+        for amount, known in ((Money.of("88.01", "HKD"), provider_id), (due, "X1")):
+            namespace["orders"]["paid-1"] = (amount, known)
+            for event in (whole, hints[0]):
+                with pytest.raises((Mismatch, NotFound)):
+                    namespace["settle"](event)
 
 
 def test_a_forged_notification_is_answered_400_and_stored_nowhere(shop):

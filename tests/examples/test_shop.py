@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.client
-import importlib
 import importlib.util
 import inspect
 import json
@@ -41,18 +40,20 @@ from payments_core import (
     WebhookEvent,
 )
 from payments_core.discovery import SANDBOX_GROUP, find_provider, load_entry
-from payments_core.testing.cassettes import BASE_URL, CassettePolicy, Provenance, read, record, replay
+from payments_core.testing.cassettes import BASE_URL, Provenance, read, record, replay
 from payments_core.testing.leaks import scan
+from payments_lantern.sandbox import make
+from payments_lantern.sandbox.stories import POLICY
 
 ROOT = Path(__file__).parents[2]
 SHOP = ROOT / "examples" / "shop.py"
-CASSETTES = ROOT / "cassettes" / "examples"
+CASSETTE = ROOT / "cassettes" / "examples" / "lantern.yaml"
 GATEWAYS = ("alipayhk", "stripe", "lantern")
 
 
 @functools.lru_cache
 def loaded() -> ModuleType:
-    """The example, imported as it stands."""
+    """Import the example as it stands."""
     spec = importlib.util.spec_from_file_location("example_shop", SHOP)
     assert spec is not None
     assert spec.loader is not None
@@ -74,14 +75,14 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def sandbox(name: str) -> Iterator[Any]:
-    """The gateway's sandbox, whatever it is."""
+    """Start the gateway's sandbox, whatever it is."""
     make: Any = load_entry(SANDBOX_GROUP, name)
     with contextlib.closing(make()) as running:
         yield running
 
 
 def secrets_of(name: str, config: dict[str, Any]) -> dict[str, str]:
-    """The secrets of a configuration, by the provider's own types."""
+    """Return the secrets of a configuration, by the provider's own types."""
     fields = find_provider(name).config_type.__annotations__  # type: ignore[attr-defined]
     return {field: value for field, value in config.items() if "Secret" in str(fields[field]) and value}
 
@@ -100,7 +101,7 @@ def environment(name: str, config: dict[str, Any], folder: Path) -> dict[str, st
 
 @contextlib.contextmanager
 def running(settings: dict[str, str], folder: Path) -> Iterator[int]:
-    """The shop as a program of its own; its port."""
+    """Run the shop as a program of its own; yield its port."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PAYMENTS_", "PYTHONPATH"))}
     process = subprocess.Popen(
         [sys.executable, str(SHOP)],
@@ -206,15 +207,16 @@ def test_the_environments_differ_in_the_name_and_the_secrets_alone(tmp_path: Pat
 # Failures.
 
 
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[int]:
-    """The shop, with a gateway that nobody can reach."""
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Run the shop with a gateway that nobody can reach. Its tests share it: none reads another's order."""
+    folder = tmp_path_factory.mktemp("alone")
     config = {
         "base_url": "http://127.0.0.1:9",
         "api_key": "key-of-the-tests",
         "webhook_key": "webhook-key-of-the-tests",
     }
-    with running(environment("lantern", config, tmp_path), tmp_path) as port:
+    with running(environment("lantern", config, folder), folder) as port:
         yield port
 
 
@@ -253,9 +255,7 @@ def test_what_only_the_shop_can_put_right_is_a_mistake_of_its_own(shop: ModuleTy
     ("length", "status"), [("x", 400), ("-1", 400), ("1_0", 400), ("", 400), ("262145", 413), ("9" * 5000, 413)]
 )
 def test_invalid_content_length_is_refused_before_reading(alone: int, length: str, status: int) -> None:
-    with socket.create_connection(("127.0.0.1", alone), timeout=10) as connection:
-        connection.sendall(f"POST /webhooks HTTP/1.1\r\nHost: shop\r\nContent-Length: {length}\r\n\r\n".encode())
-        assert connection.recv(20).split()[1] == str(status).encode()
+    assert raw(alone, f"POST /webhooks HTTP/1.1\r\nHost: shop\r\nContent-Length: {length}\r\n\r\n") == status
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,6 @@ def test_a_shop_without_a_gateway_says_so_in_a_sentence(tmp_path: Path, setting:
 
 
 def test_the_answer_to_a_notification_is_the_gateway_s_own_with_its_headers(tmp_path: Path) -> None:
-    make: Any = load_entry(SANDBOX_GROUP, "lantern")
     with (
         contextlib.closing(make()) as sandbox,
         running(environment("lantern", dict(sandbox.config), tmp_path), tmp_path) as port,
@@ -334,20 +333,11 @@ def authoritative(order_id: str, event_id: str = "1") -> WebhookEvent:
     return WebhookEvent("x", Subject.CHARGE, "paid", charge.reference, event_id, charge)
 
 
-class Hands:
-    """A clock whose hands are moved."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock(shop: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Hands:
-    hands = Hands()
-    monkeypatch.setattr(shop, "monotonic", hands)
+def clock(shop: ModuleType, monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+    """Stop the shop's clock, and move it by `clock.now`."""
+    hands = types.SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(shop, "monotonic", lambda: hands.now)
     return hands
 
 
@@ -420,7 +410,7 @@ def test_orders_may_be_made_while_an_event_is_looked_up(shop: ModuleType) -> Non
 # Query frequency.
 
 
-def test_the_gateway_is_asked_about_an_order_once_in_a_pause(shop: ModuleType, clock: Hands) -> None:
+def test_the_gateway_is_asked_about_an_order_once_in_a_pause(shop: ModuleType, clock: types.SimpleNamespace) -> None:
     gateway = Asked(hint("TEA1"), hint("TEA1", event_id="2"))
     counter = counter_of(shop, gateway, TEA1="lp_1", TEA2="lp_2")
     for _ in range(100):
@@ -435,7 +425,7 @@ def test_the_gateway_is_asked_about_an_order_once_in_a_pause(shop: ModuleType, c
 
 
 @pytest.mark.parametrize("by", ["hint", "page"])
-def test_a_question_that_had_to_wait_is_asked_later(shop: ModuleType, clock: Hands, by: str) -> None:
+def test_a_question_that_had_to_wait_is_asked_later(shop: ModuleType, clock: types.SimpleNamespace, by: str) -> None:
     """It needs no second hint; and a hint with the same id is no repetition."""
     gateway = Asked(hint("TEA1"))
     gateway.answers = [False, True]
@@ -453,7 +443,7 @@ def test_a_question_that_had_to_wait_is_asked_later(shop: ModuleType, clock: Han
     assert len(gateway.asked) == 2, "a paid order was asked about"
 
 
-def test_hints_that_name_several_charges_are_all_asked_about(shop: ModuleType, clock: Hands) -> None:
+def test_hints_that_name_several_charges_are_all_asked_about(shop: ModuleType, clock: types.SimpleNamespace) -> None:
     """If the answer to create was lost, only a hint has the gateway's id, and not every hint is about our charge."""
     gateway = Asked(hint("TEA1", "lp_1"), hint("TEA1", "lp_2"))
     gateway.answers = [payments_core.Mismatch("is about another order"), True]
@@ -469,7 +459,7 @@ def test_hints_that_name_several_charges_are_all_asked_about(shop: ModuleType, c
 @pytest.mark.parametrize("error", ["GatewayUnavailable", "RateLimited", "ProtocolViolation"])
 @pytest.mark.parametrize("event", [hint("TEA1"), authoritative("TEA1"), None])
 def test_a_question_without_an_answer_is_asked_again(
-    shop: ModuleType, clock: Hands, error: str, event: WebhookEvent | None
+    shop: ModuleType, clock: types.SimpleNamespace, error: str, event: WebhookEvent | None
 ) -> None:
     gateway = Asked(*filter(lambda each: each is not None, [event]))
     gateway.answers = [getattr(payments_core, error)("not now"), True]
@@ -485,7 +475,7 @@ def test_a_question_without_an_answer_is_asked_again(
 
 @pytest.mark.parametrize("error", ["Mismatch", "NotFound", "UnsupportedOperation", "InvalidRequest"])
 def test_an_answer_that_settles_nothing_is_not_asked_for_again(
-    shop: ModuleType, clock: Hands, error: str, caplog: pytest.LogCaptureFixture
+    shop: ModuleType, clock: types.SimpleNamespace, error: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway = Asked(hint("TEA1"))
     gateway.answers = [getattr(payments_core, error)("no")]
@@ -540,7 +530,9 @@ class Silent(Asked):
     info = types.SimpleNamespace(query_by={"provider_id"}, notifications=Notifications.NONE)
 
 
-def test_without_notifications_each_open_order_is_queried_until_it_is_paid(shop: ModuleType, clock: Hands) -> None:
+def test_without_notifications_each_open_order_is_queried_until_it_is_paid(
+    shop: ModuleType, clock: types.SimpleNamespace
+) -> None:
     gateway = Silent()
     gateway.answers = [False, False, True]
     counter = counter_of(shop, gateway, TEA1="lp_1", TEA2="")
@@ -552,7 +544,9 @@ def test_without_notifications_each_open_order_is_queried_until_it_is_paid(shop:
     assert counter._orders["TEA1"].paid
 
 
-def test_without_notifications_a_closed_charge_is_queried_no_more(shop: ModuleType, clock: Hands) -> None:
+def test_without_notifications_a_closed_charge_is_queried_no_more(
+    shop: ModuleType, clock: types.SimpleNamespace
+) -> None:
     class Declined(Silent):
         def confirm(self, order_id: str, amount: Money, *, provider_id: str) -> Any:
             super().confirm(order_id, amount, provider_id=provider_id)
@@ -567,7 +561,9 @@ def test_without_notifications_a_closed_charge_is_queried_no_more(shop: ModuleTy
     assert not counter._orders["TEA1"].paid
 
 
-def test_with_notifications_an_order_is_queried_only_after_a_reason(shop: ModuleType, clock: Hands) -> None:
+def test_with_notifications_an_order_is_queried_only_after_a_reason(
+    shop: ModuleType, clock: types.SimpleNamespace
+) -> None:
     gateway = Asked()
     counter = counter_of(shop, gateway, TEA1="lp_1")
     counter.settle()
@@ -660,12 +656,6 @@ def raw(port: int, request: str) -> int:
 # From cassettes: what the shop sends, without a network.
 
 
-def policy_of(name: str) -> CassettePolicy:
-    policy = importlib.import_module(f"payments_{name}.sandbox.stories").POLICY
-    assert isinstance(policy, CassettePolicy)
-    return policy
-
-
 def sell(shop: ModuleType, gateway: Gateway, pay: Any) -> None:
     """One order from the button to the tea."""
     counter = shop.Shop(gateway, "https://shop.example")
@@ -677,35 +667,29 @@ def sell(shop: ModuleType, gateway: Gateway, pay: Any) -> None:
     assert counter.is_paid("EXAMPLE1")
 
 
-def recorded(shop: ModuleType, name: str, path: Path) -> None:
-    make: Any = load_entry(SANDBOX_GROUP, name)
+def recorded(shop: ModuleType) -> None:
     with contextlib.closing(make(seed="example-shop", public_url="https://wallet.example")) as sandbox:
         config = dict(sandbox.config)
         with (
             record(
-                path,
-                policy_of(name),
-                Provenance("sandbox", name),
+                CASSETTE,
+                POLICY,
+                Provenance("sandbox", "lantern"),
                 base_url=sandbox.url,
-                secrets=secrets_of(name, config),
+                secrets=secrets_of("lantern", config),
                 command="python tests/examples/test_shop.py",
             ),
-            Gateway.open(name, config) as gateway,
+            Gateway.open("lantern", config) as gateway,
         ):
             sell(shop, gateway, sandbox.pay)
 
 
 @pytest.mark.usefixtures("no_network")
-def test_the_shop_sells_from_a_cassette(shop: ModuleType, name: str) -> None:
-    """The very same code, with every socket refused."""
-    path = CASSETTES / f"{name}.yaml"
-    assert read(path).provenance.kind == "sandbox"
-    config = {
-        field: f"another-{field}-of-the-replay" if "Secret" in str(kind) else "10000001"
-        for field, kind in find_provider(name).config_type.__annotations__.items()  # type: ignore[attr-defined]
-        if not field.startswith("previous")
-    } | {"base_url": BASE_URL}
-    with replay(path, policy_of(name)), Gateway.open(name, config) as gateway:
+def test_the_shop_sells_from_a_cassette(shop: ModuleType) -> None:
+    """The very same code, with every socket refused. Lantern is sent both addresses of the shop."""
+    assert read(CASSETTE).provenance.kind == "sandbox"
+    config = {"base_url": BASE_URL, "api_key": "key-of-the-replay", "webhook_key": "webhook-key-of-the-replay"}
+    with replay(CASSETTE, POLICY), Gateway.open("lantern", config) as gateway:
         sell(shop, gateway, lambda _: None)
 
 
@@ -718,7 +702,6 @@ def test_a_secret_is_a_secret_to_this_test() -> None:
     }
 
 
-if __name__ == "__main__":  # record the cassettes of the example again
-    for each in sys.argv[1:] or GATEWAYS:
-        recorded(loaded(), each, CASSETTES / f"{each}.yaml")
-        sys.stdout.write(f"{CASSETTES / each}.yaml\n")
+if __name__ == "__main__":  # record the example's cassette again
+    recorded(loaded())
+    sys.stdout.write(f"{CASSETTE}\n")

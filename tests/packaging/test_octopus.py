@@ -175,7 +175,6 @@ def test_the_guide_is_in_the_wheel_with_the_pages_that_it_leads_to(environment: 
     told = json.loads(run(environment.payments, "new-provider", "--guide", "--json", cwd=environment.site))
     assert Path(told["guide"]).parent == environment.site / "payments_core" / "docs"
     assert {Path(page).name for page in told["pages"]} == {page.name for page in (ROOT / "docs").glob("*.md")}
-    assert not (environment.site / "payments_core" / "docs" / "sketches").exists(), "the sketches are not shipped"
 
 
 def test_the_command_makes_the_same_plugin_from_the_wheel(
