@@ -190,8 +190,7 @@ def test_figures_are_those_of_the_code():
         f"up to {transport._POOLS * transport._POOL_SIZE} connections",
         f"kept for {transport._POOL['keepalive_expiry']:.0f} seconds",
         f"{deadline:.0f} seconds, unless you pass `deadline=`",
-        f"at most {Retries().runs} attempts",
-        f"pauses of at most {Retries().longest_pause:.0f} seconds",
+        *(f"| `{field}` | {getattr(Retries(), field)} |" for field in Retries.__struct_fields__),
         f"capped** at {body.MAX_BODY_BYTES >> 20} MiB, webhook bodies at {webhooks.MAX_DELIVERY_BYTES >> 10} KiB",
         f"renewed after {authorization.RENEW_AT:.0%}".replace("%", " %"),
     ):
