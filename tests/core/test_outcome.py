@@ -377,6 +377,15 @@ def test_answer_to_a_create_without_ids_or_amount_keeps_its_next_action(
     assert (made.reference, made.amount, made.next_action) == (Reference("P1"), None, action)
 
 
+def test_answer_to_a_create_with_the_gateway_s_id_alone_is_compared_by_it(opening: Any, install: Any) -> None:
+    install("buggy", buggy(after(UNSAFE, result=charge(reference=Reference("", "C1")))))
+    made = opening("buggy", {}, transport=ok).create_charge(REQUEST)
+    assert made.reference == Reference("", "C1")
+    with pytest.raises(Mismatch):
+        made.require("P1", HKD)
+    assert made.require("P1", HKD, provider_id="C1").matched
+
+
 def test_a_coroutine_is_no_result(opening: Any, install: Any) -> None:
     """A plugin that does I/O of its own is found out, and its coroutine is closed without a warning."""
 
