@@ -263,8 +263,10 @@ def _write(names: _Names, target: Path, without: Collection[str], *, force: bool
     """Write all files or none, and return them."""
     problem = ""
     try:
-        there = target.exists() or target.is_symlink()
-        if there and not (force and target.is_dir()):
+        there = target.is_symlink() or (any(target.iterdir()) if target.is_dir() else target.exists())
+        if there and not target.is_dir():
+            raise Stop(f"{target} is there already, and is no folder", "Nothing was written. Choose another name.")
+        if there and not force:
             advice = "Nothing was written. Choose another name, or write over its files with --force."
             raise Stop(f"{target} is there already", advice)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:

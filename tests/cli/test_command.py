@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -282,7 +283,7 @@ def kept(name: str, file: Path, *words: str) -> dict[str, Any]:
     return json.loads(told)
 
 
-@pytest.mark.parametrize("name", ["alipayhk", "stripe"])
+@pytest.mark.parametrize("name", ["alipayhk", "stripe", "lantern"])
 def test_kept_sandbox_restarts_with_the_same_credentials_and_address(name: str, tmp_path: Path) -> None:
     file = tmp_path / "kept.toml"
     first = kept(name, file)
@@ -313,21 +314,30 @@ def test_kept_section_is_appended_to_the_file(tmp_path: Path) -> None:
         ("stripe", 'provider = "alipayhk"', (), "is of another provider"),
         ("stripe", 'base_url = "http://127.0.0.1:8123"', ("--port", "8124"), "keeps port 8123"),
         ("stripe", 'base_url = "http://127.0.0.1:8123"\nsecret = "x"', (), "does not take secret"),
-        ("lantern", None, (), "always makes up its api_key: it cannot be kept"),
     ],
 )
 def test_section_of_another_gateway_is_left_unchanged(
-    run: Any, tmp_path: Path, name: str, section: str | None, words: tuple[str, ...], said: str
+    run: Any, tmp_path: Path, name: str, section: str, words: tuple[str, ...], said: str
 ) -> None:
     file = tmp_path / "payments.toml"
-    if section is not None:
-        file.write_text(f"[gateways.{name}]\n{section}\n")
-    before = file.read_text() if file.exists() else None
+    file.write_text(f"[gateways.{name}]\n{section}\n")
+    before = file.read_text()
     ran = run("sandbox", name, "--keep", file, *words)
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
     assert "sk_live_1" not in ran.err
-    assert (file.read_text() if file.exists() else None) == before
+    assert file.read_text() == before
+
+
+def test_sandbox_whose_factory_takes_no_credentials_is_not_kept(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = importlib.import_module("payments_lantern.sandbox").make
+    monkeypatch.setattr("payments_lantern.sandbox.make", lambda port=0: make(port))
+    ran = run("sandbox", "lantern", "--keep", tmp_path / "kept.toml")
+    assert (ran.code, ran.out) == (2, "")
+    assert "always makes up its api_key: it cannot be kept" in ran.err
+    assert not (tmp_path / "kept.toml").exists()
 
 
 def test_unwritable_keep_file_is_named(run: Any, tmp_path: Path) -> None:

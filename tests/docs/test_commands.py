@@ -1,6 +1,7 @@
 """docs/commands.md cannot drift: its reference is made from the parser, by `python tests/docs/test_commands.py`."""
 
 import re
+from argparse import SUPPRESS
 from pathlib import Path
 
 from payments_core.cli.app import build_parser
@@ -32,7 +33,11 @@ def reference():
         "Every command takes `--json` and `--help`; each that needs a gateway takes `--config FILE`.",
     ]
     for command in commands(build_parser()):
-        rows = [row(each) for each in command._actions if not COMMON & set(each.option_strings)]
+        rows = [
+            row(each)
+            for each in command._actions
+            if not COMMON & set(each.option_strings) and each.help is not SUPPRESS
+        ]
         lines += ["", f"### {command.prog}", "", *command.description.splitlines()]
         lines += ["", "| argument | |", "|---|---|", *rows] if rows else []
     return "\n".join(lines) + "\n"

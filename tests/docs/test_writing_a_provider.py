@@ -281,7 +281,9 @@ def test_what_the_scaffold_has_already_is_kept(steps):
     for name in (
         "pyproject.toml",
         "payments_lantern/__init__.py",
+        "payments_lantern/config.py",
         "payments_lantern/py.typed",
+        "payments_lantern/sandbox/__init__.py",
         "tests/test_cassettes.py",
     ):
         assert (other / "payments-lantern" / name).read_text() == (LANTERN / name).read_text().replace(

@@ -1,4 +1,4 @@
-"""Configure a Lantern Pay merchant account."""
+"""Define the configuration of one Lantern Pay merchant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["LanternConfig"]
 
 
 class LanternConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One merchant account. While the notification key is being changed, set the old one as `previous_webhook_key`."""
+    """One merchant account. While the notification key is being changed, the old one is `previous_webhook_key`."""
 
     base_url: str
     api_key: Secret

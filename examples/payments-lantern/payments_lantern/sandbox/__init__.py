@@ -1,8 +1,12 @@
-"""Run a local Lantern Pay over HTTP (extra: `payments-lantern[sandbox]`): a second reading of its documentation."""
+"""A local Lantern Pay over HTTP, from a second reading of its documentation.
+
+It needs the extra `payments-lantern[sandbox]`.
+"""
 
 from .gateway import LocalGateway, Payment, Refused
 from .local import Sandbox, make, sign
 
 __all__ = ["LocalGateway", "Payment", "Refused", "Sandbox", "make", "sign"]
 
-make.sign = sign  # type: ignore[attr-defined] # what `payments webhook sign` and the contract look for beside the factory
+# `payments webhook sign` and the contract look for it beside the factory.
+make.sign = sign  # type: ignore[attr-defined]

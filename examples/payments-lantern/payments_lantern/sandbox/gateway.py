@@ -54,10 +54,11 @@ class Payment:
 class LocalGateway:
     """One merchant's payments. With a `seed` the keys, ids and times repeat."""
 
-    def __init__(self, seed: int | str | None = None) -> None:
+    def __init__(self, seed: int | str | None = None, api_key: str = "", webhook_key: str = "") -> None:
         source = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 - made-up keys, to repeat
-        self.api_key = f"lk_{source.getrandbits(128):032x}"
-        self.webhook_key = f"{source.getrandbits(128):032x}"
+        made_up = f"lk_{source.getrandbits(128):032x}", f"{source.getrandbits(128):032x}"
+        self.api_key = api_key or made_up[0]
+        self.webhook_key = webhook_key or made_up[1]
         self._source = source
         self._traces = itertools.count(1)
         self._payments: dict[str, Payment] = {}

@@ -25,9 +25,19 @@ __all__ = ["Sandbox", "make", "sign"]
 _AGAIN: Final = (60, 3600, 43200)
 
 
-def make(port: int = 0, *, seed: int | str | None = None, public_url: str = "") -> Sandbox:
-    """Start a sandbox on 127.0.0.1. Port 0 picks a free port. With `seed` and `public_url` all output repeats."""
-    return Sandbox(LocalGateway(seed), port, public_url.rstrip("/"))
+def make(
+    port: int = 0,
+    *,
+    seed: int | str | None = None,
+    public_url: str = "",
+    api_key: str = "",
+    webhook_key: str = "",
+) -> Sandbox:
+    """Start a sandbox on 127.0.0.1. Port 0 picks a free port. With `seed` and `public_url` all output repeats.
+
+    A key that is not given is made up; `payments sandbox --keep` gives those of its first start.
+    """
+    return Sandbox(LocalGateway(seed, api_key, webhook_key), port, public_url.rstrip("/"))
 
 
 def sign(
