@@ -49,7 +49,7 @@ class Sender:
     def __init__(self, world: str) -> None:
         self.world = world
 
-    def __call__(self, request: Request, deadline: float = 5.0, **options: Any) -> Response:
+    def __call__(self, request: Request, deadline: float = 30.0, **options: Any) -> Response:
         if self.world == "sync":
             transport = HTTPTransport(**options)
             try:
