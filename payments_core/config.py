@@ -224,9 +224,9 @@ def _from_environment(name: str, settings: Settings, fields: Mapping[str, Any]) 
 def _of_longer_names(
     name: str, unknown: Mapping[str, Mapping[str, str]], settings: Settings, fields: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Find the gateways of longer names, each with one of its variables; refuse a variable that is of none.
+    """Map gateways with a longer name to one of their variables each; refuse a variable that fits no gateway.
 
-    `proxy` and `ca_file` tell of no gateway by themselves: PAYMENTS_A_HTTPS_PROXY is a misspelling.
+    `proxy` and `ca_file` alone do not identify a gateway: PAYMENTS_A_HTTPS_PROXY is a misspelling.
     """
     longer = {
         other: key

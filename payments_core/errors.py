@@ -155,7 +155,7 @@ class RejectionCode(StrEnum):
 
 
 class Rejected(PaymentError):
-    """Query before you give the charge up, unless `definitive`: the gateway refused it.
+    """Query the charge before you abandon it, unless `definitive` is True: the gateway declined.
 
     * `code`: the reason
     * `definitive`: True only where the provider's table, with its source, says that nothing was accepted; without it

@@ -122,7 +122,7 @@ class OpenedGateway:
 
         Without `config` the settings come from `[gateways.NAME]` of payments.toml and from `PAYMENTS_<NAME>_<FIELD>`.
         A mapping (or the provider's own configuration struct) replaces them, and a Path names another payments.toml.
-        `deadline` is the seconds that one whole call may take, and `retries` says how often it tries. A `transport`
+        `deadline` is the seconds that one whole call may take, and `retries` its retry policy. A `transport`
         that you pass replaces the settings `proxy` and `ca_file`, and stays open when the gateway is closed. Raise
         `ConfigurationError`, `ProviderNotFound` or `ProviderContractError`.
         """

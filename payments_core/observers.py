@@ -45,7 +45,7 @@ class OperationRecord(msgspec.Struct, frozen=True, kw_only=True):
     * `name`: the call, such as `create_charge`
     * `started_at`: when it began, an aware datetime
     * `seconds`: how long it took
-    * `runs`: how often its hook was run
+    * `runs`: the number of times that its hook ran
     * `error`: the name of the error's class, `""` for none
     * `gateway`: the name that the gateway was opened by
     * `order_id`: the order that the call named, `""` where it is not known

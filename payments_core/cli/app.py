@@ -90,7 +90,7 @@ def _check_stdout() -> None:
 
 
 def _without_output(lost: OutputLost, console: Console) -> Exit:
-    """Return the exit code for lost output; report the error unless the reader has closed the pipe."""
+    """Return the exit code for output that could not be written; report the error unless the reader closed the pipe."""
     if lost.reader_gone:
         return Exit.BROKEN_PIPE
     message = f"the output cannot be written: {lost}"

@@ -39,9 +39,9 @@ def add(commands: Commands) -> None:
         "Check each configured gateway, or those that are named: its settings, its plugin, its address, its "
         "credentials, this machine's clock, and whether money moves. Make no charge, and show no value of a "
         "setting. With --notify-url, send the shop a notification with a wrong signature, which it must refuse, "
-        "and if no money moves, one with the right signature, which it must answer 2xx. If the gateway signs "
-        "nothing, send malformed bytes and an unsigned notification; if it sends none, send nothing. The exit "
-        "code is 0 unless a check failed.",
+        "and if no money moves, one with the right signature, which it must answer 2xx. If the gateway does "
+        "not sign notifications, send malformed bytes and an unsigned notification; if it sends no notifications, send "
+        "nothing. The exit code is 0 unless a check failed.",
     )
     parser.add_argument("gateways", nargs="*", metavar="GATEWAY", help="default: all that are configured here")
     parser.add_argument(

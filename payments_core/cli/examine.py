@@ -51,7 +51,7 @@ class Watch:
 
     @hookimpl
     def exchange_finished(self, exchange: Any) -> None:
-        """Record an answer; some, such as a 401, never reach the flow."""
+        """Record an answer here, because some answers, such as a 401, never reach the flow."""
         self.answered = self.answered or exchange.status is not None
 
     @hookimpl(wrapper=True)

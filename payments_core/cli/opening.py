@@ -1,4 +1,4 @@
-"""Open gateways and start sandboxes by the names given on the command line."""
+"""Open the gateways and start the sandboxes named on the command line."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Delivery:
 
 
 def status_of(delivery: Future[Delivery]) -> int | None:
-    """Wait for a delivery, and return the HTTP status answered; None without one, or once the courier is closed."""
+    """Wait for a delivery and return the HTTP status of its answer, or None if none came or the courier is closed."""
     try:
         return delivery.result().status
     except CancelledError:

@@ -89,8 +89,8 @@ class _Charge:
 class FakeGateway:
     """Keep the gateway's books, rules and clock. Every method is thread-safe.
 
-    With a `seed` all ids, tokens and credentials repeat. `clock` returns the time, as an aware datetime; `advance`
-    moves it.
+    With a `seed`, all ids, tokens and credentials are the same on every run. `clock` returns the time, as an aware
+    datetime; `advance` moves it.
     """
 
     def __init__(self, *, seed: int | str | None = None, clock: Callable[[], datetime] | None = None) -> None:

@@ -32,7 +32,7 @@ __all__ = [
 MASK: Final = "MASKED"
 """Replaces a masked value in a cassette."""
 BASE_URL: Final = "https://gateway.invalid"
-"""The gateway's address in a cassette, so that recordings do not depend on a port or a domain."""
+"""Replaces the gateway's address in cassettes, so that recordings do not depend on a port or domain."""
 
 _NUMBERED: Final = re.compile(r"MASKED-\d+")
 _MIN_SECRET: Final = 8  # characters: a shorter value would be found by chance

@@ -195,6 +195,6 @@ def small(decoder: Callable[[bytes], T], raw: msgspec.Raw) -> T | None:
 
 
 def _text(raw: msgspec.Raw) -> str:
-    """Return plain text of a bounded length, or nothing: it goes into errors and logs."""
+    """Return plain text of bounded length, or `""`, because it ends up in errors and logs."""
     text = small(wire.TEXT, raw) or ""
     return text if _TEXT.fullmatch(text) else ""
