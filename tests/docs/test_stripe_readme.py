@@ -6,7 +6,6 @@ import re
 import shlex
 import tomllib
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -398,7 +397,7 @@ def test_each_refusal_of_a_notification_is_the_table_s(row, reason, body, option
 
 def test_the_example_of_the_sandbox_runs():
     """As it stands, with a charge in the place of the dots, by every method."""
-    code = section("The sandbox").partition("In Python:\n\n")[2].partition("\n\nWhat it must")[0]
+    code = section("The sandbox").partition("In Python:\n\n")[2].partition("\n\nAll its messages")[0]
     source = "\n".join(line[4:] for line in code.splitlines()).replace("...", "request")
     for method, action in (("alipay", Redirect), ("wechat_pay", ShowQRCode), ("card", Redirect)):
         namespace = {"Gateway": Gateway, "request": order(method=method)}
@@ -435,18 +434,12 @@ def test_a_live_key_is_refused_where_the_page_says_so(opening):
 def test_the_endpoint_of_the_page_is_registered_in_a_running_sandbox():
     """By the very command, which is curl's: what it asks for is asked for here."""
     (line,) = re.findall(r"^    (curl .*\\\n.*)$", section("The sandbox"), re.MULTILINE)
-    words = shlex.split(line.replace("\\\n", ""))
-    given = {flag: [value for each, value in pairwise(words) if each == flag] for flag in ("-u", "-H", "-d")}
+    _, _, header, _, data, url = shlex.split(line.replace("\\\n", ""))
     with make() as sandbox, WebhookListener() as listener, Gateway.open("stripe", sandbox.config) as gateway:
-        (user,), (header,) = given["-u"], given["-H"]
         answer = httpx.post(
-            words[-1].replace("URL", sandbox.url, 1),
-            auth=(user.removesuffix(":").replace("API_KEY", sandbox.config["api_key"]), ""),
+            url.replace("URL", sandbox.url, 1),
             headers=[tuple(header.split(": "))],
-            data={
-                name: value.replace("http://127.0.0.1:8000/webhooks", listener.url)
-                for name, _, value in (each.partition("=") for each in given["-d"])
-            },
+            content=data.replace("http://127.0.0.1:8000/webhooks", listener.url),
         )
         assert answer.status_code == 200, answer.text
         sandbox.pay(gateway.create_charge(order()).reference.provider_id)

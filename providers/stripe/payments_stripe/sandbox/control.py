@@ -11,100 +11,81 @@ from starlette.routing import Route
 from payments_core.testing.sandbox import NotPossible
 from payments_core.testing.sandbox_app import control_route, delivered, fields_of
 
-from . import currencies, endpoints, moves, refunds
+from . import currencies, payments
 from .gateway import LocalGateway, order_of
 from .records import Intent, Session
 
 __all__ = ["routes"]
 
-Act = Callable[[LocalGateway, str, Mapping[str, Any]], object]
+Fields = Mapping[str, Any]
 
 
 def routes(gateway: LocalGateway) -> list[Route]:
     """Return the routes to mount under `/_sandbox`; a charge's id is that of its PaymentIntent or Checkout Session."""
 
-    def shown(found: str) -> Mapping[str, object]:
-        return _shown(moves.charge_of(gateway, found))
+    def get(path: str, show: Callable[[str], object]) -> Route:
+        async def endpoint(request: Request) -> object:
+            with gateway.lock:
+                return show(request.path_params.get("id", ""))
 
-    def move(path: str, act: Act, *required: str, **types: type) -> Route:
+        return control_route("GET", path, endpoint)
+
+    def post(path: str, act: Callable[[str, Fields], object], *required: str, **types: type) -> Route:
         async def endpoint(request: Request) -> object:
             fields = await fields_of(request, *required, **types)
-            found = str(request.path_params["id"])
+            found = request.path_params.get("id", "")
             with gateway.lock:
-                act(gateway, found, fields)
-                return shown(found) if path.startswith("/orders") else {}
+                made = act(found, fields)
+                return _shown(gateway.charge(found)) if path.startswith("/orders") else made or {}
 
         return control_route("POST", path, endpoint)
 
-    async def orders(_: Request) -> object:
-        with gateway.lock:
-            return [_shown(charge) for charge in gateway.charges()]
-
-    async def order(request: Request) -> object:
-        with gateway.lock:
-            return shown(str(request.path_params["id"]))
-
-    async def received(_: Request) -> object:
-        return gateway.requests()
-
-    async def notifications(_: Request) -> object:
-        return gateway.courier.deliveries
+    def advance(_: str, fields: Fields) -> object:
+        try:
+            gateway.advance(fields["seconds"])
+        except ValueError as error:
+            raise NotPossible(str(error)) from None
+        return {"now": payments.tick(gateway)}
 
     async def deliver(request: Request) -> object:
         await fields_of(request)
         with gateway.lock:
-            event = moves.event_of(gateway, str(request.path_params["id"]))
-            sent = [gateway.courier.send(gateway.message(event, each.url)) for each in gateway.endpoints.values()]
+            event = payments.event_of(gateway, request.path_params["id"])
+            sent = [gateway.courier.send(gateway.message(event, url)) for url in gateway.endpoints]
         return await delivered(sent)
 
-    async def endpoint(request: Request) -> object:
-        fields = await fields_of(request, "url", url=str)
-        with gateway.lock:
-            return endpoints.add(gateway, fields["url"])
-
-    async def advance(request: Request) -> object:
-        fields = await fields_of(request, "seconds", seconds=int)
-        with gateway.lock:
-            try:
-                gateway.advance(fields["seconds"])
-            except ValueError as error:
-                raise NotPossible(str(error)) from None
-            return {"now": moves.tick(gateway)}
-
     return [
-        control_route("GET", "/orders", orders),
-        control_route("GET", "/orders/{id}", order),
-        control_route("GET", "/received", received),
-        control_route("GET", "/notifications", notifications),
-        control_route("POST", "/endpoints", endpoint),
-        control_route("POST", "/advance", advance),
+        get("/orders", lambda _: [_shown(charge) for charge in gateway.charges()]),
+        get("/orders/{id}", lambda found: _shown(gateway.charge(found))),
+        get("/received", lambda _: tuple(gateway.received)),
+        get("/notifications", lambda _: gateway.courier.deliveries),
         control_route("POST", "/orders/{id}/deliver", deliver),
-        move("/orders/{id}/pay", lambda to, found, _: moves.pay(to, found)),
-        move("/orders/{id}/cancel", lambda to, found, _: moves.cancel(to, found)),
-        move("/orders/{id}/time-out", lambda to, found, _: moves.time_out(to, found)),
-        move(
+        post("/endpoints", lambda _, fields: gateway.endpoints.append(fields["url"]), "url", url=str),
+        post("/advance", advance, "seconds", seconds=int),
+        post("/orders/{id}/pay", lambda found, _: payments.pay(gateway, found)),
+        post("/orders/{id}/cancel", lambda found, _: payments.cancel(gateway, found)),
+        post("/orders/{id}/time-out", lambda found, _: payments.time_out(gateway, found)),
+        post(
             "/orders/{id}/decline",
-            lambda to, found, fields: moves.decline(
-                to, found, "card_declined", fields.get("decline_code", "generic_decline")
-            ),
+            lambda found, fields: payments.decline_try(gateway, found, fields.get("decline_code", "generic_decline")),
             decline_code=str,
         ),
-        move(
+        post(
             "/orders/{id}/status",
-            lambda to, found, fields: moves.set_status(to, found, fields["status"]),
+            lambda found, fields: payments.set_status(gateway, found, fields["status"]),
             "status",
             status=str,
         ),
-        move(
+        post(
             "/orders/{id}/amount",
-            lambda to, found, fields: moves.set_amount(to, found, fields["amount"], fields["currency"]),
+            lambda found, fields: payments.set_amount(gateway, found, fields["amount"], fields["currency"]),
             "amount",
             "currency",
             amount=str,
             currency=str,
         ),
-        move("/refunds/{id}/settle", lambda to, found, _: refunds.settle(to, found)),
-        move("/refunds/{id}/fail", lambda to, found, _: refunds.fail(to, found)),
+        post("/refunds/{id}/settle", lambda found, _: payments.settle(gateway, found, "succeeded")),
+        post("/refunds/{id}/fail", lambda found, _: payments.settle(gateway, found, "failed")),
     ]
 
 
@@ -116,6 +97,4 @@ def _shown(charge: Session | Intent) -> Mapping[str, object]:
         "amount": amount.text,
         "currency": amount.currency,
         "status": charge.status,
-        "payment_status": charge.payment_status if isinstance(charge, Session) else None,
-        "payment_intent": charge.intent or None if isinstance(charge, Session) else charge.id,
     }
