@@ -12,9 +12,7 @@ import pytest
 from payments_core import (
     AuthorizationRejected,
     CaptureRequest,
-    ChargeRequest,
     GatewayUnavailable,
-    Money,
     NotFound,
     OutcomeUnknown,
     PaymentError,
@@ -30,49 +28,35 @@ from payments_core import (
 )
 from payments_stripe.refusals import REASONS
 
-CONFIG = {"api_key": "sk_test_key-of-the-tests", "webhook_key": "whsec_of-the-tests"}
-HKD = Money.of("88.00", "HKD")
-PI = Reference(provider_id="pi_1")
-CS = Reference(provider_id="cs_test_1")
+from .shapes import CONFIG, CS, HKD, PI, answer, order
+from .shapes import intent as waiting
+
 Open = Callable[..., Any]
 Headers = tuple[tuple[str, str], ...]
-
-RETRY: Headers = (("Stripe-Should-Retry", "true"),)
-STOP: Headers = (("Stripe-Should-Retry", "false"),)
 
 
 def intent(**changes: Any) -> dict[str, Any]:
     """Return a PaymentIntent with a failed attempt, with changes."""
-    return {
-        "id": "pi_1",
-        "object": "payment_intent",
-        "amount": 8800,
-        "amount_received": 0,
-        "currency": "hkd",
-        "status": "requires_payment_method",
-        "metadata": {"payments_core_order_id": "P1"},
-        "last_payment_error": {"code": "card_declined", "decline_code": "generic_decline"},
-    } | changes
+    error = {"code": "card_declined", "decline_code": "generic_decline"}
+    return waiting(**{"status": "requires_payment_method", "last_payment_error": error} | changes)
 
 
 def error(status: int, kind: str | None = None, headers: Headers = (), **fields: Any) -> Response:
     """Return an error answer with the given fields."""
     problem = ({} if kind is None else {"type": kind}) | fields
-    return Response(status, (("Request-Id", "req_9"), *headers), json.dumps({"error": problem}).encode())
+    return answer({"error": problem}, status, *headers, request_id="req_9")
+
+
+def raw(status: int, body: bytes) -> Response:
+    return Response(status, (("Request-Id", "req_9"),), body)
 
 
 def html(status: int) -> Response:
-    return Response(status, (("Request-Id", "req_9"), ("Content-Type", "text/html")), b"<html>key-of-the-page</html>")
+    return raw(status, b"<html>key-of-the-page</html>")
 
 
-def order(**changes: Any) -> ChargeRequest:
-    values: dict[str, Any] = {
-        "order_id": "P1",
-        "amount": HKD,
-        "description": "Tea",
-        "return_url": "https://shop.example/back",
-    }
-    return ChargeRequest(**(values | changes))
+RETRY: Headers = (("Stripe-Should-Retry", "true"),)
+STOP: Headers = (("Stripe-Should-Retry", "false"),)
 
 
 def looked_up(gateway: Any) -> Any:
@@ -481,12 +465,12 @@ UNREADABLE = [
     html(400),
     html(402),
     html(200),
-    Response(400, (("Request-Id", "req_9"),), b""),
-    Response(400, (("Request-Id", "req_9"),), b'{"error":'),
-    Response(400, (("Request-Id", "req_9"),), b'{"error":"no"}'),
-    Response(400, (("Request-Id", "req_9"),), b"{}"),
-    Response(400, (("Request-Id", "req_9"),), b'[{"error":{}}]'),
-    Response(400, (("Request-Id", "req_9"),), b'{"error":{"type":"card_error","message":"\xff"}}'),
+    raw(400, b""),
+    raw(400, b'{"error":'),
+    raw(400, b'{"error":"no"}'),
+    raw(400, b"{}"),
+    raw(400, b'[{"error":{}}]'),
+    raw(400, b'{"error":{"type":"card_error","message":"\xff"}}'),
     error(400),
     error(400, "api_error", code="odd"),
     error(418, "teapot_error", code="odd"),
