@@ -7,7 +7,6 @@ import shlex
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 import httpx
 import msgspec
@@ -16,13 +15,11 @@ import stripe.params._webhook_endpoint_create_params as endpoints
 
 import payments_core
 from payments_core import (
-    CaptureRequest,
     ChargeRequest,
     ConfigurationError,
     Context,
     Gateway,
     InvalidRequest,
-    Mismatch,
     Money,
     OutcomeUnknown,
     PaymentError,
@@ -467,45 +464,3 @@ def test_the_package_has_no_other_needs():
     """As the page says of the official one."""
     project = tomllib.loads((ROOT / "providers" / "stripe" / "pyproject.toml").read_text("utf-8"))["project"]
     assert not [each for each in project["dependencies"] if re.match(r"stripe\b", each)]
-
-
-def test_money_that_is_not_that_of_the_charge_does_not_move(opening):
-    """As the page says of captures and refunds: a question, and then a Mismatch."""
-    sent = []
-
-    def answer(request):
-        sent.append(request.method)
-        return ok(currency="jpy")
-
-    gateway = opening("stripe", CONFIG, transport=answer)
-    reference = Reference("P1", "pi_1")
-    for call in (
-        lambda: gateway.capture_charge(CaptureRequest(reference, "C1", HKD)),
-        lambda: gateway.refund_charge(RefundRequest(reference, "R1", HKD)),
-    ):
-        with pytest.raises(Mismatch):
-            call()
-    assert sent == ["GET", "GET"]
-
-
-def test_keys_that_were_taken_for_one_another_are_refused(opening):
-    """As the page says, when the gateway is opened."""
-    for changes in ({"api_key": "pk_live_1"}, {"api_key": CONFIG["webhook_key"]}, {"api_key": "sk_org_live_1"}):
-        with pytest.raises(ConfigurationError):
-            opening("stripe", CONFIG | changes)
-
-
-def test_the_key_is_made_of_ids_alone(opening):
-    """Another amount, method and text meet the same one."""
-    keys = set()
-
-    def answer(request):
-        keys.add(dict(request.headers)["idempotency-key"])
-        assert dict(parse_qsl(request.body.decode()))["metadata[payments_core_order_id]"] == "P1"
-        return error(400, "idempotency_error")
-
-    gateway = opening("stripe", CONFIG, transport=answer)
-    for changes in ({}, {"amount": Money.of("1", "HKD")}, {"method": "card"}, {"description": "Cake"}):
-        with pytest.raises(Rejected):
-            gateway.create_charge(order(**changes))
-    assert len(keys) == 1

@@ -260,23 +260,6 @@ def test_a_broken_rule_is_refused_by_its_name(
     assert sandbox.charges("A1") == []
 
 
-@pytest.mark.parametrize(
-    ("units", "currency", "amount"),
-    [
-        ("8800", "usd", Money.of("88.00", "USD")),
-        ("88", "jpy", Money.of("88", "JPY")),
-        ("8800", "isk", Money.of("88", "ISK")),
-        ("88", "mga", Money.of("88.00", "MGA")),
-        ("88120", "kwd", Money.of("88.120", "KWD")),
-    ],
-)
-def test_units_are_read_by_the_sandbox_s_own_table(sandbox: Sandbox, units: str, currency: str, amount: Money) -> None:
-    session = made(sandbox, page(**{f"{LINE}[currency]": currency, f"{LINE}[unit_amount]": units}))
-    sandbox.pay(session)
-    (charge,) = sandbox.charges("A1")
-    assert (charge.provider_id, charge.amount, charge.captured, charge.refunded) == (session, amount, amount, None)
-
-
 # The life of a charge.
 
 
@@ -285,22 +268,6 @@ def test_each_wallet_has_its_next_action(sandbox: Sandbox) -> None:
     assert alipay["next_action"]["alipay_handle_redirect"]["url"] == sandbox.wallet_url(alipay["id"])
     assert wechat["next_action"]["wechat_pay_display_qr_code"]["data"] == sandbox.wallet_url(wechat["id"])
     assert (alipay["status"], alipay["amount_received"], alipay["latest_charge"]) == ("requires_action", 0, None)
-
-
-@pytest.mark.parametrize(
-    ("move", "of_wallet", "of_session"),
-    [
-        ("pay", "succeeded", "complete"),
-        ("decline", "requires_payment_method", "open"),
-        ("cancel", "canceled", "expired"),
-        ("time_out", "requires_payment_method", "expired"),
-    ],
-)
-def test_each_move_of_the_shopper_has_its_status(sandbox: Sandbox, move: str, of_wallet: str, of_session: str) -> None:
-    for form, wanted in ((wallet(), of_wallet), (page(), of_session)):
-        found = made(sandbox, form)
-        getattr(sandbox, move)(found)
-        assert asked(sandbox, found)["status"] == wanted
 
 
 def test_a_charge_that_is_over_cannot_be_moved(sandbox: Sandbox) -> None:
