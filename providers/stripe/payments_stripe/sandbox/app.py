@@ -26,7 +26,6 @@ _MAX_BODY: Final = 65536
 _KEY_LIFETIME: Final = 24 * 3600
 """Seconds: "You can remove keys from the system automatically after they're at least 24 hours old"."""
 _LONGEST_KEY: Final = 255
-_HIDDEN_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 
 def build_app(gateway: LocalGateway) -> ASGIApp:
@@ -72,8 +71,7 @@ def _answer(gateway: LocalGateway, request: Request, body: bytes) -> Response:
         headers["Stripe-Should-Retry"] = "false"
     if key and kept and known is None:
         gateway.keys[key] = Kept((request.method, request.url.path, form), gateway.now(), status, content)
-    shown = tuple((name, value) for name, value in request.headers.items() if name not in _HIDDEN_HEADERS)
-    gateway.received.append(ReceivedRequest(request.method, request.url.path, form, shown, status, request_id))
+    gateway.received.append(ReceivedRequest(request.method, request.url.path, form, key, status, request_id))
     return Response(content, status, headers, "application/json")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.routing import Route
@@ -17,7 +17,17 @@ from .records import Intent, Session
 
 __all__ = ["routes"]
 
-Fields = Mapping[str, Any]
+# What changes a charge or a refund: the function, its required fields, its other fields. All are texts.
+_ACTS: Final[dict[str, tuple[Callable[..., object], tuple[str, ...], tuple[str, ...]]]] = {
+    "/orders/{id}/pay": (payments.pay, (), ()),
+    "/orders/{id}/cancel": (payments.cancel, (), ()),
+    "/orders/{id}/time-out": (payments.time_out, (), ()),
+    "/orders/{id}/decline": (payments.decline_try, (), ("decline_code",)),
+    "/orders/{id}/status": (payments.set_status, ("status",), ()),
+    "/orders/{id}/amount": (payments.set_amount, ("amount", "currency"), ()),
+    "/refunds/{id}/settle": (payments.settle, (), ()),
+    "/refunds/{id}/fail": (payments.fail, (), ()),
+}
 
 
 def routes(gateway: LocalGateway) -> list[Route]:
@@ -30,22 +40,28 @@ def routes(gateway: LocalGateway) -> list[Route]:
 
         return control_route("GET", path, endpoint)
 
-    def post(path: str, act: Callable[[str, Fields], object], *required: str, **types: type) -> Route:
+    def change(path: str, act: Callable[..., object], required: tuple[str, ...], optional: tuple[str, ...]) -> Route:
         async def endpoint(request: Request) -> object:
-            fields = await fields_of(request, *required, **types)
-            found = request.path_params.get("id", "")
+            fields = await fields_of(request, *required, **dict.fromkeys((*required, *optional), str))
+            found = request.path_params["id"]
             with gateway.lock:
-                made = act(found, fields)
-                return _shown(gateway.charge(found)) if path.startswith("/orders") else made or {}
+                act(gateway, found, **fields)
+                return _shown(gateway.charge(found)) if path.startswith("/orders") else {}
 
         return control_route("POST", path, endpoint)
 
-    def advance(_: str, fields: Fields) -> object:
-        try:
-            gateway.advance(fields["seconds"])
-        except ValueError as error:
-            raise NotPossible(str(error)) from None
-        return {"now": payments.tick(gateway)}
+    async def register(request: Request) -> object:
+        gateway.endpoints.append((await fields_of(request, "url", url=str))["url"])
+        return {}
+
+    async def advance(request: Request) -> object:
+        seconds = (await fields_of(request, "seconds", seconds=int))["seconds"]
+        with gateway.lock:
+            try:
+                gateway.advance(seconds)
+            except ValueError as error:
+                raise NotPossible(str(error)) from None
+            return {"now": payments.tick(gateway)}
 
     async def deliver(request: Request) -> object:
         await fields_of(request)
@@ -59,42 +75,14 @@ def routes(gateway: LocalGateway) -> list[Route]:
         get("/orders/{id}", lambda found: _shown(gateway.charge(found))),
         get("/received", lambda _: tuple(gateway.received)),
         get("/notifications", lambda _: gateway.courier.deliveries),
+        control_route("POST", "/endpoints", register),
+        control_route("POST", "/advance", advance),
         control_route("POST", "/orders/{id}/deliver", deliver),
-        post("/endpoints", lambda _, fields: gateway.endpoints.append(fields["url"]), "url", url=str),
-        post("/advance", advance, "seconds", seconds=int),
-        post("/orders/{id}/pay", lambda found, _: payments.pay(gateway, found)),
-        post("/orders/{id}/cancel", lambda found, _: payments.cancel(gateway, found)),
-        post("/orders/{id}/time-out", lambda found, _: payments.time_out(gateway, found)),
-        post(
-            "/orders/{id}/decline",
-            lambda found, fields: payments.decline_try(gateway, found, fields.get("decline_code", "generic_decline")),
-            decline_code=str,
-        ),
-        post(
-            "/orders/{id}/status",
-            lambda found, fields: payments.set_status(gateway, found, fields["status"]),
-            "status",
-            status=str,
-        ),
-        post(
-            "/orders/{id}/amount",
-            lambda found, fields: payments.set_amount(gateway, found, fields["amount"], fields["currency"]),
-            "amount",
-            "currency",
-            amount=str,
-            currency=str,
-        ),
-        post("/refunds/{id}/settle", lambda found, _: payments.settle(gateway, found, "succeeded")),
-        post("/refunds/{id}/fail", lambda found, _: payments.settle(gateway, found, "failed")),
+        *(change(path, *act) for path, act in _ACTS.items()),
     ]
 
 
-def _shown(charge: Session | Intent) -> Mapping[str, object]:
+def _shown(charge: Session | Intent) -> Mapping[str, Any]:
     amount = currencies.money(charge.amount, charge.currency)
-    return {
-        "provider_id": charge.id,
-        "order_id": order_of(charge),
-        "amount": amount.text,
-        "currency": amount.currency,
-        "status": charge.status,
-    }
+    shown = {"provider_id": charge.id, "order_id": order_of(charge), "status": charge.status}
+    return shown | {"amount": amount.text, "currency": amount.currency}

@@ -144,11 +144,11 @@ class Sandbox:
 
     def settle_refund(self, refund_id: str) -> None:
         """Let a pending refund succeed."""
-        self._do(payments.settle, refund_id, "succeeded")
+        self._do(payments.settle, refund_id)
 
     def fail_refund(self, refund_id: str) -> None:
         """Let a refund fail: the money is back with the merchant."""
-        self._do(payments.settle, refund_id, "failed")
+        self._do(payments.fail, refund_id)
 
     def decline_next(self, decline_code: str) -> None:
         """Answer the next wallet's create with 402, and its declined PaymentIntent."""

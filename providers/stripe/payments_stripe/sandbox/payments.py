@@ -16,7 +16,7 @@ from .records import Event, Intent, Refund, Session
 
 __all__ = [
     "CANCELLABLE", "Refused", "books", "cancel", "capture", "card_error", "close", "decline", "decline_try", "end",
-    "event_of", "give_back", "invalid", "pay", "set_amount", "set_status", "settle", "tell", "tick", "time_out",
+    "event_of", "fail", "give_back", "invalid", "pay", "set_amount", "set_status", "settle", "tell", "tick", "time_out",
     "unexpected",
 ]  # fmt: skip
 
@@ -112,7 +112,7 @@ def capture(gateway: LocalGateway, intent: Intent, amount: int) -> None:
 def close(gateway: LocalGateway, intent: Intent) -> None:
     """Close the PaymentIntent without money; release any that was held."""
     held = intent.capturable
-    intent.status, intent.canceled = "canceled", gateway.now()
+    intent.status = "canceled"
     if held:
         give_back(gateway, intent, held, automatic=True)
     tell(gateway, intent, "payment_intent.canceled")
@@ -163,15 +163,24 @@ def give_back(
     return refund
 
 
-def settle(gateway: LocalGateway, found: str, status: str) -> None:
-    """Let a refund succeed or fail; even one that had succeeded can fail (docs.stripe.com/refunds#failed-refunds)."""
+def settle(gateway: LocalGateway, found: str) -> None:
+    """Let a pending refund reach the shopper."""
+    _end_refund(gateway, found, ("pending",), "succeeded", "refund.updated")
+
+
+def fail(gateway: LocalGateway, found: str) -> None:
+    """Return a refund to the merchant, even one that had succeeded (docs.stripe.com/refunds#failed-refunds)."""
+    _end_refund(gateway, found, ("pending", "succeeded"), "failed", "refund.failed")
+
+
+def _end_refund(gateway: LocalGateway, found: str, before: tuple[str, ...], status: str, kind: str) -> None:
     if found not in gateway.refunds:
         raise UnknownCharge(f"no Refund has the id {found!r}")
     refund = gateway.refunds[found]
-    if refund.status not in ("pending", "succeeded" if status == "failed" else "pending"):
+    if refund.status not in before:
         raise NotPossible(f"the refund is {refund.status}")
     refund.status = status
-    gateway.publish("refund.failed" if status == "failed" else "refund.updated", views.refund(refund))
+    gateway.publish(kind, views.refund(refund))
 
 
 # The shopper and time.
@@ -196,7 +205,7 @@ def pay(gateway: LocalGateway, found: str) -> None:
         tell(gateway, session, "checkout.session.completed")
 
 
-def decline_try(gateway: LocalGateway, found: str, decline_code: str) -> None:
+def decline_try(gateway: LocalGateway, found: str, decline_code: str = "generic_decline") -> None:
     """Let the shopper's attempt fail."""
     decline(gateway, _open(gateway, found)[1], "card_declined", decline_code)
 
@@ -234,21 +243,21 @@ def tick(gateway: LocalGateway) -> int:
 # The operator.
 
 
-def set_status(gateway: LocalGateway, found: str, word: str) -> None:
+def set_status(gateway: LocalGateway, found: str, status: str) -> None:
     """Force a status, without rules or deliveries; see `Sandbox.set_status`."""
     charge = gateway.charge(found)
-    if not word:
+    if not status:
         raise NotPossible("status must not be empty")
     if isinstance(charge, Intent):
-        if word in ("open", "expired", "complete:paid", "complete:unpaid"):
-            raise NotPossible(f"{word} is a status of sessions, and {found} is none")
-        _force(gateway, charge, word)
+        if status in ("open", "expired", "complete:paid", "complete:unpaid"):
+            raise NotPossible(f"{status} is a status of sessions, and {found} is none")
+        _force(gateway, charge, status)
         return
-    if word in _OF_STATUS:
-        _force(gateway, _confirmed(gateway, charge), word)
-        charge.status, charge.payment_status = "complete", "paid" if word == "succeeded" else "unpaid"
+    if status in _OF_STATUS:
+        _force(gateway, _confirmed(gateway, charge), status)
+        charge.status, charge.payment_status = "complete", "paid" if status == "succeeded" else "unpaid"
     else:
-        charge.status, _, payment = word.partition(":")
+        charge.status, _, payment = status.partition(":")
         charge.payment_status = payment or "unpaid"
         charge.intent = None  # so that only the session's own status counts
     kind = "expired" if charge.status == "expired" else "completed"
@@ -257,7 +266,6 @@ def set_status(gateway: LocalGateway, found: str, word: str) -> None:
 
 def _force(gateway: LocalGateway, intent: Intent, word: str) -> None:
     intent.error, intent.received, intent.status = None, intent.amount if word == "succeeded" else 0, word
-    intent.canceled = gateway.now() if word == "canceled" else None
     if word in ("succeeded", "requires_capture"):
         _attempt(gateway, intent)
     tell(gateway, intent, _OF_STATUS.get(word, "payment_intent.created"), send=False)

@@ -38,7 +38,6 @@ class Intent:
     session: str = ""
     status: str = "requires_action"
     received: int = 0
-    canceled: int | None = None
     error: dict[str, str] | None = None
     latest: str = ""
     tried: int = 0
@@ -96,7 +95,7 @@ class ReceivedRequest:
     method: str
     path: str
     fields: Mapping[str, str]
-    headers: tuple[tuple[str, str], ...]
+    idempotency_key: str
     status: int
     request_id: str
 

@@ -32,7 +32,6 @@ def intent(gateway: LocalGateway, made: Intent, *, expand: bool = False) -> dict
         "amount": made.amount,
         "amount_capturable": made.capturable,
         "amount_received": made.received,
-        "canceled_at": made.canceled,
         "capture_method": made.capture_method,
         "client_secret": made.client_secret,
         "created": made.created,
@@ -43,7 +42,6 @@ def intent(gateway: LocalGateway, made: Intent, *, expand: bool = False) -> dict
         "livemode": False,
         "metadata": made.metadata,
         "next_action": _next_action(gateway, made) if made.status == "requires_action" else None,
-        "payment_method_types": [made.method],
         "status": made.status,
     }
 
@@ -80,7 +78,6 @@ def session(gateway: LocalGateway, made: Session, *, expand: bool = False) -> di
         "metadata": made.metadata,
         "mode": "payment",
         "payment_intent": intent(gateway, made.intent, expand=True) if expand and made.intent else paid_by,
-        "payment_method_types": ["card"],
         "payment_status": made.payment_status,
         "status": made.status,
         "url": page_url(gateway, made.id) if made.status == "open" else None,

@@ -40,9 +40,9 @@ _BUTTONS: Final = """<form method="post">
 <button name="decision" value="cancel">Cancel</button>
 <button name="decision" value="time_out">Let it time out</button>
 </form>"""
-_DECISIONS: Final[dict[str, Callable[[LocalGateway, str], None]]] = {
+_DECISIONS: Final[dict[str, Callable[[LocalGateway, str], object]]] = {
     "approve": payments.pay,
-    "decline": lambda gateway, found: payments.decline_try(gateway, found, "generic_decline"),
+    "decline": payments.decline_try,
     "cancel": payments.cancel,
     "time_out": payments.time_out,
 }
