@@ -147,7 +147,7 @@ def _capture(gateway: LocalGateway, form: Form, found: str) -> Mapping[str, Any]
 
 def _cancel(gateway: LocalGateway, _: Form, found: str) -> Mapping[str, Any]:
     intent = _intent(gateway, found)
-    # "You can't cancel the PaymentIntent for a Checkout Session. Expire the Checkout Session instead", unless held.
+    # A session's is to be expired instead, unless its money is held; that it has the same code is assumed.
     if intent.status not in payments.CANCELLABLE or (intent.session and intent.status != "requires_capture"):
         raise payments.unexpected(intent.status, "canceled")
     payments.close(gateway, intent)
@@ -188,7 +188,8 @@ def _get_session(gateway: LocalGateway, form: Form, found: str) -> Mapping[str, 
 def _expire(gateway: LocalGateway, _: Form, found: str) -> Mapping[str, Any]:
     session = _session(gateway, found)
     if session.status != "open":
-        raise payments.unexpected(session.status, "expired")
+        # The status of the refusal is documented, its code is not.
+        raise invalid(f"A session that is {session.status} cannot be expired.", kept=True)
     payments.end(gateway, session)
     return views.session(gateway, session)
 
@@ -199,7 +200,7 @@ def _expire(gateway: LocalGateway, _: Form, found: str) -> Mapping[str, Any]:
 def _create_refund(gateway: LocalGateway, form: Form) -> Mapping[str, Any]:
     intent = _intent(gateway, form["payment_intent"], "payment_intent")
     if intent.status != "succeeded":
-        raise payments.unexpected(intent.status, "refunded")
+        raise invalid(f"A PaymentIntent that is {intent.status} cannot be refunded.", kept=True)
     left = intent.received - views.refunded(gateway, intent, automatic=False)
     if not left:
         raise invalid("The charge has already been refunded.", "charge_already_refunded", kept=True)

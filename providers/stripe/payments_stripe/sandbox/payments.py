@@ -52,8 +52,8 @@ def invalid(message: str, code: str = "", param: str = "", *, status: int = 400,
 
 
 def unexpected(state: str, done: str) -> Refused:
-    """Return the refusal for a charge in the wrong state."""
-    return invalid(f"A charge that is {state} cannot be {done}.", "payment_intent_unexpected_state", kept=True)
+    """Return the refusal for a PaymentIntent in the wrong state."""
+    return invalid(f"A PaymentIntent that is {state} cannot be {done}.", "payment_intent_unexpected_state", kept=True)
 
 
 def card_error(gateway: LocalGateway, intent: Intent, decline_code: str) -> Refused:
