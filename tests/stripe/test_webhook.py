@@ -467,27 +467,6 @@ def test_a_paid_session_stands_for_itself(gateway: Any) -> None:
     assert gateway.confirm_event(found, "P1", HKD, provider_id="cs_1").is_paid
 
 
-@pytest.mark.parametrize("payment_status", ["unpaid", "no_payment_required", "bartered"])
-def test_a_completed_session_can_be_unpaid(gateway: Any, payment_status: str) -> None:
-    """Held money, or a method that takes days: the session does not say which."""
-    found = read(gateway, event("checkout.session.completed", session(payment_status=payment_status)))
-    assert (found.subject, found.reference, found.charge) == (Subject.CHARGE, Reference("P1", "cs_1"), None)
-
-
-def test_session_with_held_money_is_always_a_hint(gateway: Any) -> None:
-    """Held is not taken, and only the PaymentIntent tells the one from the other."""
-    metadata = {"payments_core_order_id": "P1", "payments_core_capture": "manual"}
-    found = read(gateway, event("checkout.session.completed", session(metadata=metadata)))
-    assert (found.reference, found.charge) == (Reference("P1", "cs_1"), None)
-
-
-@pytest.mark.parametrize("kind", ["async_payment_succeeded", "async_payment_failed", "expired", "of_a_kind_to_come"])
-def test_the_status_is_the_session_s_and_never_the_kind_s(gateway: Any, kind: str) -> None:
-    """Paid is paid, and unpaid is unpaid."""
-    assert read(gateway, event(f"checkout.session.{kind}", session())).charge.require("P1", HKD).is_paid
-    assert read(gateway, event(f"checkout.session.{kind}", session(payment_status="unpaid"))).charge is None
-
-
 def test_an_expired_session_that_nobody_tried_to_pay_is_over(gateway: Any) -> None:
     """There is no PaymentIntent, so no money can come."""
     target = session(status="expired", payment_status="unpaid", payment_intent=None)
@@ -495,21 +474,33 @@ def test_an_expired_session_that_nobody_tried_to_pay_is_over(gateway: Any) -> No
     assert (charge.status, charge.raw_status, is_paid(charge)) == (PaymentStatus.CANCELLED, "expired", False)
 
 
+HELD = {"payments_core_order_id": "P1", "payments_core_capture": "manual"}
+
+
+@pytest.mark.parametrize("kind", ["completed", "async_payment_succeeded", "async_payment_failed", "expired", "to_come"])
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "told"),
     [
-        {"status": "expired", "payment_status": "unpaid"},
-        {"status": "open", "payment_status": "unpaid"},
-        {"status": None, "payment_status": "unpaid"},
-        {"mode": "setup", "payment_status": "no_payment_required", "amount_total": None, "currency": None},
-        {"mode": "subscription"},
-        {"currency": None, "amount_total": None},
+        ({}, True),
+        # Held money, or a method that takes days: the session does not say which.
+        *(({"payment_status": word}, False) for word in ("unpaid", "no_payment_required", "bartered")),
+        # Held is not taken, and only the PaymentIntent tells the one from the other.
+        ({"metadata": HELD}, False),
+        # One that expired with a PaymentIntent may have been paid at the last moment.
+        ({"status": "expired", "payment_status": "unpaid"}, False),
+        ({"status": "open", "payment_status": "unpaid"}, False),
+        ({"status": None, "payment_status": "unpaid"}, False),
+        ({"mode": "setup", "payment_status": "no_payment_required", "amount_total": None, "currency": None}, False),
+        ({"mode": "subscription"}, False),
+        ({"currency": None, "amount_total": None}, False),
     ],
 )
-def test_a_session_that_does_not_say_all_is_a_hint(gateway: Any, changes: Any) -> None:
-    """One that expired with a PaymentIntent may have been paid at the last moment."""
-    found = read(gateway, event("checkout.session.expired", session(**changes)))
-    assert (found.subject, found.reference, found.charge) == (Subject.CHARGE, Reference("P1", "cs_1"), None)
+def test_the_status_is_the_session_s_and_never_the_kind_s(gateway: Any, kind: str, changes: Any, told: bool) -> None:
+    """A session that does not say all is a hint."""
+    found = read(gateway, event(f"checkout.session.{kind}", session(**changes)))
+    assert (found.subject, found.reference) == (Subject.CHARGE, Reference("P1", "cs_1"))
+    assert found.authoritative is told
+    assert not told or is_paid(found.charge)
 
 
 # Refunds and disputes.
