@@ -114,13 +114,8 @@ def _create_intent(gateway: LocalGateway, form: Form) -> Mapping[str, Any]:
         raise invalid(f"{method} is not allowed here.", "payment_intent_incompatible_payment_method", "payment_method")
     if method == "wechat_pay" and _WECHAT not in form:
         raise invalid(f"Missing required param: {_WECHAT}.", "parameter_missing", _WECHAT)
-    made = gateway.new_id("objects", "pi_3", 23)
-    secret = gateway.new_id("secrets", f"{made}_secret_", 25)
     description, return_url = form.get("description", ""), form["return_url"]
-    intent = Intent(
-        made, secret, amount, currency, gateway.now(), method, _metadata(form), description, return_url=return_url
-    )
-    gateway.intents[made] = intent
+    intent = gateway.new_intent(amount, currency, method, _metadata(form), description, return_url=return_url)
     if gateway.declines:
         decline_code = gateway.declines.popleft()
         payments.decline(gateway, intent, "card_declined", decline_code)

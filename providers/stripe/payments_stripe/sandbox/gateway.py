@@ -85,6 +85,13 @@ class LocalGateway:
             raise ValueError("a clock goes forward only")
         self._ahead += seconds
 
+    def new_intent(self, amount: int, currency: str, method: str, *of: Any, **more: Any) -> Intent:
+        """Make a PaymentIntent, of its metadata and description and `more`."""
+        made = self.new_id("objects", "pi_3", 23)
+        secret = self.new_id("secrets", f"{made}_secret_", 25)
+        self.intents[made] = Intent(made, secret, amount, currency, self.now(), method, *of, **more)
+        return self.intents[made]
+
     def charge(self, found: str) -> Session | Intent:
         """Return the Checkout Session or the PaymentIntent with this id."""
         charge = self.sessions.get(found) or self.intents.get(found)

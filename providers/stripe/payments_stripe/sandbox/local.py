@@ -42,12 +42,7 @@ def make(
     times); with `public_url` the address of the shopper's page does too.
     """
     gateway = LocalGateway(
-        Courier(
-            RETRY_DELAYS,
-            time_scale=time_scale,
-            ack_timeout=ack_timeout,
-            allow_external=allow_external_webhooks,
-        ),
+        Courier(RETRY_DELAYS, time_scale=time_scale, ack_timeout=ack_timeout, allow_external=allow_external_webhooks),
         clock or (time.time if seed is None else steady_clock()),
         seed,
         api_key,
@@ -182,7 +177,7 @@ class Sandbox:
         return WebhookDelivery(message.body, message.sign(message.body), datetime.now(UTC))
 
     def stories(self) -> tuple[Story, ...]:
-        """Return the scenes to record, each with the options of its sandbox."""
+        """Return the stories to record, each with the options of its sandbox."""
         from .stories import STORIES
 
         return STORIES

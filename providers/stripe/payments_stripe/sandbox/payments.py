@@ -124,18 +124,11 @@ def close(gateway: LocalGateway, intent: Intent) -> None:
 def _confirmed(gateway: LocalGateway, session: Session) -> Intent:
     """Return the session's PaymentIntent; make it when the shopper confirms for the first time."""
     if session.intent is None:
-        made = gateway.new_id("objects", "pi_3", 23)
-        session.intent = gateway.intents[made] = Intent(
-            made,
-            gateway.new_id("secrets", f"{made}_secret_", 25),
-            session.amount,
-            session.currency,
-            gateway.now(),
-            "card",
-            session.intent_metadata,
-            session.form.get("payment_intent_data[description]", ""),
-            capture_method=session.form.get("payment_intent_data[capture_method]", "automatic_async"),
-            session=session.id,
+        description = session.form.get("payment_intent_data[description]", "")
+        capture = session.form.get("payment_intent_data[capture_method]", "automatic_async")
+        of = (session.intent_metadata, description)
+        session.intent = gateway.new_intent(
+            session.amount, session.currency, "card", *of, capture_method=capture, session=session.id
         )
     return session.intent
 
