@@ -16,12 +16,8 @@ from pytest_socket import SocketBlockedError
 from payments_core import AsyncGateway, ChargeRequest, Gateway, GatewayUnavailable, Money, Reference
 from payments_core.testing.cassettes import (
     BASE_URL,
-    CassetteError,
     CassetteMiss,
-    CassettePolicy,
-    Fields,
     Provenance,
-    Rule,
     read,
     record,
     replay,
@@ -88,7 +84,7 @@ def test_network_is_blocked() -> None:
 def test_a_story_that_sends_something_else_is_a_miss(opening: Any) -> None:
     """Also of a form: each parameter by its name."""
     gateway = opening("stripe", CONFIG)
-    path = FOLDER / "alipay-created.yaml"
+    path = FOLDER / "alipay-paid.yaml"
     order_id = read(path).parameters["order_id"]
     with pytest.raises(CassetteMiss, match=r"body amount: recorded \['8800'\], sent \['8900'\]"), replay(path, POLICY):
         gateway.create_charge(tea(order_id, Money.of("89.00", "HKD")))
@@ -119,7 +115,7 @@ def test_each_method_and_each_kind_of_answer_has_its_cassette() -> None:
     texts = "".join(path.read_text() for path in FOLDER.iterdir())
     for method in ("alipay", "wechat_pay"):
         assert f"allowed_payment_method_types%5B0%5D={method}" in texts
-    for status in (200, 400, 402, 404, 429):
+    for status in (200, 400, 401, 402, 404):
         assert f"code: {status}\n" in texts
     assert "idempotent-replayed" in texts
 
@@ -148,7 +144,7 @@ def test_live_stories_can_be_played_by_a_person(
         def obey(prompt: str) -> None:
             said.append(prompt)
             provider_id = next(line for line in reversed(said) if "/wallet/" in line).rpartition("/")[2]
-            moves = {"pay": sandbox.pay, "decline:": sandbox.decline, "let": sandbox.time_out}
+            moves = {"pay": sandbox.pay, "decline:": sandbox.decline}
             moves[prompt.split(maxsplit=1)[0]](provider_id)
 
         made = record_live("stripe", tmp_path / "out", ask=obey, out=said.append)
@@ -160,11 +156,11 @@ def test_live_stories_can_be_played_by_a_person(
 # The leak gate.
 
 
-def scene(sandbox: Sandbox, policy: CassettePolicy, path: Path, canaries: dict[str, str]) -> None:
+def scene(sandbox: Sandbox, path: Path, canaries: dict[str, str]) -> None:
     """One create, recorded."""
     parameters = {"order_id": secrets.token_hex(8)}
     with (
-        record(path, policy, Provenance("sandbox", "stripe"), parameters, base_url=sandbox.url, secrets=canaries),
+        record(path, POLICY, Provenance("sandbox", "stripe"), parameters, base_url=sandbox.url, secrets=canaries),
         Gateway.open("stripe", sandbox.config) as gateway,
     ):
         gateway.create_charge(tea(parameters["order_id"]))
@@ -177,7 +173,7 @@ def planted(canaries: dict[str, str]) -> Iterator[Sandbox]:
 
 
 def test_no_planted_secret_is_in_a_cassette(planted: Sandbox, canaries: dict[str, str], tmp_path: Path) -> None:
-    scene(planted, POLICY, tmp_path / "scene.yaml", canaries)
+    scene(planted, tmp_path / "scene.yaml", canaries)
     (intent,) = planted._gateway.intents.values()
     everything = {**canaries, "client_secret": intent.client_secret}
     assert_controls(everything)
@@ -186,26 +182,6 @@ def test_no_planted_secret_is_in_a_cassette(planted: Sandbox, canaries: dict[str
     for name, secret in everything.items():
         for form, spoilt in plant(secret).items():
             assert scan(text + b"\n" + spoilt, {name: secret}), f"{name} as {form} in a cassette is not found"
-
-
-def test_the_gate_stops_a_careless_policy(planted: Sandbox, canaries: dict[str, str], tmp_path: Path) -> None:
-    """The positive control of the gate: a policy that keeps the key, and one that keeps the client's secret."""
-    create = POLICY.rules[0]
-    keeps_key = Rule(path=create.path, request_headers=Fields(("authorization",)), request_body=create.request_body)
-    keeps_secret = Rule(
-        path=create.path,
-        request_headers=create.request_headers,
-        request_body=create.request_body,
-        response_body=Fields(("id", "description"), masked=("client_secret", "payment_method")),
-        response_headers=Fields(("request-id",)),
-    )
-    with pytest.raises(CassetteError, match=r"not written, because it would hold secret \(") as caught:
-        scene(planted, CassettePolicy((keeps_key,)), tmp_path / "scene.yaml", canaries)
-    assert scan(str(caught.value), canaries) == []
-    assert list(tmp_path.iterdir()) == []
-    scene(planted, CassettePolicy((keeps_secret,)), tmp_path / "scene.yaml", canaries)
-    assert "client_secret" in (tmp_path / "scene.yaml").read_text(), "its name is kept, and its value is not"
-    assert "_secret_" not in (tmp_path / "scene.yaml").read_text().replace("client_secret", "")
 
 
 def test_the_committed_cassettes_hold_no_credential_of_their_sandbox() -> None:

@@ -12,9 +12,7 @@ import pytest
 from payments_core import (
     AuthorizationRejected,
     CaptureRequest,
-    ChargeRequest,
     GatewayUnavailable,
-    Money,
     NotFound,
     OutcomeUnknown,
     PaymentError,
@@ -30,49 +28,35 @@ from payments_core import (
 )
 from payments_stripe.refusals import REASONS
 
-CONFIG = {"api_key": "sk_test_key-of-the-tests", "webhook_key": "whsec_of-the-tests"}
-HKD = Money.of("88.00", "HKD")
-PI = Reference(provider_id="pi_1")
-CS = Reference(provider_id="cs_test_1")
+from .shapes import CONFIG, CS, HKD, PI, answer, order
+from .shapes import intent as waiting
+
 Open = Callable[..., Any]
 Headers = tuple[tuple[str, str], ...]
-
-RETRY: Headers = (("Stripe-Should-Retry", "true"),)
-STOP: Headers = (("Stripe-Should-Retry", "false"),)
 
 
 def intent(**changes: Any) -> dict[str, Any]:
     """Return a PaymentIntent with a failed attempt, with changes."""
-    return {
-        "id": "pi_1",
-        "object": "payment_intent",
-        "amount": 8800,
-        "amount_received": 0,
-        "currency": "hkd",
-        "status": "requires_payment_method",
-        "metadata": {"payments_core_order_id": "P1"},
-        "last_payment_error": {"code": "card_declined", "decline_code": "generic_decline"},
-    } | changes
+    error = {"code": "card_declined", "decline_code": "generic_decline"}
+    return waiting(**{"status": "requires_payment_method", "last_payment_error": error} | changes)
 
 
 def error(status: int, kind: str | None = None, headers: Headers = (), **fields: Any) -> Response:
     """Return an error answer with the given fields."""
     problem = ({} if kind is None else {"type": kind}) | fields
-    return Response(status, (("Request-Id", "req_9"), *headers), json.dumps({"error": problem}).encode())
+    return answer({"error": problem}, status, *headers, request_id="req_9")
+
+
+def raw(status: int, body: bytes) -> Response:
+    return Response(status, (("Request-Id", "req_9"),), body)
 
 
 def html(status: int) -> Response:
-    return Response(status, (("Request-Id", "req_9"), ("Content-Type", "text/html")), b"<html>key-of-the-page</html>")
+    return raw(status, b"<html>key-of-the-page</html>")
 
 
-def order(**changes: Any) -> ChargeRequest:
-    values: dict[str, Any] = {
-        "order_id": "P1",
-        "amount": HKD,
-        "description": "Tea",
-        "return_url": "https://shop.example/back",
-    }
-    return ChargeRequest(**(values | changes))
+RETRY: Headers = (("Stripe-Should-Retry", "true"),)
+STOP: Headers = (("Stripe-Should-Retry", "false"),)
 
 
 def looked_up(gateway: Any) -> Any:
@@ -107,8 +91,6 @@ QUERIES: dict[str, Callable[[Any], Any]] = {
     "refund by ours": lambda gateway: gateway.get_refund(RefundReference("R1", reference=PI)),
     "refund of a page": lambda gateway: gateway.get_refund(RefundReference("R1", reference=CS)),
 }
-every_move = pytest.mark.parametrize("call", MONEY.values(), ids=MONEY)
-every_query = pytest.mark.parametrize("call", QUERIES.values(), ids=QUERIES)
 
 
 @pytest.fixture
@@ -140,7 +122,116 @@ def refused(gateway: Any, call: Callable[[Any], Any], kind: type[Any]) -> Any:
     return caught.value
 
 
-# 402: the request was valid, and failed.
+# Every kind of answer, to every call. What ends a call: the error, its fields, and how often the request was sent.
+
+Ends = tuple[type[PaymentError], dict[str, Any], int]
+BAD = "invalid_request_error"
+KEY_IN_USE = {"code": "idempotency_key_in_use"}
+LATER = ("Retry-After", "2")
+DECLINED = {"code": "card_declined", "decline_code": "generic_decline"}
+
+
+def no(code: RejectionCode, raw_code: str, *, definitive: bool) -> Ends:
+    return Rejected, {"code": code, "raw_code": raw_code, "definitive": definitive}, 1
+
+
+def unknown(times: int = 1, **fields: Any) -> Ends:
+    return OutcomeUnknown, {"repeatable": True, **fields}, times
+
+
+def unclear(**fields: Any) -> Ends:
+    return ProtocolViolation, fields, 1
+
+
+DUPLICATE = no(RejectionCode.DUPLICATE, "", definitive=False)
+# The answer; what ends a call that moves money; what ends a query.
+ROWS: list[tuple[Response, Ends | None, Ends | None]] = [
+    # docs.stripe.com/api/errors: 402 is "valid but the request failed", 400 "unacceptable"; each is documented alone.
+    (error(402, "card_error", **DECLINED), no(RejectionCode.DECLINED, "generic_decline", definitive=True), None),
+    (error(400, "card_error", **DECLINED), no(RejectionCode.DECLINED, "generic_decline", definitive=False), None),
+    (error(402, BAD, code="odd"), no(RejectionCode.INVALID, "odd", definitive=False), None),
+    *(
+        (
+            error(400, BAD, code=code),
+            no(RejectionCode.INVALID, code, definitive=True),
+            no(RejectionCode.INVALID, code, definitive=False),  # it is the question that was unacceptable
+        )
+        for code in ("parameter_invalid_integer", "amount_too_small", "url_invalid", "charge_already_refunded", "odd")
+    ),
+    # docs.stripe.com/error-codes: the wallet's answer came too late for Stripe.
+    (
+        error(400, BAD, code="payment_method_provider_timeout"),
+        no(RejectionCode.INVALID, "payment_method_provider_timeout", definitive=False),
+        None,
+    ),
+    # The earlier request with this key may have been accepted.
+    *((error(each, "idempotency_error"), DUPLICATE, None) for each in (400, 422)),
+    # 409: the other request with this key may be accepted yet, or an object is locked.
+    (error(409, "idempotency_error", **KEY_IN_USE), unknown(raw_code="idempotency_key_in_use"), None),
+    (error(409, "idempotency_error", RETRY, **KEY_IN_USE), unknown(3, raw_code="idempotency_key_in_use"), None),
+    (error(409, "idempotency_error", STOP), unknown(), None),
+    (error(409, BAD, code="lock_timeout"), unknown(), unclear(raw_code="lock_timeout")),
+    # 404: no such object, or no such address: a proxy's, or a `base_url` that is not Stripe's.
+    (error(404, BAD, code="resource_missing"), *[(NotFound, {"raw_code": "resource_missing"}, 1)] * 2),
+    *((each, unknown(), unclear()) for each in (html(404), error(404, BAD), error(404, code="odd"))),
+    # 401: there is nothing to renew. 403: a firewall in front of Stripe can answer it.
+    (error(401, BAD, RETRY, message="Invalid: sk_test_***"), *[(AuthorizationRejected, {}, 1)] * 2),
+    (error(403, BAD, RETRY, message="sk_test_*** lacks a permission"), unknown(), (AuthorizationRejected, {}, 1)),
+    # 429: nothing was accepted, and the platform chooses when to come back; only a query is asked again.
+    *(
+        (error(429, BAD, (*headers, LATER)), (RateLimited, {"retry_after": 2}, 1), (RateLimited, {}, times))
+        for headers, times in (((), 3), (RETRY, 3), (STOP, 1))
+    ),
+    # 5xx: the same request again, once where Stripe says that it will not help. Two words on it are none.
+    *(
+        (error(status, "api_error", headers), unknown(times), (GatewayUnavailable, {}, times))
+        for status in (500, 502, 503)
+        for headers, times in (((), 3), (RETRY, 3), (STOP, 1), ((*STOP, *RETRY), 3))
+    ),
+    # An unknown type, or no JSON at all.
+    *((html(status), unknown(), unclear()) for status in (400, 402, 200)),
+    *(
+        (raw(400, body), unknown(), unclear())
+        for body in (
+            b"", b'{"error":', b'{"error":"no"}', b"{}", b'[{"error":{}}]',
+            b'{"error":{"type":"card_error","message":"\xff"}}',
+        )
+    ),
+    *(
+        (error(status, kind, code="odd"), unknown(raw_code="odd"), unclear(raw_code="odd"))
+        for status, kind in ((400, "api_error"), (418, "teapot_error"), (400, "INVALID_REQUEST_ERROR"), (400, None))
+    ),
+]  # fmt: skip
+
+
+def check_end(stripe: Open, call: Callable[[Any], Any], answer: Response, ends: Ends) -> None:
+    kind, wanted, times = ends
+    gateway = stripe(answer)
+    found = refused(gateway, call, kind)
+    assert {name: getattr(found, name) for name in wanted} == wanted
+    assert not any(secret in str(found) for secret in ("key-of-the-page", "sk_test"))
+    sent = met(gateway)
+    first = [request for request in sent if request.method == sent[0].method]  # a refused cancellation asks once more
+    assert len(first) == times
+    assert [request.method for request in sent[times:]] in ([], ["GET"])
+    assert all(one == other for one, other in pairwise(first))
+
+
+@pytest.mark.parametrize(("answer", "ends"), [(answer, ends) for answer, ends, _ in ROWS if ends])
+@pytest.mark.parametrize("call", MONEY.values(), ids=MONEY)
+def test_each_answer_ends_a_call_that_moves_money(
+    stripe: Open, call: Callable[[Any], Any], answer: Response, ends: Ends
+) -> None:
+    check_end(stripe, call, answer, ends)
+
+
+@pytest.mark.parametrize(("answer", "ends"), [(answer, ends) for answer, _, ends in ROWS if ends])
+@pytest.mark.parametrize("call", QUERIES.values(), ids=QUERIES)
+def test_each_answer_ends_a_query(stripe: Open, call: Callable[[Any], Any], answer: Response, ends: Ends) -> None:
+    check_end(stripe, call, answer, ends)
+
+
+# Errors that are charges, and errors of a second try.
 
 
 @pytest.mark.parametrize("call", [MONEY["create"], MONEY["capture"]], ids=["create", "capture"])
@@ -164,16 +255,6 @@ def test_a_decline_whose_charge_cannot_be_read_is_an_unknown_outcome(stripe: Ope
     for broken in ({"id": "pi_1"}, intent(id="pi_1/x"), "pi_1"):
         answer = error(402, "card_error", code="card_declined", payment_intent=broken)
         assert refused(stripe(answer), MONEY["create"], OutcomeUnknown).repeatable
-
-
-@every_move
-def test_a_decline_without_an_id_is_a_definitive_no(stripe: Open, call: Callable[[Any], Any]) -> None:
-    """docs.stripe.com/api/errors: "valid but the request failed"."""
-    gateway = stripe(error(402, "card_error", code="card_declined", decline_code="generic_decline", message="No."))
-    found = refused(gateway, call, Rejected)
-    assert (found.code, found.definitive, found.raw_code) == (RejectionCode.DECLINED, True, "generic_decline")
-    assert found.message.endswith("No.")
-    assert len(met(gateway)) == 1
 
 
 CODES = [
@@ -212,38 +293,6 @@ def test_without_a_decline_code_the_code_is_the_reason(stripe: Open, code: str) 
     assert (found.code, found.raw_code) == (RejectionCode.DECLINED, code)
 
 
-def test_a_card_error_of_another_status_is_not_definitive(stripe: Open) -> None:
-    """Only 402 is documented for it."""
-    found = refused(stripe(error(400, "card_error", code="card_declined")), MONEY["create"], Rejected)
-    assert not found.definitive
-
-
-def test_402_that_is_no_decline_is_not_definitive(stripe: Open) -> None:
-    found = refused(stripe(error(402, "invalid_request_error", code="odd")), MONEY["create"], Rejected)
-    assert (found.code, found.definitive, found.raw_code) == (RejectionCode.INVALID, False, "odd")
-
-
-# 400: the request was unacceptable.
-
-
-@every_move
-@pytest.mark.parametrize("code", ["parameter_invalid_integer", "amount_too_small", "parameter_missing", "url_invalid"])
-def test_a_parameter_that_is_wrong_is_a_definitive_no(stripe: Open, call: Callable[[Any], Any], code: str) -> None:
-    """docs.stripe.com/api/errors: "The request was unacceptable". A cancellation asks once before it says so."""
-    gateway = stripe(error(400, "invalid_request_error", code=code, param="amount", message="Bad amount"))
-    found = refused(gateway, call, Rejected)
-    assert (found.code, found.definitive, found.raw_code) == (RejectionCode.INVALID, True, code)
-    assert [request.method for request in met(gateway)][:1] == ["POST"]
-    assert [request.method for request in met(gateway)][1:] in ([], ["GET"])
-
-
-@every_query
-def test_a_query_that_is_wrong_is_rejected(stripe: Open, call: Callable[[Any], Any]) -> None:
-    """And settles nothing: it is the question that was unacceptable."""
-    found = refused(stripe(error(400, "invalid_request_error", code="odd")), call, Rejected)
-    assert (found.code, found.raw_code, found.definitive) == (RejectionCode.INVALID, "odd", False)
-
-
 def test_a_refusal_with_an_id_is_a_charge(stripe: Open) -> None:
     """Whatever its type: what Stripe has made is told, and can be asked about."""
     made = intent(status="requires_confirmation", last_payment_error=None)
@@ -265,12 +314,6 @@ def test_a_payment_intent_that_this_create_has_not_made_is_no_charge(
     with pytest.raises(PaymentError) as caught:
         MONEY["create"](stripe(error(status, kind, code=code, payment_intent=earlier)))
     assert not getattr(caught.value, "definitive", False)
-
-
-def test_what_did_not_come_to_an_end_is_not_a_definitive_no(stripe: Open) -> None:
-    """docs.stripe.com/error-codes: the wallet's answer came too late for Stripe."""
-    answer = error(400, "invalid_request_error", code="payment_method_provider_timeout")
-    assert not refused(stripe(answer), MONEY["create"], Rejected).definitive
 
 
 @pytest.mark.parametrize(
@@ -295,51 +338,11 @@ def test_what_cannot_be_captured_is_rejected_and_no_charge(stripe: Open) -> None
     assert (found.code, found.raw_code) == (RejectionCode.INVALID, "payment_intent_unexpected_state")
 
 
-@pytest.mark.parametrize("code", ["charge_already_refunded", "refund_amount_exceeds_charge", "charge_disputed"])
-def test_a_refund_that_is_too_much_is_rejected(stripe: Open, code: str) -> None:
-    found = refused(stripe(error(400, "invalid_request_error", code=code)), MONEY["refund"], Rejected)
-    assert (found.definitive, found.raw_code) == (True, code)
-
-
-@every_move
-@pytest.mark.parametrize("status", [400, 422])
-def test_a_key_that_was_used_for_something_else_is_a_duplicate(
-    stripe: Open, call: Callable[[Any], Any], status: int
-) -> None:
-    """Never definitive: the earlier request with this key may have been accepted."""
-    gateway = stripe(error(status, "idempotency_error", message="Keys for idempotent requests …"))
-    found = refused(gateway, call, Rejected)
-    assert (found.code, found.definitive) == (RejectionCode.DUPLICATE, False)
-    assert len(met(gateway)) == 1
-
-
 def test_rejection_after_a_lost_answer_is_not_definitive(stripe: Open) -> None:
     """It is about the second attempt; the first one may have been accepted."""
     gateway = stripe(error(500), error(400, "invalid_request_error", code="odd"))
     found = refused(gateway, MONEY["create"], Rejected)
     assert (found.definitive, len(met(gateway))) == (False, 2)
-
-
-# 409: another request with the same key is under way.
-
-
-@every_move
-def test_a_conflict_is_an_unknown_outcome_that_may_be_repeated(stripe: Open, call: Callable[[Any], Any]) -> None:
-    """The other request may be accepted yet. Without Stripe's word on it, it is sent once."""
-    gateway = stripe(error(409, "idempotency_error", code="idempotency_key_in_use"))
-    found = refused(gateway, call, OutcomeUnknown)
-    assert (found.repeatable, found.raw_code) == (True, "idempotency_key_in_use")
-    assert len(met(gateway)) == 1
-
-
-@every_move
-def test_a_conflict_is_sent_again_where_stripe_says_so(stripe: Open, call: Callable[[Any], Any]) -> None:
-    """Identical each time; and when it stays one, the outcome is unknown."""
-    gateway = stripe(error(409, "idempotency_error", RETRY, code="idempotency_key_in_use"))
-    found = refused(gateway, call, OutcomeUnknown)
-    assert (found.repeatable, found.raw_code) == (True, "idempotency_key_in_use")
-    assert len(met(gateway)) == 3
-    assert all(one == other for one, other in pairwise(met(gateway)))
 
 
 def test_a_conflict_that_ends_is_the_charge(stripe: Open) -> None:
@@ -349,119 +352,6 @@ def test_a_conflict_that_ends_is_the_charge(stripe: Open) -> None:
     assert len(met(gateway)) == 2
 
 
-def test_a_conflict_that_stripe_says_will_stay_is_sent_once(stripe: Open) -> None:
-    gateway = stripe(error(409, "idempotency_error", STOP))
-    assert refused(gateway, MONEY["create"], OutcomeUnknown).repeatable
-    assert len(met(gateway)) == 1
-
-
-@every_query
-def test_a_conflict_of_a_query_says_nothing(stripe: Open, call: Callable[[Any], Any]) -> None:
-    """An object that is locked, for one."""
-    found = refused(stripe(error(409, "invalid_request_error", code="lock_timeout")), call, ProtocolViolation)
-    assert found.raw_code == "lock_timeout"
-
-
-# 404: no such object, or no such address.
-
-
-@pytest.mark.parametrize("call", (MONEY | QUERIES).values(), ids=MONEY | QUERIES)
-def test_an_object_that_is_missing_is_not_found(stripe: Open, call: Callable[[Any], Any]) -> None:
-    """docs.stripe.com/error-codes: `resource_missing`."""
-    gateway = stripe(error(404, "invalid_request_error", code="resource_missing", message="No such payment_intent"))
-    assert refused(gateway, call, NotFound).raw_code == "resource_missing"
-    assert len(met(gateway)) == 1
-
-
-NOWHERE = [html(404), error(404, "invalid_request_error", message="Unrecognized request URL"), error(404, code="odd")]
-
-
-@every_query
-@pytest.mark.parametrize("answer", NOWHERE)
-def test_an_address_that_is_wrong_says_nothing_of_a_charge(
-    stripe: Open, call: Callable[[Any], Any], answer: Response
-) -> None:
-    """A proxy's 404, or a `base_url` that is not Stripe's."""
-    refused(stripe(answer), call, ProtocolViolation)
-
-
-@every_move
-@pytest.mark.parametrize("answer", NOWHERE)
-def test_an_address_that_is_wrong_leaves_the_outcome_unknown(
-    stripe: Open, call: Callable[[Any], Any], answer: Response
-) -> None:
-    assert refused(stripe(answer), call, OutcomeUnknown).repeatable
-
-
-# 401, 429: nothing was accepted. 403: perhaps, as a firewall in front of Stripe can answer it.
-
-
-@pytest.mark.parametrize(
-    ("status", "call"),
-    [*((401, call) for call in (MONEY | QUERIES).values()), *((403, call) for call in QUERIES.values())],
-    ids=[*(f"401-{name}" for name in MONEY | QUERIES), *(f"403-{name}" for name in QUERIES)],
-)
-def test_a_key_that_is_refused_is_sent_once(stripe: Open, call: Callable[[Any], Any], status: int) -> None:
-    """There is nothing to renew."""
-    gateway = stripe(error(status, "invalid_request_error", RETRY, message="Invalid API Key provided: sk_test_***"))
-    found = refused(gateway, call, AuthorizationRejected)
-    assert "sk_test" not in str(found)
-    assert len(met(gateway)) == 1
-
-
-@every_move
-def test_a_403_to_a_call_that_moves_money_is_an_unknown_outcome(stripe: Open, call: Callable[[Any], Any]) -> None:
-    gateway = stripe(error(403, "invalid_request_error", RETRY, message="sk_test_*** lacks a permission"))
-    found = refused(gateway, call, OutcomeUnknown)
-    assert found.repeatable
-    assert "sk_test" not in str(found)
-    assert len(met(gateway)) == 1
-
-
-@every_move
-@pytest.mark.parametrize("headers", [(), RETRY, STOP])
-def test_too_many_requests_end_a_call_that_moves_money(
-    stripe: Open, call: Callable[[Any], Any], headers: Headers
-) -> None:
-    """At once: the platform chooses when to come back. `lock_timeout` is one of these."""
-    gateway = stripe(error(429, "invalid_request_error", (*headers, ("Retry-After", "2")), code="lock_timeout"))
-    assert refused(gateway, call, RateLimited).retry_after == 2
-    assert len(met(gateway)) == 1
-
-
-@every_query
-def test_too_many_requests_of_a_query_are_asked_again(stripe: Open, call: Callable[[Any], Any]) -> None:
-    """Unless Stripe says that it will not help."""
-    for headers, times in (((), 3), (RETRY, 3), (STOP, 1)):
-        gateway = stripe(error(429, "invalid_request_error", headers, code="rate_limit"))
-        refused(gateway, call, RateLimited)
-        assert len(met(gateway)) == times
-
-
-# 5xx: Stripe is out of order.
-
-
-@every_move
-@pytest.mark.parametrize(("headers", "times"), [((), 3), (RETRY, 3), (STOP, 1)])
-@pytest.mark.parametrize("status", [500, 502, 503])
-def test_an_outage_is_met_with_the_same_request(
-    stripe: Open, call: Callable[[Any], Any], headers: Headers, times: int, status: int
-) -> None:
-    """As often as makes sense: once where Stripe says that sending again will not help."""
-    gateway = stripe(error(status, "api_error", headers))
-    assert refused(gateway, call, OutcomeUnknown).repeatable
-    assert len(met(gateway)) == times
-    assert all(one == other for one, other in pairwise(met(gateway)))
-
-
-@every_query
-def test_an_outage_of_a_query_is_no_unknown_outcome(stripe: Open, call: Callable[[Any], Any]) -> None:
-    for headers, times in (((), 3), (STOP, 1)):
-        gateway = stripe(error(500, "api_error", headers))
-        refused(gateway, call, GatewayUnavailable)
-        assert len(met(gateway)) == times
-
-
 def test_a_refund_of_a_page_that_cannot_be_asked_about_moved_nothing(stripe: Open) -> None:
     """The question before the refund is safe, so its outage is no unknown outcome."""
     gateway = stripe(error(500, "api_error", STOP))
@@ -469,52 +359,7 @@ def test_a_refund_of_a_page_that_cannot_be_asked_about_moved_nothing(stripe: Ope
     assert [request.method for request in met(gateway)] == ["GET"]
 
 
-def test_two_words_on_sending_again_are_none(stripe: Open) -> None:
-    gateway = stripe(error(500, "api_error", (*STOP, *RETRY)))
-    refused(gateway, MONEY["create"], OutcomeUnknown)
-    assert len(met(gateway)) == 3
-
-
-# Unreadable answers.
-
-UNREADABLE = [
-    html(400),
-    html(402),
-    html(200),
-    Response(400, (("Request-Id", "req_9"),), b""),
-    Response(400, (("Request-Id", "req_9"),), b'{"error":'),
-    Response(400, (("Request-Id", "req_9"),), b'{"error":"no"}'),
-    Response(400, (("Request-Id", "req_9"),), b"{}"),
-    Response(400, (("Request-Id", "req_9"),), b'[{"error":{}}]'),
-    Response(400, (("Request-Id", "req_9"),), b'{"error":{"type":"card_error","message":"\xff"}}'),
-    error(400),
-    error(400, "api_error", code="odd"),
-    error(418, "teapot_error", code="odd"),
-    error(400, "INVALID_REQUEST_ERROR"),
-]
-
-
-@every_move
-@pytest.mark.parametrize("answer", UNREADABLE)
-def test_unknown_error_leaves_the_outcome_unknown(stripe: Open, call: Callable[[Any], Any], answer: Response) -> None:
-    """An unknown type, or no JSON at all; nothing of a page is shown."""
-    gateway = stripe(answer)
-    found = refused(gateway, call, OutcomeUnknown)
-    assert found.repeatable
-    assert "key-of-the-page" not in str(found)
-    assert len(met(gateway)) == 1
-
-
-@every_query
-@pytest.mark.parametrize("answer", UNREADABLE)
-def test_unknown_error_says_nothing_about_a_charge(stripe: Open, call: Callable[[Any], Any], answer: Response) -> None:
-    refused(stripe(answer), call, ProtocolViolation)
-
-
-def test_an_unknown_error_keeps_its_code(stripe: Open) -> None:
-    answer = error(400, "api_error", code="odd")
-    assert refused(stripe(answer), MONEY["create"], OutcomeUnknown).raw_code == "odd"
-    assert refused(stripe(answer), QUERIES["status"], ProtocolViolation).raw_code == "odd"
+# What is shown of an answer.
 
 
 @pytest.mark.parametrize("message", ["a\nb", "\x1b[2Jgone", "a\u202eb", "", None])

@@ -1,7 +1,7 @@
 """Run a local Stripe that speaks the documented protocol over HTTP (extra: `payments-stripe[sandbox]`).
 
-It knows only docs.stripe.com. It marks everything it has to invent: in the answer's `Sandbox-Invention` header, and
-with `sandbox:` at the start of every message, because Stripe's own words may change.
+It knows only docs.stripe.com, and plays the calls that the plugin makes. Its messages begin with `sandbox:`, because
+Stripe's own words may change.
 """
 
 from datetime import UTC, datetime
@@ -10,8 +10,8 @@ from payments_core.testing.courier import Delivery
 from payments_core.testing.sandbox import NotPossible, SandboxError, UnknownCharge
 from payments_stripe.config import StripeConfig
 
+from .gateway import RETRY_DELAYS, sign
 from .local import Sandbox, make
-from .notifications import RETRY_DELAYS, sign
 from .records import API_VERSION, ReceivedRequest
 
 __all__ = [

@@ -1,8 +1,9 @@
-"""Keep the state of one Stripe account: its clock, its events, and their endpoints."""
+"""Keep the state of one Stripe account: its clock, its objects, its events, and their endpoints."""
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
+import hmac
 import json
 import random
 import secrets
@@ -10,18 +11,20 @@ import string
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from payments_core.testing.courier import Courier, Message
 from payments_core.testing.sandbox import UnknownCharge
 
-from .idempotency import Keys
-from .notifications import headers
-from .records import API_VERSION, Attempt, Clock, Event, Intent, ReceivedRequest, Refund, Session
+from .records import API_VERSION, Clock, Event, Intent, ReceivedRequest, Refund, Session
 
-__all__ = ["Endpoint", "LocalGateway", "order_of"]
+__all__ = ["RETRY_DELAYS", "Kept", "LocalGateway", "order_of", "sign"]
+
+# docs.stripe.com/webhooks: events of a sandbox are retried "three times over the course of a few hours". The hours
+# themselves are documented nowhere.
+RETRY_DELAYS: Final = (60, 3600, 7200)
 
 _KEPT: Final = 10_000
 _ORDER_ID: Final = "payments_core_order_id"  # the plugin's key in the metadata
@@ -29,17 +32,13 @@ _LETTERS: Final = string.ascii_letters + string.digits
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """A receiver of events: those of `kinds`, or all for `*`."""
+class Kept:
+    """A request that had an idempotency key, and its answer to repeat."""
 
-    id: str
-    url: str
-    kinds: tuple[str, ...] = ("*",)
-    created: int = 0
-
-    def wants(self, kind: str) -> bool:
-        """Return whether this endpoint receives events of this kind."""
-        return "*" in self.kinds or kind in self.kinds
+    request: tuple[str, str, Mapping[str, str]]
+    made: int
+    status: int
+    body: bytes
 
 
 @dataclass
@@ -52,7 +51,6 @@ class LocalGateway:
     api_key: str = field(default="", repr=False)
     webhook_key: str = field(default="", repr=False)
     base_url: str = ""
-    slowness: float = 0.0
 
     def __post_init__(self) -> None:
         # One random stream per kind of id: a change in one leaves the others as recorded.
@@ -63,20 +61,15 @@ class LocalGateway:
         self.api_key = self.api_key or self.new_id("credentials", "sk_test_", 32)
         self.webhook_key = self.webhook_key or self.new_id("credentials", "whsec_", 32)
         self.lock = threading.RLock()
-        self.keys = Keys()
+        self.keys: dict[str, Kept] = {}
         self.intents: dict[str, Intent] = {}
         self.sessions: dict[str, Session] = {}
-        self.attempts: dict[str, Attempt] = {}
         self.refunds: dict[str, Refund] = {}
-        self.endpoints: dict[str, Endpoint] = {}
-        self.events: deque[Event] = deque(maxlen=_KEPT)
-        self.declines: deque[tuple[str, str, bool]] = deque()
-        self.refusals: deque[tuple[int, str, str]] = deque()
-        self._received: deque[ReceivedRequest] = deque(maxlen=_KEPT)
+        self.endpoints: list[str] = []
+        self.declines: deque[str] = deque()
+        self.received: deque[ReceivedRequest] = deque(maxlen=_KEPT)
+        self._events: deque[Event] = deque(maxlen=_KEPT)
         self._ahead = 0.0
-        self._silent = False
-
-    # Ids and time.
 
     def new_id(self, kind: str, prefix: str, length: int) -> str:
         """Make an id as in `pi_3…`: a prefix, then letters and digits."""
@@ -92,105 +85,67 @@ class LocalGateway:
             raise ValueError("a clock goes forward only")
         self._ahead += seconds
 
-    # Looking up.
+    def new_intent(self, amount: int, currency: str, method: str, *of: Any, **more: Any) -> Intent:
+        """Make a PaymentIntent, of its metadata and description and `more`."""
+        made = self.new_id("objects", "pi_3", 23)
+        secret = self.new_id("secrets", f"{made}_secret_", 25)
+        self.intents[made] = Intent(made, secret, amount, currency, self.now(), method, *of, **more)
+        return self.intents[made]
 
-    def intent(self, found: str) -> Intent:
-        """Return the PaymentIntent with this id, or the one made by the Checkout Session with this id."""
-        if found in self.sessions and self.sessions[found].intent:
-            found = self.sessions[found].intent
-        try:
-            return self.intents[found]
-        except KeyError:
-            raise UnknownCharge(f"no PaymentIntent has the id {found!r}") from None
-
-    def session(self, found: str) -> Session:
-        """Return the Checkout Session with this id."""
-        try:
-            return self.sessions[found]
-        except KeyError:
-            raise UnknownCharge(f"no Checkout Session has the id {found!r}") from None
-
-    def refunds_of(self, intent: Intent) -> list[Refund]:
-        """Return the refunds of a PaymentIntent, newest first."""
-        return [refund for refund in reversed(self.refunds.values()) if refund.intent == intent.id]
+    def charge(self, found: str) -> Session | Intent:
+        """Return the Checkout Session or the PaymentIntent with this id."""
+        charge = self.sessions.get(found) or self.intents.get(found)
+        if charge is None:
+            raise UnknownCharge(f"no PaymentIntent or Checkout Session has the id {found!r}")
+        return charge
 
     def charges(self) -> list[Session | Intent]:
         """Return a merchant's charges, oldest first: sessions, and the PaymentIntents that no session made."""
         alone = [intent for intent in self.intents.values() if not intent.session]
         return sorted([*self.sessions.values(), *alone], key=lambda charge: charge.created)
 
-    # Events.
-
-    @contextlib.contextmanager
-    def silence(self, *, silent: bool = True) -> Iterator[None]:
-        """Record events without sending them."""
-        before, self._silent = self._silent, silent or self._silent
-        try:
-            yield
-        finally:
-            self._silent = before
-
-    def publish(
-        self, kind: str, charge: str, subject: Mapping[str, Any], before: Mapping[str, Any] | None = None
-    ) -> None:
-        """Publish an event: `subject` is the object as it is now, `before` its changed fields."""
-        event = self.compose(kind, charge, subject, before)
-        self.events.append(event)
-        if self._silent:
-            return
-        for endpoint in self.endpoints.values():
-            if endpoint.wants(kind):
-                self.courier.begin(self.message(event, endpoint.url))
-
-    def compose(
-        self, kind: str, charge: str, subject: Mapping[str, Any], before: Mapping[str, Any] | None = None
-    ) -> Event:
-        """Compose an event in the documented shape, without publishing it."""
-        data = {"object": subject} if before is None else {"object": subject, "previous_attributes": before}
-        made, created = self.new_id("events", "evt_", 24), self.now()
+    def publish(self, kind: str, subject: Mapping[str, Any], *, send: bool = True) -> Event:
+        """Publish an event about an object as it is now, and send it to every endpoint."""
         body = {
-            "id": made,
+            "id": self.new_id("events", "evt_", 24),
             "object": "event",
             "api_version": API_VERSION,
-            "created": created,
-            "data": data,
+            "created": self.now(),
+            "data": {"object": subject},
             "livemode": False,
-            "pending_webhooks": len(self.endpoints),
-            "request": {"id": None, "idempotency_key": None},
             "type": kind,
         }
         # Stripe sends its events indented.
-        return Event(
-            made, kind, subject["id"], charge, created, json.dumps(body, indent=2, ensure_ascii=False).encode()
-        )
+        event = Event(kind, subject["id"], json.dumps(body, indent=2, ensure_ascii=False).encode())
+        self._events.append(event)
+        for url in self.endpoints if send else ():
+            self.courier.begin(self.message(event, url))
+        return event
 
     def message(self, event: Event, url: str = "") -> Message:
-        """Prepare the event for delivery to `url`."""
+        """Prepare the event for delivery to `url`, signed then by this machine's clock, not the account's."""
 
-        def signed_now(body: bytes) -> tuple[tuple[str, str], ...]:
-            return headers(body, self.webhook_key, int(time.time()))
+        def headers(body: bytes) -> tuple[tuple[str, str], ...]:
+            return (
+                ("Content-Type", "application/json; charset=utf-8"),
+                ("User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)"),
+                ("Stripe-Signature", sign(body, self.webhook_key, int(time.time()))),
+            )
 
-        return Message(event.subject, event.kind, url, event.body, signed_now)
+        return Message(event.subject, event.kind, url, event.body, headers)
 
     def latest_event(self, subject: str) -> Event | None:
         """Return the newest event about this object."""
-        return next((event for event in reversed(self.events) if event.subject == subject), None)
+        return next((event for event in reversed(self._events) if event.subject == subject), None)
 
-    # Requests.
 
-    def record(self, request: ReceivedRequest) -> None:
-        """Record a request and its answer."""
-        with self.lock:
-            self._received.append(request)
-
-    def requests(self) -> tuple[ReceivedRequest, ...]:
-        """Return the requests that arrived, oldest first."""
-        with self.lock:
-            return tuple(self._received)
+def sign(body: bytes, key: str, at: int) -> str:
+    """Return the Stripe-Signature header: `t` and `v1` as documented, and the fake `v0` of test events."""
+    payload = f"{at}.".encode() + body
+    genuine = hmac.digest(key.encode(), payload, "sha256").hex()
+    return f"t={at},v1={genuine},v0={hashlib.sha256(payload).hexdigest()}"
 
 
 def order_of(charge: Session | Intent) -> str:
-    """Return the merchant's own id of a charge, as the merchant wrote it into the object."""
-    if isinstance(charge, Session):
-        return charge.metadata.get(_ORDER_ID, "") or charge.client_reference_id
+    """Return the merchant's own id of a charge, as the plugin wrote it into the metadata."""
     return charge.metadata.get(_ORDER_ID, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -13,10 +14,9 @@ from payments_core.testing.sandbox import SandboxCharge
 from payments_core.testing.server import LoopbackServer
 from payments_core.testing.stories import Story
 
-from . import endpoints, moves, refunds, views
+from . import payments, views
 from .app import build_app
-from .gateway import LocalGateway
-from .notifications import RETRY_DELAYS
+from .gateway import RETRY_DELAYS, LocalGateway, order_of
 from .records import Clock, ReceivedRequest, steady_clock
 
 __all__ = ["Sandbox", "make"]
@@ -42,12 +42,7 @@ def make(
     times); with `public_url` the address of the shopper's page does too.
     """
     gateway = LocalGateway(
-        Courier(
-            RETRY_DELAYS,
-            time_scale=time_scale,
-            ack_timeout=ack_timeout,
-            allow_external=allow_external_webhooks,
-        ),
+        Courier(RETRY_DELAYS, time_scale=time_scale, ack_timeout=ack_timeout, allow_external=allow_external_webhooks),
         clock or (time.time if seed is None else steady_clock()),
         seed,
         api_key,
@@ -86,7 +81,8 @@ class Sandbox:
     @property
     def received(self) -> tuple[ReceivedRequest, ...]:
         """Return the API requests that arrived, oldest first, without the key."""
-        return self._gateway.requests()
+        with self._gateway.lock:
+            return tuple(self._gateway.received)
 
     @property
     def notifications(self) -> tuple[Delivery, ...]:
@@ -94,36 +90,37 @@ class Sandbox:
         return self._gateway.courier.deliveries
 
     def charges(self, order_id: str) -> list[SandboxCharge]:
-        """Return every charge with this `payments_core_order_id` in its metadata, or as its client_reference_id."""
-        with self._gateway.lock:
-            return moves.charges(self._gateway, order_id)
+        """Return every charge with this `payments_core_order_id` in its metadata."""
+        gateway = self._gateway
+        with gateway.lock:
+            return [payments.books(gateway, each) for each in gateway.charges() if order_of(each) == order_id]
 
     def wallet_url(self, provider_id: str) -> str:
         """Return the address of the page where the shopper pays this charge."""
         with self._gateway.lock:
-            return views.page_address(self._gateway, moves.charge_of(self._gateway, provider_id).id)
+            return views.page_url(self._gateway, self._gateway.charge(provider_id).id)
+
+    def _do(self, act: Callable[..., object], *arguments: str) -> None:
+        with self._gateway.lock:
+            act(self._gateway, *arguments)
 
     # Actions of the shopper.
 
-    def pay(self, provider_id: str, *, notify: bool = True) -> None:
+    def pay(self, provider_id: str) -> None:
         """Pay as the shopper; with capture_method=manual the money is held, and not yet taken."""
-        with self._gateway.lock, self._gateway.silence(silent=not notify):
-            moves.pay(self._gateway, provider_id)
+        self._do(payments.pay, provider_id)
 
-    def decline(self, provider_id: str, decline_code: str = "generic_decline", code: str = "card_declined") -> None:
-        """Let the attempt fail; the charge stays open for another one."""
-        with self._gateway.lock:
-            moves.decline(self._gateway, provider_id, code, decline_code)
+    def decline(self, provider_id: str, decline_code: str = "generic_decline") -> None:
+        """Let the attempt fail; a session stays open for another one."""
+        self._do(payments.decline_try, provider_id, decline_code)
 
     def cancel(self, provider_id: str) -> None:
         """Give the charge up: cancel the PaymentIntent, or expire the session."""
-        with self._gateway.lock:
-            moves.cancel(self._gateway, provider_id)
+        self._do(payments.cancel, provider_id)
 
     def time_out(self, provider_id: str) -> None:
         """Let the charge time out: a session expires, a wallet's attempt fails."""
-        with self._gateway.lock:
-            moves.time_out(self._gateway, provider_id)
+        self._do(payments.time_out, provider_id)
 
     # Actions of the operator.
 
@@ -134,67 +131,53 @@ class Sandbox:
         status is the session's own, with its payment_status after a colon (`open`, `expired`, `complete:paid`,
         `complete:unpaid`), and the session then has no PaymentIntent that could contradict it.
         """
-        with self._gateway.lock:
-            moves.set_status(self._gateway, provider_id, raw_status)
+        self._do(payments.set_status, provider_id, raw_status)
 
     def set_amount(self, provider_id: str, amount: str, currency: str) -> None:
         """Let later answers state another amount: a decimal in major units."""
-        with self._gateway.lock:
-            moves.set_amount(self._gateway, provider_id, amount, currency)
+        self._do(payments.set_amount, provider_id, amount, currency)
 
     def settle_refund(self, refund_id: str) -> None:
         """Let a pending refund succeed."""
-        with self._gateway.lock:
-            refunds.settle(self._gateway, refund_id)
+        self._do(payments.settle, refund_id)
 
-    def fail_refund(self, refund_id: str, reason: str = "unknown") -> None:
+    def fail_refund(self, refund_id: str) -> None:
         """Let a refund fail: the money is back with the merchant."""
-        with self._gateway.lock:
-            refunds.fail(self._gateway, refund_id, reason)
+        self._do(payments.fail, refund_id)
 
-    def decline_next(self, decline_code: str, code: str = "card_declined", with_intent: bool = True) -> None:
-        """Answer the next confirmation or capture with 402; `with_intent=False` leaves the PaymentIntent out."""
-        with self._gateway.lock:
-            self._gateway.declines.append((code, decline_code, with_intent))
-
-    def refuse_next(self, status: int, kind: str = "api_error", code: str = "") -> None:
-        """Refuse the next authenticated call: a 429 with `rate_limit`, or a 500."""
-        with self._gateway.lock:
-            self._gateway.refusals.append((status, kind, code))
-
-    def slow_down(self, seconds: float) -> None:
-        """Delay every call from now on, so that a second one meets the first one's idempotency key."""
-        self._gateway.slowness = seconds
+    def decline_next(self, decline_code: str) -> None:
+        """Answer the next wallet's create with 402, and its declined PaymentIntent."""
+        self._gateway.declines.append(decline_code)
 
     def advance(self, seconds: float) -> None:
-        """Advance the account's clock: keys are forgotten, sessions expire, refunds settle."""
+        """Advance the account's clock: keys are forgotten, sessions expire, held money is released."""
         with self._gateway.lock:
             self._gateway.advance(seconds)
-            moves.tick(self._gateway)
+            payments.tick(self._gateway)
 
     # Events.
 
     def register_endpoint(self, url: str) -> None:
         """Send every event from now on to `url`."""
         with self._gateway.lock:
-            endpoints.add(self._gateway, url)
+            self._gateway.endpoints.append(url)
 
     def deliver(self, provider_id: str) -> int | None:
         """Send the newest event about a charge or a refund again, now. Return the last HTTP status, or None."""
         with self._gateway.lock:
-            event = moves.event_of(self._gateway, provider_id)
-            messages = [self._gateway.message(event, each.url) for each in self._gateway.endpoints.values()]
+            event = payments.event_of(self._gateway, provider_id)
+            messages = [self._gateway.message(event, url) for url in self._gateway.endpoints]
         sent = [self._gateway.courier.send(message) for message in messages]
         return [status_of(each) for each in sent][-1] if sent else None
 
     def notification(self, provider_id: str) -> WebhookDelivery:
         """Return the newest event about a charge or a refund, signed now, without sending it."""
         with self._gateway.lock:
-            message = self._gateway.message(moves.event_of(self._gateway, provider_id))
+            message = self._gateway.message(payments.event_of(self._gateway, provider_id))
         return WebhookDelivery(message.body, message.sign(message.body), datetime.now(UTC))
 
     def stories(self) -> tuple[Story, ...]:
-        """Return the scenes to record, each with the options of its sandbox."""
+        """Return the stories to record, each with the options of its sandbox."""
         from .stories import STORIES
 
         return STORIES

@@ -1,96 +1,109 @@
-"""Show the objects as the API does: related objects are ids, or expanded on request."""
+"""Show the objects as JSON, in the shapes of version 2026-10-28.endive, without fields that say nothing here."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Any
 
-from . import objects
 from .gateway import LocalGateway
-from .records import Attempt, Intent, Refund, Session
-from .refusals import invalid
+from .records import Intent, Refund, Session
 
-__all__ = ["EXPANDABLE", "attempt", "intent", "page_address", "read_expand", "refund", "session"]
-
-# docs.stripe.com/api/expanding_objects: at most four levels deep; only these paths exist here.
-EXPANDABLE: Final = {
-    "payment_intent": ("latest_charge", "latest_charge.payment_intent"),
-    "session": ("payment_intent", "payment_intent.latest_charge"),
-    "refund": ("payment_intent", "payment_intent.latest_charge", "charge"),
-}
+__all__ = ["attempt", "intent", "page_url", "refund", "refunded", "session"]
 
 
-def read_expand(values: Mapping[str, Any], kind: str, prefix: str = "") -> frozenset[str]:
-    """Return the paths of `expand` with their prefixes; `prefix` is `data.` for a list."""
-    asked = values.get("expand", [])
-    if not isinstance(asked, list) or not all(isinstance(path, str) for path in asked):
-        raise invalid("Invalid array", param="expand")
-    found: set[str] = set()
-    for path in asked:
-        inner = path.removeprefix(prefix)
-        if inner not in EXPANDABLE[kind] or not path.startswith(prefix):
-            raise invalid(f"This property cannot be expanded ({path[:64]}).", param="expand")
-        steps = inner.split(".")
-        found |= {".".join(steps[:length]) for length in range(1, len(steps) + 1)}
-    return frozenset(found)
-
-
-def intent(gateway: LocalGateway, made: Intent, expand: Collection[str] = ()) -> dict[str, Any]:
-    """Show a PaymentIntent."""
-    latest: Any = made.latest or None
-    if latest and "latest_charge" in expand:
-        latest = attempt(gateway, gateway.attempts[latest])
-    return objects.intent(made, _next_action(gateway, made), latest)
-
-
-def attempt(gateway: LocalGateway, made: Attempt) -> dict[str, Any]:
-    """Show a Charge. A released authorization counts as refunded, as at Stripe."""
-    refunded = sum(each.amount for each in gateway.refunds.values() if each.charge == made.id and each.counts)
-    return objects.attempt(made, gateway.intents[made.intent], refunded)
-
-
-def session(gateway: LocalGateway, made: Session, expand: Collection[str] = ()) -> dict[str, Any]:
-    """Show a Checkout Session."""
-    paid_by: Any = made.intent or None
-    if paid_by and "payment_intent" in expand:
-        paid_by = intent(gateway, gateway.intents[paid_by], _below("payment_intent", expand))
-    return objects.session(made, page_address(gateway, made.id), paid_by)
-
-
-def refund(gateway: LocalGateway, made: Refund, expand: Collection[str] = ()) -> dict[str, Any]:
-    """Show a Refund."""
-    shown = objects.refund(made)
-    if "payment_intent" in expand:
-        shown["payment_intent"] = intent(gateway, gateway.intents[made.intent], _below("payment_intent", expand))
-    if "charge" in expand:
-        shown["charge"] = attempt(gateway, gateway.attempts[made.charge])
-    return shown
-
-
-def page_address(gateway: LocalGateway, charge: str) -> str:
+def page_url(gateway: LocalGateway, charge: str) -> str:
     """Return the address where the shopper of this PaymentIntent or Checkout Session pays."""
     return f"{gateway.base_url}/wallet/{charge}"
 
 
-def _next_action(gateway: LocalGateway, made: Intent) -> dict[str, Any] | None:
-    if made.status != "requires_action":
-        return None
-    url = page_address(gateway, made.session or made.id)
-    if made.method == "alipay":
-        kind, inner = "alipay_handle_redirect", {"native_data": None, "native_url": None}
-        return {"type": kind, kind: {**inner, "return_url": made.return_url or None, "url": url}}
+def refunded(gateway: LocalGateway, made: Intent, *, automatic: bool = True) -> int:
+    """Return the amount given back, or on its way; with `automatic`, also what was released."""
+    return sum(
+        each.amount
+        for each in gateway.refunds.values()
+        if each.intent is made and each.status != "failed" and (automatic or not each.automatic)
+    )
+
+
+def intent(gateway: LocalGateway, made: Intent, *, expand: bool = False) -> dict[str, Any]:
+    """Show a PaymentIntent; `expand` shows its latest Charge too."""
+    return {
+        "id": made.id,
+        "object": "payment_intent",
+        "amount": made.amount,
+        "amount_capturable": made.capturable,
+        "amount_received": made.received,
+        "capture_method": made.capture_method,
+        "client_secret": made.client_secret,
+        "created": made.created,
+        "currency": made.currency.lower(),
+        "description": made.description,
+        "last_payment_error": made.error,
+        "latest_charge": attempt(gateway, made) if expand and made.latest else made.latest or None,
+        "livemode": False,
+        "metadata": made.metadata,
+        "next_action": _next_action(gateway, made) if made.status == "requires_action" else None,
+        "status": made.status,
+    }
+
+
+def attempt(gateway: LocalGateway, of: Intent) -> dict[str, Any]:
+    """Show the latest Charge. As at Stripe, a released authorization counts as refunded."""
+    return {
+        "id": of.latest,
+        "object": "charge",
+        "amount": of.amount,
+        "amount_captured": of.received,
+        "amount_refunded": refunded(gateway, of),
+        "created": of.tried,
+        "currency": of.currency.lower(),
+        "disputed": False,
+        "metadata": of.metadata,
+        "payment_intent": of.id,
+    }
+
+
+def session(gateway: LocalGateway, made: Session, *, expand: bool = False) -> dict[str, Any]:
+    """Show a Checkout Session; `expand` shows its PaymentIntent too, with the latest Charge."""
+    paid_by: Any = made.intent and made.intent.id
+    return {
+        "id": made.id,
+        "object": "checkout.session",
+        "amount_total": made.amount,
+        "client_reference_id": made.form.get("client_reference_id"),
+        "created": made.created,
+        "currency": made.currency.lower(),
+        "customer_email": made.form.get("customer_email"),
+        "expires_at": made.expires,
+        "livemode": False,
+        "metadata": made.metadata,
+        "mode": "payment",
+        "payment_intent": intent(gateway, made.intent, expand=True) if expand and made.intent else paid_by,
+        "payment_status": made.payment_status,
+        "status": made.status,
+        "url": page_url(gateway, made.id) if made.status == "open" else None,
+    }
+
+
+def refund(made: Refund) -> dict[str, Any]:
+    """Show a Refund."""
+    return {
+        "id": made.id,
+        "object": "refund",
+        "amount": made.amount,
+        "charge": made.intent.latest,
+        "created": made.created,
+        "currency": made.intent.currency.lower(),
+        "metadata": made.metadata,
+        "payment_intent": made.intent.id,
+        "reason": made.reason,
+        "status": made.status,
+    }
+
+
+def _next_action(gateway: LocalGateway, made: Intent) -> dict[str, Any]:
+    url = page_url(gateway, made.session or made.id)
     if made.method == "wechat_pay":
-        kind = "wechat_pay_display_qr_code"
         # As in Stripe's test mode, the code leads to a page instead of WeChat.
-        data = {"data": url, "hosted_instructions_url": url, "image_data_url": _NO_IMAGE}
-        return {"type": kind, kind: {**data, "image_url_png": f"{url}?png", "image_url_svg": f"{url}?svg"}}
-    if made.return_url:
-        return {"type": "redirect_to_url", "redirect_to_url": {"return_url": made.return_url, "url": url}}
-    return {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect", "stripe_js": url}}
-
-
-_NO_IMAGE: Final = "data:image/png;base64,"
-
-
-def _below(step: str, expand: Collection[str]) -> frozenset[str]:
-    return frozenset(path.removeprefix(f"{step}.") for path in expand if path.startswith(f"{step}."))
+        return {"type": "wechat_pay_display_qr_code", "wechat_pay_display_qr_code": {"data": url}}
+    kind = "alipay_handle_redirect" if made.method == "alipay" else "redirect_to_url"
+    return {"type": kind, kind: {"return_url": made.return_url, "url": url}}

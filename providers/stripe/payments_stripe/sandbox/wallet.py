@@ -15,7 +15,7 @@ from payments_core.testing.courier import is_loopback
 from payments_core.testing.sandbox import NotPossible, UnknownCharge
 from payments_core.testing.sandbox_page import facts, page
 
-from . import currencies, moves
+from . import currencies, payments
 from .gateway import LocalGateway, order_of
 from .records import Intent, Session
 
@@ -40,11 +40,11 @@ _BUTTONS: Final = """<form method="post">
 <button name="decision" value="cancel">Cancel</button>
 <button name="decision" value="time_out">Let it time out</button>
 </form>"""
-_DECISIONS: Final[dict[str, Callable[[LocalGateway, str], None]]] = {
-    "approve": moves.pay,
-    "decline": lambda gateway, found: moves.decline(gateway, found, "card_declined", "generic_decline"),
-    "cancel": moves.cancel,
-    "time_out": moves.time_out,
+_DECISIONS: Final[dict[str, Callable[[LocalGateway, str], object]]] = {
+    "approve": payments.pay,
+    "decline": payments.decline_try,
+    "cancel": payments.cancel,
+    "time_out": payments.time_out,
 }
 
 
@@ -63,9 +63,9 @@ def routes(gateway: LocalGateway) -> list[Route]:
 
     async def show(request: Request) -> Response:
         with gateway.lock:
-            moves.tick(gateway)
+            payments.tick(gateway)
             try:
-                return _charge_page(moves.charge_of(gateway, request.path_params["id"]))
+                return _charge_page(gateway.charge(request.path_params["id"]))
             except UnknownCharge:
                 return page("No such payment", "<p>This sandbox has no such payment.</p>", 404)
 
@@ -78,11 +78,11 @@ def routes(gateway: LocalGateway) -> list[Route]:
         with gateway.lock:
             try:
                 act(gateway, found)
-                back = _return_url(moves.charge_of(gateway, found))
+                back = _return_url(gateway.charge(found))
             except UnknownCharge:
                 return page("No such payment", "<p>This sandbox has no such payment.</p>", 404)
             except NotPossible:
-                return _charge_page(moves.charge_of(gateway, found), 409)
+                return _charge_page(gateway.charge(found), 409)
         # 303, so that reloading the result doesn't resend the form. A shop elsewhere is shown but not opened.
         return RedirectResponse(back if is_loopback(back) else f"/wallet/{quote(found)}", 303)
 
@@ -99,9 +99,8 @@ def _return_url(charge: Session | Intent) -> str:
         if charge.status == "open":
             return ""
         done = charge.status == "complete"
-        return charge.success_url.replace("{CHECKOUT_SESSION_ID}", charge.id) if done else charge.cancel_url
-    if not charge.return_url:
-        return ""
+        form = charge.form
+        return form["success_url"].replace("{CHECKOUT_SESSION_ID}", charge.id) if done else form.get("cancel_url", "")
     added = urlencode(
         {
             "payment_intent": charge.id,
@@ -118,10 +117,13 @@ def _amount(charge: Session | Intent) -> str:
 
 
 def _charge_page(charge: Session | Intent, status: int = 200) -> Response:
-    method = charge.method if isinstance(charge, Intent) else "card"
+    if isinstance(charge, Session):
+        method, wanted = "card", charge.form["line_items[][price_data][product_data][name]"]
+    else:
+        method, wanted = charge.method, charge.description
     known = facts(
         ("Amount", f'<span class="amount">{_amount(charge)}</span>'),
-        ("For", escape(charge.name if isinstance(charge, Session) else charge.description)),
+        ("For", escape(wanted)),
         ("Merchant order", escape(order_of(charge))),
         ("Payment", escape(charge.id)),
     )
